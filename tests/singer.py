@@ -1,0 +1,86 @@
+"""Run a plugin as its users do, as a process of its own, and give back what it printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of a plugin: exit code, messages of standard output, log of standard error."""
+
+    exit_code: int
+    stdout: str
+    log: str
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Every line of standard output, parsed; a line that is not JSON fails the test."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def complete_messages(self) -> list[dict[str, Any]]:
+        """As `messages`, without a last line that a kill cut short."""
+        lines = self.stdout.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def records(self, stream: str | None = None) -> list[dict[str, Any]]:
+        """The records of one stream, or of all."""
+        return [
+            message["record"]
+            for message in self.complete_messages
+            if message.get("type") == "RECORD" and stream in {None, message["stream"]}
+        ]
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """Every state printed, oldest first. A target prints bare states, a tap STATE messages."""
+        return [
+            message["value"] if message.get("type") == "STATE" else message
+            for message in self.complete_messages
+            if message.get("type", "STATE") == "STATE"
+        ]
+
+
+def command(module: str, config: dict[str, Any], folder: Path, *more: str) -> list[str]:
+    """The command line that starts `module` with `config` written to a file in `folder`."""
+    path = folder / f"{module}-config.json"
+    path.write_text(json.dumps(config))
+    return [sys.executable, "-m", module, "--config", str(path), *more]
+
+
+def run(
+    module: str,
+    config: dict[str, Any],
+    *more: str,
+    stdin: str | bytes = b"",
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+) -> Run:
+    """Run a plugin to its end.
+
+    Args:
+        module: `tap_voucherify` or `target_voucherify`.
+        config: the settings, as a data team would write them.
+        more: further arguments of the command line.
+        stdin: what the plugin reads.
+        env: variables on top of those of this process.
+        timeout: seconds after which the test fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            command(module, config, Path(folder), *more),
+            input=stdin.encode("utf-8", "surrogatepass") if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+        )
+    return Run(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
