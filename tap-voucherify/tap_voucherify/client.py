@@ -1,0 +1,297 @@
+"""The one file of the tap that knows HTTP: keys, waiting, retries, and counting calls."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from tap_voucherify.errors import CallsSpentError, NotFoundError, VoucherifyError
+from tap_voucherify.waiting import backoff, server_time, told_to_wait
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping
+
+    from tap_voucherify.stopping import StopRequest
+
+TRIES = 9
+"""How often one call is made at most; the waits between add up to 51 s where none was told."""
+
+TRIES_UNREACHED = 4
+"""Tries while the API has not answered once: a wrong host should be said soon."""
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+
+FIX_BY_STATUS: Mapping[int, str] = {
+    401: "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
+    "Project settings show: keys work in their own region only",
+    402: "the Voucherify plan does not include this feature or has ended: deselect the stream or "
+    "change the plan",
+    403: "give the API key's role the permission to read this in Voucherify's Project settings, "
+    "or deselect the stream",
+}
+"""What the reader of the log can do about a status that waiting does not cure (reference §3.2)."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a run cost."""
+
+    calls: int = 0
+    retries: int = 0
+    seconds_waited: float = 0.0
+    quota_left: int | None = None
+    """Calls left in the current period, as the last answer said (reference §2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP exchange: an answer, or the reason why there is none."""
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    failure: str | None = None
+    """Why the exchange gave nothing to use: `cut connection`, `time-out`, `not JSON`."""
+
+    @property
+    def error_object(self) -> Mapping[str, Any]:
+        """The error as either published shape tells it, or an empty mapping (reference §3.1)."""
+        return self.body if isinstance(self.body, dict) else {}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Connection:
+    """One project's endpoint (scheme and host) and the two halves of its API key pair."""
+
+    api_url: str
+    application_id: str
+    secret_key: str
+
+
+class VoucherifyClient:
+    """Reads from one Voucherify project.
+
+    Args:
+        connection: the project.
+        max_concurrency: requests in flight at most; sizes the connection pool.
+        max_calls: calls after which `CallsSpentError` is raised; none for no limit.
+        stop: ends waits early and refuses new calls once the run is to end.
+        log: where waits and retries are told.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        max_concurrency: int,
+        max_calls: int | None,
+        stop: StopRequest,
+        log: logging.Logger,
+    ) -> None:
+        self.usage = Usage()
+        self._stop = stop
+        self._api_url = connection.api_url.rstrip("/")
+        self._max_calls = max_calls
+        self._log = log
+        self._lock = threading.Lock()
+        self._started = datetime.now(UTC)
+        self._reached = False
+        self._session = _session(self._api_url, max_concurrency)
+        self._session.headers.update(
+            {"X-App-Id": connection.application_id, "X-App-Token": connection.secret_key}
+        )
+
+    @property
+    def run_started(self) -> datetime:
+        """When the run began: the earlier of the local clock and the server's first `Date`.
+
+        What changed before this instant is what a run can promise to have seen, so a clock that
+        is ahead must not move it forward.
+        """
+        return self._started
+
+    def get(
+        self,
+        path: str,
+        segments: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON object that one GET answers.
+
+        Args:
+            path: path template such as `/v1/customers/{id}/activity`; it is what logs show.
+            segments: values for the template, encoded whole, each as one path segment.
+            params: the query.
+
+        Raises:
+            NotFoundError: 404.
+            CallsSpentError: `max_calls` is used up.
+            StoppedError: a signal arrived while waiting.
+            VoucherifyError: anything else that waiting and trying again did not cure.
+        """
+        encoded = {name: quote(value, safe="") for name, value in (segments or {}).items()}
+        url = self._api_url + path.format_map(encoded)
+        for attempt in range(TRIES):
+            answer = self._exchange(url, params)
+            if answer.status == requests.codes.ok and answer.failure is None:
+                return self._object(answer, path)
+            self._wait(answer, path, attempt, self._judge(answer, path))
+        raise VoucherifyError(f"{_said(answer, path)} {TRIES} times in a row: try again later.")
+
+    def _exchange(self, url: str, params: Mapping[str, Any] | None) -> Answer:
+        """One request and its answer; what went wrong on the way becomes part of the answer."""
+        self._count_call()
+        try:
+            response = self._session.get(
+                url,
+                params=params,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                # A redirect would carry the key headers to whatever host it names.
+                allow_redirects=False,
+            )
+        except requests.Timeout:
+            return Answer(None, failure="time-out")
+        except requests.RequestException:
+            return Answer(None, failure="cut connection")
+        answer = _answer_of(response)
+        self._note(answer)
+        return answer
+
+    def _count_call(self) -> None:
+        self._stop.raise_if_asked()
+        with self._lock:
+            if self._max_calls is not None and self.usage.calls >= self._max_calls:
+                raise CallsSpentError(f"max_calls ({self._max_calls}) is used up.")
+            self.usage.calls += 1
+
+    def _note(self, answer: Answer) -> None:
+        """Take the clock and the quota from an answer's headers."""
+        remaining = answer.headers.get("X-Rate-Limit-Remaining", "")
+        with self._lock:
+            if remaining.isdecimal():
+                self.usage.quota_left = int(remaining)
+            if not self._reached:
+                self._reached = True
+                self._started = min(self._started, server_time(answer.headers) or self._started)
+
+    def _judge(self, answer: Answer, path: str) -> tuple[float, str] | None:
+        """Return the wait that the answer names, if any; raise when trying again is pointless."""
+        if answer.failure is not None or answer.status is None:
+            if not self._reached and self.usage.calls >= TRIES_UNREACHED:
+                host = urlsplit(self._api_url).netloc
+                raise VoucherifyError(
+                    f"Cannot reach {host} ({answer.failure}): check api_url and the network."
+                )
+            return None
+        told = told_to_wait(answer.headers, datetime.now(UTC))
+        if answer.status == requests.codes.too_many_requests:
+            if answer.headers.get("X-Rate-Limit-Type") == "api_calls_cycle":
+                raise VoucherifyError(
+                    "Voucherify's calls of this billing cycle are used up: run again when the "
+                    "next cycle begins or after buying a package; the state says where to go on."
+                )
+            return told
+        if answer.status >= requests.codes.server_error:
+            return told
+        raise _refusal(answer, path)
+
+    def _wait(
+        self, answer: Answer, path: str, attempt: int, told: tuple[float, str] | None
+    ) -> None:
+        if attempt == TRIES - 1:
+            return
+        seconds, why = told or (backoff(attempt), "back-off")
+        limit = answer.headers.get("X-Rate-Limit-Type")
+        self._log.info(
+            "%s: waiting %.1f s (%s%s), try %d of %d",
+            _said(answer, path),
+            seconds,
+            why,
+            f", limit {limit}" if limit else "",
+            attempt + 2,
+            TRIES,
+        )
+        began = time.monotonic()
+        self._stop.wait(seconds)
+        with self._lock:
+            self.usage.retries += 1
+            self.usage.seconds_waited += time.monotonic() - began
+
+    def _object(self, answer: Answer, path: str) -> dict[str, Any]:
+        if not isinstance(answer.body, dict):
+            raise VoucherifyError(
+                f"{_said(answer, path)} without a JSON object: check that api_url is a Voucherify "
+                "API endpoint."
+            )
+        return answer.body
+
+
+def _session(api_url: str, max_concurrency: int) -> requests.Session:
+    """A session that looks up proxies and certificates of the environment once.
+
+    `requests` reads the environment again for every request otherwise, which costs more than the
+    request's own work; and with `trust_env` on it would take credentials from a netrc file.
+    """
+    session = requests.Session()
+    settings = session.merge_environment_settings(api_url, {}, None, None, None)
+    session.proxies = settings["proxies"]
+    session.verify = settings["verify"]
+    session.trust_env = False
+    session.headers.update({"Accept": "application/json", "User-Agent": "tap-voucherify"})
+    adapter = HTTPAdapter(pool_maxsize=max_concurrency, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _answer_of(response: requests.Response) -> Answer:
+    """The answer with its body decoded; a body that is not JSON is a failure, whatever the status.
+
+    A gateway's error page is told by its status alone (reference §14, question 28).
+    """
+    if response.is_redirect:
+        return Answer(response.status_code, response.headers)
+    try:
+        body = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, RecursionError):
+        failure = "not JSON" if response.ok else None
+        return Answer(response.status_code, response.headers, failure=failure)
+    return Answer(response.status_code, response.headers, body)
+
+
+def _said(answer: Answer, path: str) -> str:
+    """What came back for a call, in a form that is safe to log: no body, no query, no key."""
+    if answer.status is None:
+        return f"GET {path}: {answer.failure}"
+    error = answer.error_object
+    parts = [f"GET {path} answered {answer.status}"]
+    if answer.failure is not None:
+        parts.append(answer.failure)
+    parts += [f"{name} {error[name]}" for name in ("key", "request_id") if error.get(name)]
+    return ", ".join(parts)
+
+
+def _refusal(answer: Answer, path: str) -> VoucherifyError:
+    said = _said(answer, path)
+    if answer.status == requests.codes.not_found:
+        return NotFoundError(f"{said}: check that api_url is a Voucherify API endpoint.")
+    if answer.status is not None and answer.status // 100 == 3:  # noqa: PLR2004 - the class of redirects
+        return VoucherifyError(
+            f"{said}, a redirect, which is never followed because it would hand the keys to "
+            "another host: set api_url to the endpoint that Voucherify's Project settings show."
+        )
+    fix = FIX_BY_STATUS.get(
+        answer.status or 0,
+        "report it to the maintainers with the run's log",
+    )
+    return VoucherifyError(f"{said}: {fix}.")

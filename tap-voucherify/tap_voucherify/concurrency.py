@@ -1,0 +1,40 @@
+"""Work fetched ahead by a few threads and handed on in order, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with its result, in the order of the items, at most `at_once` under way.
+
+    The first failure, in that order, is raised; nothing new is begun after it. Closing the
+    iterator waits for what is under way.
+    """
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        try:
+            for item in items:
+                pending.append((item, pool.submit(work, item)))
+                if len(pending) >= at_once:
+                    yield _finished(pending)
+            while pending:
+                yield _finished(pending)
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def _finished(pending: deque[tuple[Item, Future[Result]]]) -> tuple[Item, Result]:
+    item, future = pending.popleft()
+    return item, future.result()

@@ -1,0 +1,39 @@
+"""Instants as Voucherify writes them, compared as instants and never as text (reference §1.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tap_voucherify.errors import VoucherifyError
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def parse(text: str, *, what: str = "a timestamp") -> datetime:
+    """The instant that an ISO 8601 text names, in UTC; a text without an offset is taken as UTC.
+
+    Args:
+        text: any of the forms the API prints: `Z` or an offset, none to six decimals.
+        what: names the value in the error, which does not repeat the text itself.
+
+    Raises:
+        VoucherifyError: the text names no instant.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise VoucherifyError(
+            f"{what} is not an ISO 8601 timestamp; if it came from the API, report it with the "
+            "run's log."
+        ) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def written(instant: datetime) -> str:
+    """The one form in which this tap writes instants: UTC, six decimals, `Z`. It sorts as text."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def whole_millisecond(instant: datetime) -> datetime:
+    """The start of the millisecond of `instant`; the API prints no finer (reference §5.4)."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)

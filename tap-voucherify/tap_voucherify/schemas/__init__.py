@@ -1,0 +1,1 @@
+"""One JSON schema per stream, in a file named as the stream."""

@@ -1,0 +1,145 @@
+"""The settings of the tap, and what a JSON schema cannot say about them."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from jsonschema import Draft202012Validator
+from singer_sdk import typing as th
+
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.instants import parse
+from tap_voucherify.rewards import REWARD_EVENT_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SETTINGS = th.PropertiesList(
+    th.Property(
+        "application_id",
+        th.StringType,
+        required=True,
+        secret=True,
+        title="Application ID",
+        description="Application ID of the project's server-side API key.",
+    ),
+    th.Property(
+        "secret_key",
+        th.StringType,
+        required=True,
+        secret=True,
+        title="Secret key",
+        description="Secret key of the same API key.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default="https://api.voucherify.io",
+        title="API URL",
+        description="API endpoint of the project's region, as Project settings show it. Must be "
+        "https, or http on a loopback address.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Start date",
+        description="Only what changed at or after this instant. None: everything.",
+    ),
+    th.Property(
+        "end_date",
+        th.DateTimeType,
+        title="End date",
+        description="Only what was created before this instant; with start_date it makes a slice "
+        "that needs no state, for parallel backfills.",
+    ),
+    th.Property(
+        "lookback_window",
+        th.IntegerType(minimum=0),
+        default=60,
+        title="Lookback window",
+        description="Seconds that an incremental run starts behind its bookmark, because totals "
+        "and reward events settle seconds after the request that caused them.",
+    ),
+    th.Property(
+        "max_concurrency",
+        th.IntegerType(minimum=1, maximum=64),
+        default=8,
+        title="Maximum concurrency",
+        description="Requests in flight at most.",
+    ),
+    th.Property(
+        "reward_event_types",
+        th.ArrayType(th.StringType),
+        default=list(REWARD_EVENT_TYPES),
+        title="Reward event types",
+        description="Activity types that become reward_events.",
+    ),
+    th.Property(
+        "reward_events_scan",
+        th.StringType,
+        allowed_values=["changed", "all"],
+        default="changed",
+        title="Reward events scan",
+        description="changed: ask only customers that may have something new since the bookmark. "
+        "all: ask every customer, one call each, and report what changed would have missed.",
+    ),
+    th.Property(
+        "max_calls",
+        th.IntegerType(minimum=1),
+        title="Maximum calls",
+        description="Stop cleanly, state saved, once this many API calls were made; the next run "
+        "goes on from there. None: no limit.",
+    ),
+).to_dict()
+
+
+def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot work, naming the setting and the rule but never its value.
+
+    Raises:
+        VoucherifyError: the first problem found.
+    """
+    for problem in (*_schema_problems(config, schema), *_other_problems(config)):
+        raise VoucherifyError(problem)
+
+
+def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """What the JSON schema objects to; its own messages repeat values, secrets included."""
+    for error in Draft202012Validator(dict(schema)).iter_errors(dict(config)):
+        path = ".".join(str(part) for part in error.absolute_path)
+        if error.validator == "required":
+            missing = [name for name in error.validator_value if name not in error.instance]
+            names = ", ".join(f"{path}.{name}" if path else name for name in missing)
+            yield f"The configuration lacks {names}: set it."
+        else:
+            yield (
+                f"The setting {path} does not fit: {error.validator} must be "
+                f"{error.validator_value!r}."
+            )
+
+
+def _other_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    url = urlsplit(str(config["api_url"]))
+    if not (url.scheme == "https" and url.hostname) and not _is_loopback(url):
+        yield (
+            "The setting api_url must be an https address, or http on a loopback address: the "
+            "secret key travels with every request."
+        )
+    if url.query or url.fragment or url.username or url.path.rstrip("/"):
+        yield "The setting api_url must be scheme and host only, such as https://api.voucherify.io."
+    for name in ("start_date", "end_date"):
+        if config.get(name) is not None:
+            parse(config[name], what=f"The setting {name}")
+
+
+def _is_loopback(url: SplitResult) -> bool:
+    if url.scheme != "http" or not url.hostname:
+        return False
+    if url.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.hostname).is_loopback
+    except ValueError:
+        return False

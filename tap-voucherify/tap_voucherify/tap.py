@@ -1,0 +1,112 @@
+"""The tap: its settings, its streams, and what a run says at its end."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
+
+from tap_voucherify.client import Connection, VoucherifyClient
+from tap_voucherify.emission import InterruptibleTap, VoucherifyStream
+from tap_voucherify.listings import CUSTOMERS, page_of
+from tap_voucherify.settings import SETTINGS, check
+from tap_voucherify.streams import STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+
+class TapVoucherify(InterruptibleTap):
+    """Singer tap for Voucherify: customers and reward events."""
+
+    name = "tap-voucherify"
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
+    message_writer_class = MsgSpecWriter
+
+    def __init__(self, *, validate_config: bool = True, **options: Any) -> None:
+        # The SDK's own check repeats the values it objects to, and so would print secrets.
+        super().__init__(validate_config=False, **options)
+        if validate_config:
+            check(self.config, self.config_jsonschema)
+
+    @cached_property
+    @override
+    def client(self) -> VoucherifyClient:
+        return VoucherifyClient(
+            Connection(
+                self.config["api_url"], self.config["application_id"], self.config["secret_key"]
+            ),
+            max_concurrency=self.config["max_concurrency"],
+            max_calls=self.config.get("max_calls"),
+            stop=self.stop,
+            log=self.logger,
+        )
+
+    @override
+    def discover_streams(self) -> Sequence[VoucherifyStream]:
+        return [stream(self) for stream in STREAMS]
+
+    def test_connection(self) -> None:
+        """Prove the keys and the region with one call.
+
+        Raises:
+            VoucherifyError: what to fix.
+        """
+        page_of(self.client.get(CUSTOMERS, params={"limit": 1}))
+        self.logger.info("Voucherify accepts the keys at %s.", self.config["api_url"])
+
+    def tell_summary(self) -> None:
+        """Log what the run did as one JSON object, the last line of its log."""
+        usage = self.client.usage
+        streams = {
+            name: {"rows": stream.report.rows, "complete": stream.report.complete}
+            for name, stream in self.streams.items()
+            if isinstance(stream, VoucherifyStream) and stream.selected
+        }
+        summary = {
+            "streams": streams,
+            "rows": sum(stream["rows"] for stream in streams.values()),
+            "calls": usage.calls,
+            "retries": usage.retries,
+            "seconds_waited": round(usage.seconds_waited, 1),
+            "quota_left": usage.quota_left,
+            "complete": all(stream["complete"] for stream in streams.values()),
+        }
+        self.logger.info("run summary %s", json.dumps(summary))
+
+    @classmethod
+    @override
+    def cb_test(
+        cls: type[TapVoucherify], ctx: click.Context, param: click.Option, value: str
+    ) -> None:
+        """Run `--test`: one call, instead of the SDK's one record from every stream."""
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        given = ctx.params["config"]
+        cls(config=given.config, parse_env_config=given.parse_env).test_connection()
+        ctx.exit()
+
+    @classmethod
+    @override
+    def invoke(cls, **options: Any) -> None:
+        """Run the tap as the SDK does, and tell at the end, however it ended, what was done."""
+        if options.get("about"):
+            super().invoke(**options)
+        given, state, catalog = options["config"], options["state"], options["catalog"]
+        tap = cls(
+            config=given.config,
+            state=json.load(state) if state else None,
+            catalog=json.load(catalog) if catalog else None,
+            parse_env_config=given.parse_env,
+        )
+        try:
+            tap.sync_all()
+        finally:
+            tap.tell_summary()

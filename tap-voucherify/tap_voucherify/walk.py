@@ -1,0 +1,254 @@
+"""Walk a list that is ordered by time, so that no row is lost whatever the API leaves open.
+
+Published facts do not say whether time filters include their bound, how rows with equal times are
+ordered, whether stored times are finer than printed ones, or where rows without a time sort
+(reference §5.4 and §14). The walk therefore uses documented filters only and holds under each
+answer:
+
+    ── rows by time ──────────────────────────────────────────────►
+    request 1   [ 100 rows ........ last ]
+    request 2                   (last - 1 ms  [ 100 rows ........ last ]
+                                 └ rows seen before: dropped by id and time
+
+A full page that does not get past its own start is an instant with more rows than a page holds.
+Only there the walk turns pages, by another order that has no ties, until a whole pass brings
+nothing new.
+
+Nothing here knows HTTP: a page comes from the function `fetch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.instants import MILLISECOND, parse, whole_millisecond
+
+Row = dict[str, Any]
+Timed = tuple[datetime, Row]
+
+PAGE_ROWS = 100
+"""Rows asked for in one request: the documented maximum of `limit` (reference §5.1)."""
+
+LAST_PAGE = 99
+"""The last page the API serves (reference §5.1); 99 pages hold 9,900 rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request for a page: rows whose `field` lies after and before the given instants."""
+
+    field: str
+    order: str
+    after: datetime | None = None
+    before: datetime | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: its rows, and what the API said about the rest (either may be missing)."""
+
+    rows: list[Row]
+    total: int | None = None
+    has_more: bool | None = None
+
+    @property
+    def may_have_successor(self) -> bool:
+        """Neither fullness nor `has_more` can be relied on alone (reference §14, question 6)."""
+        return bool(self.rows) and (len(self.rows) >= PAGE_ROWS or self.has_more is True)
+
+
+Fetch = Callable[[Query], Page]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How one list is walked.
+
+    Attributes:
+        field: the time that orders the list and that its filters take.
+        stamp: the member of a row that holds this time, where it has another name.
+        tie_order: an order without ties, for turning pages inside one instant.
+    """
+
+    field: str
+    stamp: str
+    tie_order: str
+
+    def instant(self, row: Row) -> datetime | None:
+        """The row's place in the walk; none for a row that has no such time."""
+        text = row.get(self.stamp)
+        return None if text is None else parse(text, what=f"`{self.stamp}` of a row")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a walk saw, for the completeness line."""
+
+    duplicates: int = 0
+    total: int | None = None
+    """`total` of the first answer; it may or may not count filtered rows (reference §5.2)."""
+    calls: int = field(default=0)
+
+
+def walk(
+    fetch: Fetch,
+    listing: Listing,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tally: Tally | None = None,
+) -> Iterator[Timed]:
+    """Each row with `since` <= time < `until`, once, ascending; both bounds to the millisecond.
+
+    Rows without the time are passed over. A row whose time moves while the walk is under way may
+    come again with its new time.
+
+    Raises:
+        VoucherifyError: the list breaks its order, a row has no id, or one instant holds more
+            rows than the API can page through.
+    """
+    since = None if since is None else whole_millisecond(since)
+    until = None if until is None else whole_millisecond(until)
+    steps = _Steps(fetch, listing, tally if tally is not None else Tally())
+    for instant, row in steps.rows(
+        None if since is None else since - MILLISECOND,
+        None if until is None else until + MILLISECOND,
+    ):
+        if (since is None or instant >= since) and (until is None or instant < until):
+            yield instant, row
+
+
+class _Steps:
+    """The moving filter of one walk and the rows known at its edge."""
+
+    def __init__(self, fetch: Fetch, listing: Listing, tally: Tally) -> None:
+        self._fetch = fetch
+        self._listing = listing
+        self._tally = tally
+        self._edge: set[tuple[str, datetime]] = set()
+
+    def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[Timed]:
+        while True:
+            query = Query(self._listing.field, self._listing.field, cursor, before)
+            page = self._ask(query)
+            timed = self._timed(page.rows)
+            self._check_order(timed, cursor)
+            fresh = self._fresh(timed)
+            yield from fresh
+            if not page.may_have_successor:
+                return
+            following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
+            if following is None or (cursor is not None and following <= cursor):
+                instant = _instant_of(timed, cursor)
+                yield from self._instant(query, instant)
+                if instant is None:
+                    return
+                following = instant + MILLISECOND
+            self._forget_before(following)
+            cursor = following
+
+    def _instant(self, query: Query, instant: datetime | None) -> Iterator[Timed]:
+        """Every row from the query's start up to and including `instant`, in order of time.
+
+        Without an instant, a whole page of rows without the time stands in the way: everything
+        that the query selects is paged through.
+        """
+        end = None if instant is None else instant + 2 * MILLISECOND
+        before = min((bound for bound in (query.before, end) if bound is not None), default=None)
+        window = replace(query, order=self._listing.tie_order, before=before)
+        found = _page_through(self._ask, window)
+        yield from self._fresh(sorted(self._timed(found), key=_time_of))
+
+    def _ask(self, query: Query) -> Page:
+        page = self._fetch(query)
+        if self._tally.calls == 0:
+            self._tally.total = page.total
+        self._tally.calls += 1
+        return page
+
+    def _timed(self, rows: list[Row]) -> list[Timed]:
+        timed = ((self._listing.instant(row), row) for row in rows)
+        return [(instant, row) for instant, row in timed if instant is not None]
+
+    def _fresh(self, timed: list[Timed]) -> list[Timed]:
+        """The rows not seen before; a row that came back with another time is a new row."""
+        fresh = []
+        for instant, row in timed:
+            known = (_id_of(row), instant)
+            if known in self._edge:
+                self._tally.duplicates += 1
+            else:
+                self._edge.add(known)
+                fresh.append((instant, row))
+        return fresh
+
+    def _forget_before(self, cursor: datetime) -> None:
+        """Keep only what the next answers can hold again, so that memory stays constant."""
+        kept = cursor - 2 * MILLISECOND
+        self._edge = {known for known in self._edge if known[1] >= kept}
+
+    def _check_order(self, timed: list[Timed], cursor: datetime | None) -> None:
+        """A list that ignores its filter or its order would be read wrongly without a sign."""
+        floor = timed[0][0] if cursor is None and timed else cursor
+        for instant, _ in timed:
+            if floor is not None and instant < floor - 2 * MILLISECOND:
+                raise VoucherifyError(
+                    f"The list does not keep the order `{self._listing.field}` or its filter, so "
+                    "rows could be missed; nothing past this point was read: report it to the "
+                    "maintainers with the run's log."
+                )
+            floor = instant if floor is None else max(floor, instant)
+
+
+def _page_through(ask: Fetch, window: Query) -> list[Row]:
+    """All rows of one window, by page number.
+
+    Passes are repeated until one brings nothing new: rows with the same sort value may come in
+    another order at each request. A whole pass that found exactly `total` rows needs no second.
+
+    Raises:
+        VoucherifyError: the window holds more rows than the API's pages reach.
+    """
+    found: dict[str, Row] = {}
+    while True:
+        known = len(found)
+        for number in range(1, LAST_PAGE + 1):
+            page = ask(replace(window, page=number))
+            found.update((_id_of(row), row) for row in page.rows)
+            if not page.may_have_successor:
+                break
+        if page.may_have_successor and len(found) != page.total:
+            raise VoucherifyError(
+                f"More than {LAST_PAGE * PAGE_ROWS:,} rows share one instant of "
+                f"`{window.field}`, and the API pages no further: ask Voucherify's support for an "
+                "export of them, or read the backfill with `customers_backfill: export`."
+            )
+        if number == 1 or len(found) in {known, page.total}:
+            return list(found.values())
+
+
+def _instant_of(timed: list[Timed], cursor: datetime | None) -> datetime | None:
+    """The millisecond that a stuck page stands in; none if it holds no row with a time."""
+    if not timed:
+        return None
+    last = whole_millisecond(timed[-1][0])
+    return last if cursor is None else max(last, cursor)
+
+
+def _id_of(row: Row) -> str:
+    identity = row.get("id")
+    if not isinstance(identity, str) or not identity:
+        raise VoucherifyError(
+            "A row of the list has no `id`, so it cannot be told from the others: report it to "
+            "Voucherify's support with the time of this run."
+        )
+    return identity
+
+
+def _time_of(timed: Timed) -> datetime:
+    return timed[0]
