@@ -1,1 +1,8 @@
 """A stand-in for one Voucherify project."""
+
+from voucherify_sandbox.faults import Fault
+from voucherify_sandbox.limits import Limits
+from voucherify_sandbox.readings import Readings
+from voucherify_sandbox.sandbox import Sandbox
+
+__all__ = ["Fault", "Limits", "Readings", "Sandbox"]

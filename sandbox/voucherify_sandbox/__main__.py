@@ -1,0 +1,104 @@
+"""`voucherify-sandbox`, also `python -m voucherify_sandbox`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from threading import Event
+from typing import TYPE_CHECKING
+
+from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
+from voucherify_sandbox.faults import Fault
+from voucherify_sandbox.limits import Limits
+from voucherify_sandbox.readings import Readings
+from voucherify_sandbox.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Long enough to be seen, short enough to wait for: summaries settle late (reference §4.2).
+SETTLE_SECONDS = 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="voucherify-sandbox",
+        description="A stand-in for one Voucherify project, on a loopback port.",
+    )
+    parser.add_argument("--port", type=int, default=8010, help="where to listen; 0: any free port")
+    parser.add_argument("--seed", choices=["demo"], help="contents to begin with")
+    parser.add_argument("--application-id", default=APPLICATION_ID)
+    parser.add_argument("--secret-key", default=SECRET_KEY)
+    parser.add_argument(
+        "--reading",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="answer an open question; repeat for more (sandbox/README.md lists them)",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="break something; repeat for more (sandbox/README.md lists them)",
+    )
+    parser.add_argument("--settle-seconds", type=float, default=SETTLE_SECONDS, metavar="N")
+    parser.add_argument("--calls-per-minute", type=int, default=Limits.calls, metavar="N")
+    parser.add_argument("--bulk-calls-per-hour", type=int, default=Limits.bulk_calls, metavar="N")
+    parser.add_argument("--calls-per-cycle", type=int, metavar="N")
+    return parser
+
+
+def _prepared(options: argparse.Namespace) -> Sandbox:
+    """The sandbox the options describe, not listening yet."""
+    readings = Readings(settle_seconds=options.settle_seconds)
+    readings.change(**dict(pair.split("=", 1) for pair in options.reading))
+    limits = Limits(
+        calls=options.calls_per_minute,
+        bulk_calls=options.bulk_calls_per_hour,
+        cycle_calls=options.calls_per_cycle,
+    )
+    sandbox = Sandbox(
+        port=options.port,
+        seed=options.seed,
+        application_id=options.application_id,
+        secret_key=options.secret_key,
+        readings=readings,
+        limits=limits,
+    )
+    sandbox.faults.add(*(Fault.from_json(json.loads(text)) for text in options.fault))
+    return sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        sandbox = _prepared(options)
+    except ValueError as error:
+        parser.error(str(error))
+    enough = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: enough.set())
+    try:
+        with sandbox:
+            lines = (
+                f"voucherify-sandbox listens on {sandbox.url}",
+                f"application_id {sandbox.application_id}",
+                f"secret_key {sandbox.secret_key}",
+            )
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+            enough.wait()
+    except OSError as error:
+        sys.stderr.write(f"voucherify-sandbox cannot listen on port {options.port}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The control path `/_sandbox/…`: switches and actions for whoever runs the sandbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox import moments
+from voucherify_sandbox.errors import invalid_payload, refusal
+from voucherify_sandbox.faults import Fault
+from voucherify_sandbox.messages import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from voucherify_sandbox.messages import Request
+    from voucherify_sandbox.project import Project
+    from voucherify_sandbox.service import Service
+
+PREFIX = "/_sandbox/"
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    moment = moments.parse(str(value))
+    if moment is None:
+        raise ValueError(f"{value!r} is no instant")
+    return moment
+
+
+def _add_customers(
+    project: Project,
+    *,
+    count: int,
+    spread_seconds: float = 0,
+    created_at: str | None = None,
+    updated_at: str | None = None,
+    **more: str,
+) -> list[str]:
+    return project.add_customers(
+        count,
+        spread=timedelta(seconds=spread_seconds),
+        created_at=_moment(created_at),
+        updated_at=_moment(updated_at),
+        **more,
+    )
+
+
+def _advance_clock(project: Project, *, seconds: float) -> str:
+    project.clock.advance(seconds)
+    return project.clock.now().isoformat()
+
+
+def _set_clock(project: Project, *, instant: str | None) -> str:
+    project.clock.set(_moment(instant))
+    return project.clock.now().isoformat()
+
+
+# What `POST /_sandbox/actions` does, by the name it is called with; arguments as in Python.
+ACTIONS: dict[str, Callable[..., Any]] = {
+    "add_customers": _add_customers,
+    "advance_clock": _advance_clock,
+    "books": lambda project: project.books(),
+    "create_referral_campaign": lambda project, **args: project.create_referral_campaign(**args),
+    "create_segment": lambda project, **args: project.create_segment(**args),
+    "define_metadata": lambda project, **args: project.define_metadata(**args),
+    "delete_customer": lambda project, **args: project.delete_customer(**args),
+    "finish_jobs": lambda project: project.finish_jobs(),
+    "redeem": lambda project, **args: project.redeem(**args),
+    "referral_code": lambda project, **args: project.referral_code(**args),
+    "roll_back": lambda project, **args: project.roll_back(**args),
+    "set_clock": _set_clock,
+    "settle": lambda project: project.settle(),
+    "track_event": lambda project, **args: project.track_event(**args),
+    "update_customer": lambda project, **args: project.update_customer(**args),
+    "upsert_customer": lambda project, **args: project.upsert_customer(**args),
+}
+
+
+def act(project: Project, action: Mapping[str, Any]) -> object:
+    """Do `{"action": name, …arguments}` and give back what it returns.
+
+    Raises:
+        ValueError: there is no such action or its arguments do not fit.
+    """
+    arguments = dict(action)
+    name = arguments.pop("action", None)
+    if name not in ACTIONS:
+        raise ValueError(f"no action is called {name!r}; there are: {', '.join(sorted(ACTIONS))}")
+    try:
+        with project.lock:
+            return ACTIONS[name](project, **arguments)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def answer(service: Service, request: Request) -> Answer:
+    """Serve one control request.
+
+    Raises:
+        ApiError: 404 for an unknown path, 400 for a switch that does not fit.
+    """
+    name = f"{request.method} {request.path.removeprefix(PREFIX)}"
+    if name not in _CONTROLS:
+        raise refusal(
+            404, "not_found", "Resource not found", f"there is only {', '.join(_CONTROLS)}"
+        )
+    try:
+        return Answer(200, _CONTROLS[name](service, request))
+    except (ValueError, TypeError) as error:
+        raise invalid_payload(str(error)) from error
+
+
+def _state(service: Service, _: Request) -> object:
+    project = service.project
+    with project.lock:
+        calls = Counter(f"{served.method} {served.template}" for served in service.requests)
+        return {
+            **project.counts(),
+            "calls": len(service.requests),
+            "calls_by_operation": dict(sorted(calls.items())),
+            "faults_injected": service.faults.injected,
+            "books": project.books(),
+        }
+
+
+def _readings(service: Service, request: Request) -> object:
+    with service.project.lock:
+        service.readings.change(**request.object())
+        return vars(service.readings)
+
+
+def _add_faults(service: Service, request: Request) -> object:
+    body = request.json()
+    faults = [Fault.from_json(one) for one in (body if isinstance(body, list) else [body])]
+    service.faults.add(*faults)
+    return [fault.to_json() for fault in service.faults.all]
+
+
+def _clear_faults(service: Service, _: Request) -> object:
+    service.faults.clear()
+    return {"injected": service.faults.injected}
+
+
+def _forget(service: Service, _: Request) -> object:
+    service.forget_requests()
+    return {}
+
+
+def _act(service: Service, request: Request) -> object:
+    return {"result": act(service.project, request.object())}
+
+
+_CONTROLS: dict[str, Callable[[Service, Request], object]] = {
+    "GET state": _state,
+    "GET readings": lambda service, _: vars(service.readings),
+    "POST readings": _readings,
+    "GET faults": lambda service, _: [fault.to_json() for fault in service.faults.all],
+    "POST faults": _add_faults,
+    "DELETE faults": _clear_faults,
+    "POST actions": _act,
+    "DELETE requests": _forget,
+}

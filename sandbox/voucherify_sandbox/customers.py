@@ -1,0 +1,175 @@
+"""The customers of a project and what a write does to them (reference §4, §6)."""
+
+from __future__ import annotations
+
+import re
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox.errors import invalid_payload, refusal
+from voucherify_sandbox.metadata import is_date
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from voucherify_sandbox.activity import Event
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.readings import Readings
+
+TEXTS = ("name", "description", "email", "phone", "birthdate", "birthday")
+ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
+
+NO_REDEMPTIONS: Json = {
+    "total_redeemed": 0,
+    "total_failed": 0,
+    "total_succeeded": 0,
+    "total_rolled_back": 0,
+    "total_rollback_failed": 0,
+    "total_rollback_succeeded": 0,
+    "gift": {"redeemed_amount": 0, "amount_to_go": 0},
+    "loyalty_card": {"redeemed_points": 0, "points_to_go": 0},
+}
+NO_SUMMARY: Json = {
+    "redemptions": NO_REDEMPTIONS,
+    "orders": {"total_amount": 0, "total_count": 0, "average_amount": 0, "last_order_amount": 0},
+}
+NO_LOYALTY: Json = {"points": 0, "referred_customers": 0, "campaigns": {}}
+NO_REFERRALS: Json = {"total": 0, "campaigns": []}
+
+
+@dataclass(slots=True, eq=False)
+class Customer:
+    """One profile.
+
+    `number` counts creations, so it tells the age of customers of one instant. `summary`,
+    `loyalty` and `referrals` are None while all their counters are zero: a hundred thousand
+    customers who never took part in a program share one text. `earlier` is the customer as it
+    was before the change of `changed_at`, for lists that lag.
+    """
+
+    id: str
+    number: int
+    source_id: str | None
+    created_at: datetime
+    profile: Json = field(default_factory=dict)
+    metadata: Json = field(default_factory=dict)
+    updated_at: datetime | None = None
+    summary: Json | None = None
+    loyalty: Json | None = None
+    referrals: Json | None = None
+    deleted: bool = False
+    activity: list[Event] = field(default_factory=list)
+    changed_at: datetime | None = None
+    earlier: Customer | None = None
+
+    def shown(self) -> Json:
+        """The customer as the API shows it (reference §4), instants not yet printed."""
+        body: Json = {"id": self.id}
+        if self.source_id is not None:
+            body["source_id"] = self.source_id
+        body.update(self.profile)
+        body["metadata"] = self.metadata
+        body["system_metadata"] = {}
+        body["summary"] = self.summary or NO_SUMMARY
+        body["loyalty"] = self.loyalty or NO_LOYALTY
+        body["referrals"] = self.referrals or NO_REFERRALS
+        body["created_at"] = self.created_at
+        if self.updated_at is not None:
+            body["updated_at"] = self.updated_at
+        body["object"] = "customer"
+        return body
+
+    def simple(self) -> Json:
+        """The short copy inside events and orders (reference §10.4)."""
+        return {
+            "id": self.id,
+            "name": self.profile.get("name"),
+            "email": self.profile.get("email"),
+            "source_id": self.source_id,
+            "metadata": self.metadata,
+            "object": "customer",
+        }
+
+    def touch(self, now: datetime, lag_since: datetime) -> None:
+        """Note that a change follows, and keep what lists that lag still show."""
+        if self.changed_at is None or self.changed_at <= lag_since:
+            self.earlier = copy(self)
+            self.earlier.earlier = None
+        self.changed_at = now
+
+    def as_of(self, instant: datetime) -> Customer | None:
+        """The customer as a list that lags until `instant` shows it; None before its creation."""
+        if self.created_at > instant:
+            return None
+        unseen = self.changed_at is not None and self.changed_at > instant
+        return self.earlier if unseen and self.earlier is not None else self
+
+
+def check_fields(fields: Mapping[str, Any], readings: Readings) -> None:
+    """Refuse a payload whose members have the wrong type or form.
+
+    Raises:
+        ApiError: 400; `invalid_customer` for a birth date that is not a day.
+    """
+    for name in ("source_id", "id", *TEXTS):
+        _check_text(name, fields.get(name))
+    for name in ("address", "metadata"):
+        if not isinstance(fields.get(name), dict | None):
+            raise invalid_payload(f"Property .{name} should be object")
+    for name, value in (fields.get("address") or {}).items():
+        if name in ADDRESS:
+            _check_text(f"address.{name}", value)
+    for name in ("birthdate", "birthday"):
+        if fields.get(name) is not None and not is_date(fields[name]):
+            details = f"Property .{name} should be a date in format YYYY-MM-DD"
+            raise refusal(400, "invalid_customer", "Invalid customer", details)
+    nulls = [name for name in (*TEXTS, "address", "metadata") if fields.get(name, 0) is None]
+    if nulls and readings.nulls == "refuse":
+        raise invalid_payload(f"Property .{nulls[0]} should not be null")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str | None):
+        raise invalid_payload(f"Property .{name} should be string")
+
+
+def changed(customer: Customer, fields: Mapping[str, Any], readings: Readings) -> tuple[Json, Json]:
+    """The profile and the metadata that a write leaves behind; the customer stays as it is."""
+    full = readings.upsert == "full"
+    profile: Json = {} if full else dict(customer.profile)
+    for name in TEXTS:
+        if name in fields:
+            _put(profile, name, _spelled(name, fields[name], readings), readings.nulls)
+    if "address" in fields:
+        _put(profile, "address", _address(profile, fields["address"], readings), readings.nulls)
+    metadata: Json = {} if full or readings.metadata == "replace" else dict(customer.metadata)
+    if "metadata" not in fields:
+        return profile, {} if full else customer.metadata
+    if fields["metadata"] is None:
+        return profile, {} if readings.nulls in {"clear", "store"} else customer.metadata
+    metadata.update(fields["metadata"])
+    if readings.metadata_nulls == "remove":
+        metadata = {key: value for key, value in metadata.items() if value is not None}
+    return profile, metadata
+
+
+def _put(profile: Json, name: str, value: object, nulls: str) -> None:
+    if value is not None or nulls == "store":
+        profile[name] = value
+    elif nulls == "clear":
+        profile.pop(name, None)
+
+
+def _address(profile: Json, sent: Json | None, readings: Readings) -> Json | None:
+    if sent is None:
+        return None
+    kept = profile.get("address") or {} if readings.address == "merge" else {}
+    return {**kept, **{name: value for name, value in sent.items() if name in ADDRESS}}
+
+
+def _spelled(name: str, value: str | None, readings: Readings) -> str | None:
+    if name == "phone" and value and readings.phones == "normalized":
+        return "+" + re.sub(r"\D", "", value)
+    return value

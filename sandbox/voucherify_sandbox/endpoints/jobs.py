@@ -1,0 +1,137 @@
+"""Bulk writes and the async actions they make (reference §7, §8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox.errors import invalid_payload, not_found, plain_error, refusal
+from voucherify_sandbox.jobs import Job
+from voucherify_sandbox.messages import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.project import Project
+
+MAX_BYTES = 10_485_760
+
+
+def update_in_bulk(project: Project, request: Request) -> Answer:
+    """Upsert an array of customers later (reference §7.1)."""
+    _check_size(request)
+    rows = request.json()
+    if not isinstance(rows, list):
+        raise invalid_payload("Payload should be array")
+    _check_rows(project, rows)
+
+    def apply(row: Json) -> None:
+        if not isinstance(row, dict):
+            raise invalid_payload("Item should be object")
+        project.people.upsert({k: v for k, v in row.items() if k != "id"}, bulk=True)
+
+    rows = _without_duplicates(project, rows)
+    return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows, apply)
+
+
+def update_metadata_in_bulk(project: Project, request: Request) -> Answer:
+    """Give many customers the same metadata later (reference §7.2)."""
+    _check_size(request)
+    body = request.object()
+    keys, metadata = body.get("source_ids"), body.get("metadata")
+    if not isinstance(keys, list) or not isinstance(metadata, dict):
+        raise invalid_payload("Properties .source_ids and .metadata are required")
+    rows = [{"source_id": key, "metadata": metadata} for key in keys]
+
+    def apply(row: Json) -> None:
+        project.people.upsert(row, bulk=True)
+
+    return _submit(project, request, "CUSTOMERS.METADATA_UPDATE", rows, apply)
+
+
+def _check_size(request: Request) -> None:
+    """The limit is on the bytes of the body as sent."""
+    if len(request.body) > MAX_BYTES:
+        text = f"Payload content length greater than maximum allowed: {MAX_BYTES}"
+        raise plain_error(413, "Request Entity Too Large", text)
+
+
+def _check_rows(project: Project, rows: list[Any]) -> None:
+    """What makes some readings refuse a request as a whole."""
+    most = project.readings.bulk_max_records
+    if most and len(rows) > most:
+        details = f"A request may hold at most {most} customers"
+        raise refusal(400, "too_many_customers", "Too many customers", details)
+    if project.readings.bulk_invalid_rows == "request":
+        for row in rows:
+            if not isinstance(row, dict) or not isinstance(row.get("source_id"), str):
+                raise invalid_payload("Property .source_id should be string")
+
+
+def _without_duplicates(project: Project, rows: list[Any]) -> list[Any]:
+    """Rows of one source_id under the reading `duplicates`; `in_order` keeps them all."""
+    reading = project.readings.duplicates
+    if reading == "in_order":
+        return rows
+    places: dict[object, int] = {}
+    twice = set()
+    for place, row in enumerate(rows):
+        key = row.get("source_id") if isinstance(row, dict) else None
+        key = key if isinstance(key, str) else place
+        if key in places:
+            twice.add(places[key] if reading == "last" else place)
+        if reading == "last" or key not in places:
+            places[key] = place
+    if reading == "refuse" and twice:
+        raise invalid_payload("Property .source_id should be unique")
+    return [row for place, row in enumerate(rows) if place not in twice]
+
+
+def _submit(
+    project: Project,
+    request: Request,
+    kind: str,
+    rows: Sequence[Json],
+    apply: Callable[[Json], None],
+) -> Answer:
+    job = Job(
+        id=project.identities.new("aa"),
+        type=kind,
+        rows=rows,
+        apply=apply,
+        created_at=project.clock.now(),
+        request_id=request.request_id,
+        trouble=request.job_trouble,
+    )
+    project.jobs.submit(job)
+    return Answer(202, {"async_action_id": job.id})
+
+
+def get_async_action(project: Project, request: Request) -> Answer:
+    """One job; looking at it is what moves the queue on (reference §8.1)."""
+    project.jobs.poll()
+    identity = request.parameters["asyncActionId"]
+    job = project.jobs.all.get(identity)
+    if job is None or job.trouble == "vanishes":
+        raise not_found("async action", identity)
+    reports = [f"{request.base_url}/reports/{job.id}?token={job.request_id}"]
+    return Answer(200, project.show(job.shown(project.readings, reports, listed=False)))
+
+
+def list_async_actions(project: Project, request: Request) -> Answer:
+    """The newest jobs, without their results (reference §8.4)."""
+    limit, end = request.limit(), request.moment("end_date")
+    project.jobs.poll()
+    jobs = [
+        job
+        for job in reversed(project.jobs.all.values())
+        if (end is None or job.created_at < end) and job.trouble != "vanishes"
+    ]
+    shown = [project.show(job.shown(project.readings, [], listed=True)) for job in jobs[:limit]]
+    body = {
+        "object": "list",
+        "data_ref": "async_actions",
+        "async_actions": shown,
+        "has_more": len(jobs) > limit,
+    }
+    return Answer(200, body)

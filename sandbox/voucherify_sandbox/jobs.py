@@ -1,0 +1,180 @@
+"""Async actions: bulk work done later, one job after another (reference §8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from voucherify_sandbox.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from voucherify_sandbox.clock import Clock
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.readings import Readings
+
+Trouble = Literal[
+    "", "hangs", "fails", "stops", "miscounts", "loses", "lies", "denies", "refuses", "vanishes"
+]
+_REPORT_LIFE = timedelta(hours=24)
+_STEP = 10  # a troubled job loses or refuses the first row of every ten
+
+
+@dataclass(eq=False)
+class Job:
+    """One async action: what it has to do and how far it is."""
+
+    id: str
+    type: str
+    rows: Sequence[Json]
+    apply: Callable[[Json], None]
+    created_at: datetime
+    request_id: str
+    trouble: Trouble = ""
+    status: str = "ENQUEUED"
+    polls: int = 0
+    begun_at: datetime | None = None
+    updated_at: datetime | None = None
+    done: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in {"DONE", "FAILED"}
+
+    def run(self) -> None:
+        """Do the work, in the order of the rows; a bad row is an entry in `errors`."""
+        if self.trouble == "fails":
+            return
+        count = len(self.rows) // 2 if self.trouble == "stops" else len(self.rows)
+        for position, row in enumerate(self.rows[:count]):
+            self._one(row, spoiled=position % _STEP == 0)
+
+    def _one(self, row: Json, *, spoiled: bool) -> None:
+        if spoiled and self.trouble in {"loses", "lies"}:
+            self.done += self.trouble == "lies"
+            return
+        try:
+            if spoiled and self.trouble == "refuses":
+                raise ApiError(400, {"key": "invalid_customer", "message": "Invalid customer"})
+            self.apply(row)
+            self.done += 1
+        except ApiError as error:
+            self.errors.append({"source_id": _text(row), **error.row})
+
+    def shown(self, readings: Readings, reports: list[str], *, listed: bool) -> Json:
+        """The job as the API shows it (reference §8.1). Lists leave the result out."""
+        updated = self.updated_at or self.created_at
+        body: Json = {
+            "id": self.id,
+            "type": self.type,
+            "status": self.status,
+            "created_at": self.created_at,
+            "updated_at": updated,
+            "request_id": self.request_id,
+            "progress": {"ENQUEUED": 0, "IN_PROGRESS": 50}.get(self.status, 100),
+            "processing_time": int((updated - self.created_at) / timedelta(milliseconds=1)),
+            "object": "async_action",
+        }
+        if listed:
+            return body
+        body.update(self._outcome(readings, reports))
+        return body
+
+    def _outcome(self, readings: Readings, reports: list[str]) -> Json:
+        if not self.finished:
+            result = {"absent": {}, "null": {"result": None}}
+            partial = {"result": self._result(readings, [])}
+            return result.get(readings.running_result, partial)
+        bad = self.status == "FAILED" or self.trouble == "denies"
+        outcome: Json = {"operation_status": "FAILED" if bad else "SUCCESS"}
+        if self.trouble != "fails":
+            outcome["result"] = self._result(readings, reports)
+        return outcome
+
+    def _result(self, readings: Readings, reports: list[str]) -> Json:
+        listed = readings.errors_listed
+        short = self.done > 0 and self.trouble == "miscounts"
+        return {
+            "done_count": self.done - short,
+            "failed_count": len(self.errors),
+            "reports": reports,
+            "reports_available_till": (self.updated_at or self.created_at) + _REPORT_LIFE,
+            "errors": self.errors if listed < 0 else self.errors[:listed],
+        }
+
+
+def _text(row: Json) -> str:
+    value = row.get("source_id") if isinstance(row, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+class JobQueue:
+    """The jobs of a project. The oldest unfinished one moves; the others wait (§8.4)."""
+
+    def __init__(self, clock: Clock, readings: Readings) -> None:
+        """Start with an empty queue."""
+        self._clock = clock
+        self._readings = readings
+        self.all: dict[str, Job] = {}
+
+    @property
+    def waiting(self) -> list[Job]:
+        """The jobs that are not finished, oldest first."""
+        return [job for job in self.all.values() if not job.finished]
+
+    def submit(self, job: Job) -> None:
+        """Put a job at the end of the queue."""
+        self.all[job.id] = job
+        if self._readings.job_polls == 0:
+            self.catch_up()
+
+    def poll(self) -> None:
+        """One look at the queue: the first job moves one step at most."""
+        first = next(iter(self.waiting), None)
+        if first is not None:
+            self._begin(first)
+            first.polls += 1
+            self._move(first)
+
+    def catch_up(self) -> None:
+        """Move on every job that needs nothing but time."""
+        while self._readings.job_polls == 0 and (waiting := self.waiting):
+            self._begin(waiting[0])
+            self._move(waiting[0])
+            if not waiting[0].finished:
+                return
+
+    def finish(self) -> None:
+        """Do all the work there is, now. A job that hangs still hangs."""
+        for job in self.waiting:
+            self._begin(job)
+            if job.trouble != "hangs":
+                self._complete(job)
+
+    def _begin(self, job: Job) -> None:
+        job.begun_at = job.begun_at or self._clock.now()
+
+    def _move(self, job: Job) -> None:
+        readings = self._readings
+        elapsed = (self._clock.now() - (job.begun_at or job.created_at)).total_seconds()
+        due = job.polls >= readings.job_polls and elapsed >= readings.job_seconds
+        if due and job.trouble != "hangs":
+            self._complete(job)
+        elif job.polls > 1 or readings.job_polls < 3:  # noqa: PLR2004 - three polls show each status
+            job.status = "IN_PROGRESS"
+            job.updated_at = self._clock.now()
+
+    def _complete(self, job: Job) -> None:
+        job.run()
+        job.updated_at = self._clock.now()
+        job.status = "FAILED" if job.trouble in {"fails", "stops"} else "DONE"
+
+
+def as_rows(body: Any) -> Sequence[Json]:  # noqa: ANN401 - whatever JSON a client sent
+    """The array of a bulk request."""
+    return body if isinstance(body, list) else []

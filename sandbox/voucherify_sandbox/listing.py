@@ -1,0 +1,247 @@
+"""Which customers a list request gets, and in which order (reference §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from voucherify_sandbox.customers import Customer
+    from voucherify_sandbox.readings import Readings
+
+Window = tuple["datetime | None", "datetime | None"]
+_ANY: Window = (None, None)
+_CREATED, _UPDATED = attrgetter("created_at"), attrgetter("updated_at")
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "created_at": _CREATED,
+    "updated_at": _UPDATED,
+    "source_id": lambda customer: customer.source_id or "",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One list request, parsed. A window is (after, before), and either may be None."""
+
+    limit: int = 10
+    page: int | None = None
+    order: str = "-created_at"
+    starting_after: datetime | None = None
+    created_at: Window = _ANY
+    updated_at: Window = _ANY
+    email: str | None = None
+    city: str | None = None
+    name: str | None = None
+    members: frozenset[str] | None = None
+
+    @property
+    def field(self) -> str:
+        """The field of the order, without its sign."""
+        return self.order.lstrip("-")
+
+    @property
+    def descending(self) -> bool:
+        """Whether the order has its sign."""
+        return self.order.startswith("-")
+
+    @property
+    def matter(self) -> tuple[object, ...]:
+        """What two pages of one walk have in common."""
+        texts = (self.email, self.city, self.name, self.members)
+        return (self.order, self.created_at, self.updated_at, *texts)
+
+    def names(self, customer: Customer) -> bool:
+        """Whether the filters that are no windows let a customer pass."""
+        city = (customer.profile.get("address") or {}).get("city")
+        return (
+            self.email in {None, customer.profile.get("email")}
+            and self.name in {None, customer.profile.get("name")}
+            and self.city in {None, city}
+            and (self.members is None or customer.id in self.members)
+        )
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its customers, the `total` it says, whether more follow."""
+
+    customers: list[Customer]
+    total: int
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Customers in an order: those that have its field, and those that were never updated."""
+
+    dated: list[Customer]
+    never: list[Customer]
+
+
+class Lister:
+    """Answers list requests. A page is cut out of an order that was sorted once."""
+
+    def __init__(self, readings: Readings) -> None:
+        """Start with nothing sorted."""
+        self._readings = readings
+        self._state: tuple[object, ...] = ()
+        self._orders: dict[str, Rows] = {}
+        self._matches: dict[tuple[object, ...], Rows] = {}
+        self._random = Random("ties")
+
+    def page(self, customers: Sequence[Customer], version: object, question: Question) -> Page:
+        """The answer to one request.
+
+        Args:
+            customers: everyone who may be listed, in order of creation.
+            version: changes whenever `customers` or anything about them does.
+            question: the request.
+        """
+        self._forget_if_changed(version)
+        rows = self._matching(customers, question)
+        count = len(rows.dated) + len(rows.never)
+        rows, start = self._from_cursor(rows, question), 0
+        if question.page is not None:
+            start = (question.page - 1) * question.limit
+        ordered = [*rows.never, *rows.dated] if self._never_first else [*rows.dated, *rows.never]
+        rest = max(0, len(ordered) - start)
+        totals = {"filtered": count, "all": len(customers), "remaining": rest}
+        chosen = self._tied(ordered, start, start + question.limit, _VALUES[question.field])
+        return Page(chosen, totals[self._readings.total], rest > question.limit)
+
+    @property
+    def _never_first(self) -> bool:
+        return self._readings.never_updated == "first"
+
+    def _forget_if_changed(self, version: object) -> None:
+        readings = self._readings
+        state = (
+            version,
+            readings.filters,
+            readings.never_updated,
+            readings.never_updated_in_filters,
+            readings.ties,
+        )
+        if state != self._state or len(self._matches) > 8:  # noqa: PLR2004 - a few walks at once
+            self._matches = {}
+        if state != self._state:
+            self._orders = {}
+        self._state = state
+
+    def _arranged(self, customers: Iterable[Customer], order: str) -> Rows:
+        """Everyone in one order. Python's sort is stable, so equals stay in order of creation."""
+        if order not in self._orders:
+            name, value = order.lstrip("-"), _VALUES[order.lstrip("-")]
+            everyone = list(customers)
+            if self._readings.ties == "reversed":
+                everyone.reverse()
+            dated = [one for one in everyone if value(one) is not None]
+            dated.sort(key=value, reverse=order.startswith("-"))
+            listed = name == "updated_at" and self._readings.never_updated != "excluded"
+            never = [one for one in everyone if one.updated_at is None] if listed else []
+            self._orders[order] = Rows(dated, never)
+        return self._orders[order]
+
+    def _matching(self, customers: Iterable[Customer], question: Question) -> Rows:
+        if question.matter not in self._matches:
+            rows = self._arranged(customers, question.order)
+            dated, never = rows.dated, rows.never
+            for name in ("created_at", "updated_at"):
+                window = getattr(question, name)
+                if window != _ANY:
+                    test = self._inside(name, window)
+                    bisect = name == question.field
+                    dated = (
+                        _cut(dated, test, descending=question.descending)
+                        if bisect
+                        else [one for one in dated if test(one) == 0]
+                    )
+                    never = [one for one in never if test(one) == 0]
+            if question.matter[3:] != (None,) * 4:
+                dated = [one for one in dated if question.names(one)]
+                never = [one for one in never if question.names(one)]
+            self._matches[question.matter] = Rows(dated, never)
+        return self._matches[question.matter]
+
+    def _inside(self, name: str, window: Window) -> Callable[[Customer], int]:
+        """A test: 0 inside the window, -1 too early (or without the field), 1 too late."""
+        value, (after, before) = _VALUES[name], window
+        inclusive = self._readings.filters == "inclusive"
+        missing = 0 if self._readings.never_updated_in_filters else -1
+
+        def test(customer: Customer) -> int:
+            moment = value(customer)
+            if moment is None:
+                return missing
+            if after is not None and (moment < after or (moment == after and not inclusive)):
+                return -1
+            late = before is not None and (moment > before or (moment == before and not inclusive))
+            return int(late)
+
+        return test
+
+    def _from_cursor(self, rows: Rows, question: Question) -> Rows:
+        """What follows `starting_after`: later rows if ascending, else earlier ones (§5.3)."""
+        cursor = question.starting_after
+        if cursor is None:
+            return rows
+        by_update = question.field == "updated_at" and self._readings.updated_cursor == "updated_at"
+        value = _UPDATED if by_update else _CREATED
+        inclusive = self._readings.cursor == "inclusive"
+
+        def passed(customer: Customer) -> bool:
+            moment = value(customer)
+            if moment == cursor:
+                return not inclusive
+            return bool(moment > cursor if question.descending else moment < cursor)
+
+        if by_update or question.field == "created_at":
+            return Rows(rows.dated[_first(rows.dated, passed) :], [])
+        keep = [[one for one in part if not passed(one)] for part in (rows.dated, rows.never)]
+        return Rows(*keep)
+
+    def _tied(
+        self, rows: list[Customer], start: int, end: int, value: Callable[[Any], Any]
+    ) -> list[Customer]:
+        """Rows `start` to `end`; those of one instant change places where the reading says so."""
+        if self._readings.ties != "random":
+            return rows[start:end]
+        low, high = min(start, len(rows)), min(end, len(rows))
+        while 0 < low < len(rows) and value(rows[low - 1]) == value(rows[low]):
+            low -= 1
+        while 0 < high < len(rows) and value(rows[high - 1]) == value(rows[high]):
+            high += 1
+        groups: dict[object, list[Customer]] = {}
+        for customer in rows[low:high]:
+            groups.setdefault(value(customer), []).append(customer)
+        for group in groups.values():
+            self._random.shuffle(group)
+        shuffled = [customer for group in groups.values() for customer in group]
+        return shuffled[start - low : end - low]
+
+
+def _first(rows: Sequence[Customer], passed: Callable[[Customer], bool]) -> int:
+    """How many rows lead up to the first one that is not passed; they come before all others."""
+    low, high = 0, len(rows)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if passed(rows[middle]) else (low, middle)
+    return low
+
+
+def _cut(
+    rows: list[Customer],
+    test: Callable[[Customer], int],
+    *,
+    descending: bool,
+) -> list[Customer]:
+    """The rows inside a window on the field they are sorted by."""
+    sign = -1 if descending else 1
+    start = _first(rows, lambda one: test(one) * sign < 0)
+    end = _first(rows, lambda one: test(one) * sign <= 0)
+    return rows[start:end]

@@ -1,0 +1,138 @@
+"""A request as endpoints see it, what they answer, and reading parameters (reference §5.1, §12)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from voucherify_sandbox import moments
+from voucherify_sandbox.errors import invalid_payload, invalid_query, plain_error, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.jobs import Trouble
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 10
+_OTHER_BRACKETS = re.compile(r"^\[(\w+)\](\[.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request, its path already taken apart."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    request_id: str = ""
+    base_url: str = ""
+    job_trouble: Trouble = ""
+    export_trouble: str = ""
+
+    def without(self, name: str) -> Request:
+        """The same request as if a query parameter were not there."""
+        return replace(self, query={key: one for key, one in self.query.items() if key != name})
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever JSON a client sent
+        """The body as JSON; 400 in the second error shape if it is none (reference §3.1)."""
+        try:
+            return json.loads(self.body, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            text = "Invalid request payload JSON format"
+            raise plain_error(400, "Bad Request", text) from None
+
+    def object(self) -> Json:
+        """The body as a JSON object."""
+        body = self.json()
+        if not isinstance(body, dict):
+            raise invalid_payload("Payload should be object")
+        return body
+
+    def form(self) -> dict[str, str]:
+        """The body as a form."""
+        return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
+
+    def text(self, name: str, allowed: Collection[str] | None = None) -> str | None:
+        """A text parameter; None if it is not there."""
+        value = self.query.get(name)
+        if value is not None and allowed is not None and value not in allowed:
+            raise invalid_query(f"Property .{name} should be one of {', '.join(sorted(allowed))}")
+        return value
+
+    def moment(self, name: str) -> datetime | None:
+        """A date-time parameter; None if it is not there."""
+        value = self.query.get(name)
+        if value is None:
+            return None
+        moment = moments.parse(value)
+        if moment is None:
+            raise invalid_query(
+                f"Property .{name} cannot be recognized as a ISO-8601 compliant date"
+            )
+        return moment
+
+    def window(self, name: str) -> tuple[datetime | None, datetime | None]:
+        """A pair of parameters such as `created_at[after]` and `created_at[before]`."""
+        return self.moment(f"{name}[after]"), self.moment(f"{name}[before]")
+
+    def limit(self) -> int:
+        """How many rows to give, 10 unless asked, 100 at most."""
+        return self._number("limit", MAX_LIMIT, "invalid_query_params") or DEFAULT_LIMIT
+
+    def page(self, highest: int, key: str = "page_over_limit") -> int | None:
+        """Which page to give; None if the request does not say."""
+        return self._number("page", highest, key)
+
+    def _number(self, name: str, highest: int, key: str) -> int | None:
+        value = self.query.get(name)
+        if value is None:
+            return None
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise invalid_query(f"Property .{name} should be a positive integer")
+        if int(value) > highest:
+            details = f"Property .{name} should not be above {highest}"
+            raise refusal(400, key, "Invalid query params", details)
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: JSON unless `raw` says otherwise; no body at all when both are None."""
+
+    status: int
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    content_type: str = "application/json; charset=utf-8"
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        if self.raw is not None:
+            return self.raw
+        if self.body is None:
+            return b""
+        try:
+            return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair, which JSON can carry in an escape but UTF-8 cannot.
+            return json.dumps(self.body, separators=(",", ":")).encode()
+
+
+def parsed_query(text: str) -> dict[str, str]:
+    """Parameters by name; `[created_at][after]` is another spelling of `created_at[after]`."""
+    pairs = parse_qsl(text, keep_blank_values=True)
+    return {_OTHER_BRACKETS.sub(r"\1\2", name): value for name, value in pairs}
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")

@@ -1,0 +1,63 @@
+"""Instants as text: what the sandbox takes and the forms it prints (reference §1.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def parse(text: str) -> datetime | None:
+    """The instant a text names, in UTC; None if it names none. A plain date is its midnight."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def _milliseconds(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _seconds(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def _microseconds(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _long_offset(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _short_offset(moment: datetime) -> str:
+    """Trailing zeros dropped, two decimals kept: the shortest form the samples show."""
+    head, decimals = _microseconds(moment)[:-1].split(".")
+    return f"{head}.{decimals.rstrip('0').ljust(2, '0')}+00:00"
+
+
+_FORMS: dict[str, Callable[[datetime], str]] = {
+    "milliseconds": _milliseconds,
+    "microseconds": _microseconds,
+    "short_offset": _short_offset,
+    "long_offset": _long_offset,
+    "seconds": _seconds,
+}
+_ALL = tuple(_FORMS.values())
+
+
+def _mixed(moment: datetime) -> str:
+    """Another form for another instant; whole seconds only where nothing is cut off."""
+    forms = _ALL if moment.microsecond == 0 else _ALL[:-1]
+    return forms[(moment.microsecond // 1000 + moment.second) % len(forms)](moment)
+
+
+def printer(form: str) -> Callable[[datetime], str]:
+    """The function that prints an instant in one of the forms of the reading `timestamps`."""
+    return _FORMS.get(form, _mixed)

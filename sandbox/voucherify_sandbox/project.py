@@ -1,0 +1,310 @@
+"""One Voucherify project: everything in it, and what can be done to it from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox import metadata
+from voucherify_sandbox.access import Access
+from voucherify_sandbox.exports import Exports
+from voucherify_sandbox.identities import Identities
+from voucherify_sandbox.jobs import Job, JobQueue
+from voucherify_sandbox.later import Later
+from voucherify_sandbox.people import People
+from voucherify_sandbox.printing import dressed, printed
+from voucherify_sandbox.programs import Programs
+from voucherify_sandbox.redeeming import Redeeming
+from voucherify_sandbox.rewarding import Rewarding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from voucherify_sandbox.activity import Event
+    from voucherify_sandbox.clock import Clock
+    from voucherify_sandbox.customers import Customer
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.readings import Readings
+
+_AT_ONCE = timedelta()
+
+
+class Project:
+    """The state of one project. Hold `lock` for anything that reads or writes more than once."""
+
+    def __init__(self, clock: Clock, readings: Readings, access: Access) -> None:
+        """An empty project."""
+        self.lock = RLock()
+        self.clock = clock
+        self.readings = readings
+        self.access = access
+        self.identities = Identities("voucherify")
+        self.request_id = ""
+        self.later = Later(clock, readings)
+        self.people = People(clock, readings, self.identities)
+        self.people.group = lambda: self.request_id or self.identities.request()
+        self.programs = Programs(clock, self.identities)
+        self.rewarding = Rewarding(self.people, self.programs)
+        self.redeeming = Redeeming(self.people, self.programs, self.rewarding, self.later)
+        self.jobs = JobQueue(clock, readings)
+        self.exports = Exports(self)
+        self.schemas: dict[str, Json] = {}
+        self.segments: dict[str, Json] = {}
+        self.members: dict[str, frozenset[str]] = {}
+
+    def show(self, value: object) -> Any:  # noqa: ANN401 - JSON is any of its types
+        """A value as an answer prints it; the resource itself first gets its nulls."""
+        is_resource = isinstance(value, dict) and "object" in value
+        return printed(dressed(value, self.readings) if is_resource else value, self.readings)
+
+    def show_event(self, event: Event) -> Any:  # noqa: ANN401 - as above
+        """An entry of the activity list."""
+        return printed(dressed(event.shown(self.readings), self.readings), self.readings)
+
+    # Customers
+
+    @property
+    def customers(self) -> Mapping[str, Json]:
+        """Every customer that exists, by id, each as the API would show it now."""
+        return _Shown(self, self.people.by_id)
+
+    def customer_by_source_id(self, source_id: str) -> Json | None:
+        """One customer as the API would show it, None if there is none."""
+        with self.lock:
+            customer = self.people.by_source_id.get(source_id)
+            return None if customer is None else self._customer(customer)
+
+    def _customer(self, customer: Customer) -> Json:
+        shown: Json = self.show(customer.shown())
+        return shown
+
+    def upsert_customer(self, fields: Json) -> Json:
+        """Create or update one customer as `POST /v1/customers` does."""
+        with self.lock:
+            self.later.catch_up()
+            return self._customer(self.people.upsert(fields))
+
+    def update_customer(self, key: str, fields: Json) -> Json:
+        """Change one customer, named by id or source_id."""
+        with self.lock:
+            self.later.catch_up()
+            return self._customer(self.people.update(self.people.get(key), fields, bulk=False))
+
+    def delete_customer(self, key: str) -> None:
+        """Delete one customer, named by id or source_id."""
+        with self.lock:
+            self.later.catch_up()
+            self.people.delete(key)
+
+    def add_customers(
+        self,
+        count: int,
+        *,
+        prefix: str = "crm",
+        created_at: datetime | None = None,
+        spread: timedelta = _AT_ONCE,
+        updated_at: datetime | None = None,
+    ) -> list[str]:
+        """Many customers at once, unchecked; returns their ids.
+
+        Args:
+            count: how many; their source_ids are `<prefix>-0`, `<prefix>-1` and so on.
+            prefix: what their source_ids begin with.
+            created_at: when the first was created; now if not given.
+            spread: between the first and the last; none makes them all of one instant.
+            updated_at: when the last of them was updated, the others as far apart as they
+                were created; not given, they were never updated.
+        """
+        with self.lock:
+            start = created_at or self.clock.now()
+            step = spread / max(1, count - 1)
+            added = []
+            for number in range(count):
+                customer = self.people.add(f"{prefix}-{number}", start + number * step)
+                customer.profile = {
+                    "name": f"Customer {number}",
+                    "email": f"{prefix}.{number}@example.com",
+                }
+                if updated_at is not None:
+                    customer.updated_at = updated_at - (count - 1 - number) * step
+                added.append(customer.id)
+            return added
+
+    # Programs
+
+    def create_referral_campaign(
+        self,
+        name: str,
+        *,
+        referee_reward: Mapping[str, int] | None = None,
+        referrer_reward: Mapping[str, int] | None = None,
+        custom_event: str | None = None,
+    ) -> Json:
+        """A referral campaign.
+
+        Args:
+            name: its name, unique in the project.
+            referee_reward: `{"gift_credit": cents}`, `{"loyalty_points": points}` or
+                `{"discount": percent}` for who redeems a code.
+            referrer_reward: the same for who shared it.
+            custom_event: the event that converts; by default the redemption does.
+        """
+        with self.lock:
+            made = self.programs.add_referral_campaign(
+                name, referee_reward, referrer_reward, custom_event
+            )
+            shown: Json = self.show(made)
+            return shown
+
+    def referral_code(self, campaign: str, referrer: str | Mapping[str, Any]) -> str:
+        """Publish a new code of a referral campaign (id or name) to a customer."""
+        with self.lock:
+            self.later.catch_up()
+            found = self.programs.campaign(campaign)
+            customer = self.redeeming.customer(referrer)
+            voucher = self.programs.add_referral_code(found, customer)
+            self.redeeming.publish(voucher, customer)
+            return str(voucher["code"])
+
+    def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
+        """Redeem a code; the redemption as the list shows it. Rewards follow after settling.
+
+        Args:
+            code: a voucher code.
+            customer: id, source_id or fields of who redeems; created if unknown.
+            order: `amount` in cents and, if there is one, `source_id`.
+        """
+        with self.lock:
+            self.later.catch_up()
+            shown: Json = self.show(self.redeeming.redeem(code, customer, order))
+            return shown
+
+    def roll_back(self, redemption: str | Json) -> Json:
+        """Roll a redemption back, given by id or as `redeem` returned it."""
+        with self.lock:
+            self.later.catch_up()
+            identity = redemption if isinstance(redemption, str) else str(redemption["id"])
+            shown: Json = self.show(self.redeeming.roll_back(identity))
+            return shown
+
+    def track_event(
+        self,
+        event: str,
+        customer: str | Mapping[str, Any],
+        referral: Json | None = None,
+        metadata: Json | None = None,
+    ) -> Json:
+        """Track a custom event; with `{"code": …}` as referral it may convert one."""
+        with self.lock:
+            self.later.catch_up()
+            who = self.redeeming.customer(customer)
+            shown: Json = self.show(self.redeeming.track(event, who, referral, metadata or {}))
+            return shown
+
+    def define_metadata(
+        self, resource: str, properties: Json, *, allow_defined_only: bool = False
+    ) -> Json:
+        """Set the metadata schema of a resource such as `customer` (reference §13)."""
+        with self.lock:
+            identity = self.identities.new("ms")
+            made = metadata.schema(identity, resource, properties, self.clock.now())
+            made["allow_defined_only"] = allow_defined_only
+            self.schemas[resource] = made
+            if resource == "customer":
+                self.people.rules = made
+            shown: Json = self.show(made)
+            return shown
+
+    def create_segment(self, name: str, members: Sequence[str]) -> Json:
+        """A static segment of customers, named by id or source_id."""
+        with self.lock:
+            segment: Json = {
+                "id": self.identities.new("seg"),
+                "name": name,
+                "created_at": self.clock.now(),
+                "updated_at": None,
+                "type": "static",
+                "filter": None,
+                "object": "segment",
+            }
+            self.segments[segment["id"]] = segment
+            self.members[segment["id"]] = frozenset(self.people.get(key).id for key in members)
+            shown: Json = self.show(segment)
+            return shown
+
+    # Time
+
+    def settle(self) -> int:
+        """Let everything that is still to come happen now; returns how many effects it was."""
+        with self.lock:
+            done = 0
+            while self.later.pending:
+                done += self.later.catch_up(everything=True)
+            return done
+
+    def finish_jobs(self) -> None:
+        """Do all queued bulk work now; a job that hangs still hangs."""
+        with self.lock:
+            self.jobs.finish()
+
+    def begin(self, request_id: str) -> None:
+        """Bring the project up to the present before it serves a request."""
+        self.request_id = request_id
+        self.later.catch_up()
+        self.jobs.catch_up()
+
+    def end(self) -> None:
+        """The request is served; what happens next has another cause."""
+        self.request_id = ""
+
+    def submit(self, job: Job) -> Job:
+        """Queue a bulk job."""
+        self.jobs.submit(job)
+        return job
+
+    # What an auditor asks
+
+    def books(self) -> Json:
+        """The rewards given: campaign → `referee`/`referrer` → kind → `count` and `sum`."""
+        with self.lock:
+            return self.rewarding.books()
+
+    def counts(self) -> Json:
+        """How much of everything there is."""
+        with self.lock:
+            everyone = (*self.people.by_id.values(), *self.people.deleted.values())
+            return {
+                "customers": len(self.people.by_id),
+                "deleted_customers": len(self.people.deleted),
+                "redemptions": len(self.redeeming.redemptions),
+                "orders": len(self.redeeming.orders),
+                "vouchers": len(self.programs.vouchers),
+                "publications": len(self.programs.publications),
+                "transactions": len(self.programs.transactions),
+                "events": sum(len(one.activity) for one in everyone),
+                "async_actions": len(self.jobs.all),
+                "exports": len(self.exports.all),
+                "pending": len(self.later.pending),
+            }
+
+
+class _Shown(Mapping[str, Any]):
+    """A live view: customers are printed when they are looked at, not before."""
+
+    def __init__(self, project: Project, customers: dict[str, Customer]) -> None:
+        self._project = project
+        self._customers = customers
+
+    def __getitem__(self, key: str) -> Json:
+        with self._project.lock:
+            shown: Json = self._project.show(self._customers[key].shown())
+            return shown
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._customers))
+
+    def __len__(self) -> int:
+        return len(self._customers)

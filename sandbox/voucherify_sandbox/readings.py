@@ -1,0 +1,127 @@
+"""What the published description leaves open, as switches (reference §14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+@dataclass(kw_only=True)
+class Readings:
+    """One plausible answer for each open question. The defaults are the likely ones."""
+
+    # Lists of customers (reference §5)
+    filters: Literal["exclusive", "inclusive"] = "exclusive"
+    cursor: Literal["exclusive", "inclusive"] = "exclusive"
+    updated_cursor: Literal["updated_at", "created_at"] = "updated_at"
+    never_updated: Literal["excluded", "first", "last"] = "excluded"
+    never_updated_in_filters: bool = False
+    ties: Literal["stable", "reversed", "random"] = "stable"
+    total: Literal["filtered", "all", "remaining"] = "filtered"
+    has_more_in_page_mode: bool = False
+    has_more_in_cursor_mode: bool = True
+    page_limit: Literal["page_over_limit", "invalid_query_params", "empty", "last"] = (
+        "page_over_limit"
+    )
+    deleted_listed: bool = False
+    list_lag_seconds: float = 0
+
+    # What a write changes (reference §4.2, §6)
+    missing_updated_at: Literal["absent", "null"] = "absent"
+    unchanged_write_updates: bool = True
+    bulk_write_updates: bool = True
+    recalculation_updates: bool = True
+    upsert: Literal["partial", "full"] = "partial"
+    metadata: Literal["merge", "replace"] = "merge"
+    address: Literal["merge", "replace"] = "merge"
+    nulls: Literal["clear", "store", "ignore", "refuse"] = "clear"
+    metadata_nulls: Literal["store", "remove"] = "store"
+    phones: Literal["as_sent", "normalized"] = "as_sent"
+    source_id_case: Literal["sensitive", "insensitive"] = "sensitive"
+    settle_seconds: float = 0
+
+    # Bulk jobs (reference §7, §8)
+    job_polls: int = 2
+    job_seconds: float = 0
+    bulk_max_records: int = 0
+    bulk_invalid_rows: Literal["row", "request"] = "row"
+    duplicates: Literal["in_order", "last", "first", "refuse"] = "in_order"
+    errors_listed: int = -1
+    running_result: Literal["absent", "null", "partial"] = "absent"
+
+    # Activity (reference §10)
+    activity_order: Literal["-created_at", "created_at"] = "-created_at"
+    activity_dates: Literal["inclusive", "exclusive"] = "inclusive"
+    redemption_instant: Literal["created_at", "date"] = "created_at"
+    reward_redemptions: Literal["activity", "webhook"] = "activity"
+    unknown_event_types: bool = False
+
+    # How answers are printed (reference §1.1, §4)
+    timestamps: Literal[
+        "milliseconds", "seconds", "microseconds", "short_offset", "long_offset", "mixed"
+    ] = "milliseconds"
+    unknown_fields: bool = False
+    null_fields: Literal["none", "missing", "everywhere"] = "none"
+
+    # Exports (reference §9)
+    export_polls: int = 2
+    export_headers: Literal["display", "fields"] = "display"
+    export_bom: bool = False
+    export_line_ends: Literal["lf", "crlf"] = "lf"
+    export_quotes: Literal["minimal", "all"] = "minimal"
+    export_metadata: Literal["columns", "json"] = "columns"
+
+    def change(self, **values: object) -> None:
+        """Set several switches at once, all or none.
+
+        Raises:
+            ValueError: a name is unknown or a value is not one of its answers.
+        """
+        checked = {name: checked_value(name, value) for name, value in values.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+
+_TYPES = get_type_hints(Readings)
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def answers(name: str) -> tuple[str, ...]:
+    """The values one switch takes, as a person writes them."""
+    kind = _TYPES[name]
+    if get_origin(kind) is Literal:
+        return tuple(str(answer) for answer in get_args(kind))
+    return ("true", "false") if kind is bool else ("a number",)
+
+
+def names() -> tuple[str, ...]:
+    """Every switch there is, in the order of the class."""
+    return tuple(field.name for field in fields(Readings))
+
+
+def checked_value(name: str, value: object) -> Any:  # noqa: ANN401 - one of many types by name
+    """`value`, given as text or already typed, as the type its switch has.
+
+    Raises:
+        ValueError: the name is unknown or the value is not one of its answers.
+    """
+    if name not in _TYPES:
+        raise ValueError(f"no reading is called {name!r}; there are: {', '.join(names())}")
+    kind = _TYPES[name]
+    if get_origin(kind) is Literal:
+        good = value in get_args(kind)
+    elif kind is bool:
+        value = _WORDS.get(str(value).lower())
+        good = value is not None
+    else:
+        value, good = _number(kind, value)
+    if not good:
+        raise ValueError(f"reading {name} takes {', '.join(answers(name))}")
+    return value
+
+
+def _number(kind: type, value: object) -> tuple[object, bool]:
+    try:
+        return kind(value), True
+    except (TypeError, ValueError):
+        return None, False

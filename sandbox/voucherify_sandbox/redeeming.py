@@ -1,0 +1,352 @@
+"""Redemptions, their orders, and conversions by custom events (reference §10, §12.1)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox import counters
+from voucherify_sandbox.errors import invalid_payload, not_found, refusal
+from voucherify_sandbox.programs import simple_campaign, simple_voucher
+from voucherify_sandbox.rewarding import REFEREE, REFERRER, Conversion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from voucherify_sandbox.customers import Customer
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.later import Later
+    from voucherify_sandbox.people import People
+    from voucherify_sandbox.programs import Programs
+    from voucherify_sandbox.rewarding import Rewarding
+
+_SUCCEEDED = ("total_redeemed", "total_succeeded")
+_ROLLED_BACK = ("total_rolled_back", "total_rollback_succeeded")
+
+
+@dataclass
+class Redeeming:
+    """Takes codes, writes redemptions and orders, and sets the rewards going."""
+
+    people: People
+    programs: Programs
+    rewarding: Rewarding
+    later: Later
+    redemptions: dict[str, Json] = field(default_factory=dict)
+    orders: dict[str, Json] = field(default_factory=dict)
+    conversions: dict[str, Conversion] = field(default_factory=dict)
+
+    def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
+        """Redeem a code with an order of `amount` cents and, if there is one, its `source_id`."""
+        voucher = self.programs.voucher(code)
+        campaign = self.programs.campaigns[voucher["campaign_id"]]
+        referee = self.customer(customer)
+        amount = order.get("amount")
+        if not isinstance(amount, int) or amount < 0:
+            raise invalid_payload("Property .order.amount should be integer")
+        if referee.id == voucher["referrer_id"]:
+            raise self._failure(voucher, campaign, referee)
+        group, now = self.people.group(), self.later.clock.now()
+        paid = self._order(order, referee, voucher, now)
+        redemption = self._redemption("r", voucher, referee, paid)
+        voucher["redemption"]["redeemed_quantity"] += 1
+        self._tell(redemption, paid, voucher, referee, group)
+        referrer = self.people.by_id.get(voucher["referrer_id"] or "")
+        if referrer is not None:
+            internal = _internal(redemption, campaign)
+            why = Conversion(
+                campaign,
+                voucher,
+                referrer,
+                referee,
+                group,
+                internal,
+                deepcopy(paid),
+            )
+            self.conversions[redemption["id"]] = why
+            self._refer(why)
+            self.later.after_settling(lambda at: self._settle_referral(why, at))
+        self.later.after_settling(lambda at: self._settle_order(referee, amount, at))
+        return redemption
+
+    def customer(self, customer: str | Mapping[str, Any]) -> Customer:
+        """The customer named by a key or by fields; unknown ones are created (§6.7)."""
+        if not isinstance(customer, str):
+            return self.people.upsert(customer)
+        return self.people.find(customer) or self.people.upsert({"source_id": customer})
+
+    def publish(self, voucher: Json, customer: Customer) -> Json:
+        """Publish one code to a customer, who sees it in the activity."""
+        publication = self.programs.publish(voucher, customer)
+        payload = {
+            "customer": customer.simple(),
+            "campaign": simple_campaign(self.programs.campaigns[voucher["campaign_id"]]),
+            "publication": {
+                name: value for name, value in publication.items() if name != "customer"
+            },
+        }
+        now = self.later.clock.now()
+        self.people.record(customer, "customer.publication.succeeded", payload, now)
+        return publication
+
+    def _order(self, order: Json, customer: Customer, voucher: Json, now: datetime) -> Json:
+        percent = (voucher["discount"] or {}).get("percent_off", 0)
+        amount = int(order["amount"])
+        discount = amount * int(percent) // 100
+        referrer_id = voucher["referrer_id"]
+        paid: Json = {
+            "id": self.programs.identities.new("ord"),
+            "source_id": order.get("source_id"),
+            "status": "PAID",
+            "created_at": now,
+            "updated_at": None,
+            "amount": amount,
+            "initial_amount": amount,
+            "discount_amount": discount,
+            "total_discount_amount": discount,
+            "applied_discount_amount": discount,
+            "total_applied_discount_amount": discount,
+            "total_amount": amount - discount,
+            "items": [],
+            "metadata": order.get("metadata") or {},
+            "customer": {"id": customer.id, "object": "customer"},
+            "customer_id": customer.id,
+            "referrer": {"id": referrer_id, "object": "customer"} if referrer_id else None,
+            "referrer_id": referrer_id,
+            "redemptions": {},
+            "object": "order",
+        }
+        self.orders[paid["id"]] = paid
+        return paid
+
+    def _redemption(
+        self, prefix: str, voucher: Json, customer: Customer, order: Json | None
+    ) -> Json:
+        """A redemption as the list shows it; `prefix` tells its kind (§12.1)."""
+        good = prefix in {"r", "rr"}
+        redemption: Json = {
+            "id": self.programs.identities.new(prefix),
+            "object": "redemption_rollback" if prefix == "rr" else "redemption",
+            "date": self.later.clock.now(),
+            "customer_id": customer.id,
+            "tracking_id": None,
+            "metadata": {},
+            "amount": order["total_amount"] if order else 0,
+            "redemption": None,
+            "result": "SUCCESS" if good else "FAILURE",
+            "status": "SUCCEEDED" if good else "FAILED",
+            "related_redemptions": {},
+            "order": deepcopy(order),
+            "channel": {"channel_id": "sandbox", "channel_type": "API"},
+            "customer": customer.simple(),
+            "related_object_type": "voucher",
+            "related_object_id": voucher["id"],
+            "voucher": simple_voucher(voucher),
+        }
+        self.redemptions[redemption["id"]] = redemption
+        if order is not None and prefix == "r":
+            order["redemptions"][redemption["id"]] = {
+                "date": redemption["date"],
+                "related_object_type": "voucher",
+                "related_object_id": voucher["id"],
+            }
+            redemption["order"] = deepcopy(order)
+        return redemption
+
+    def _failure(self, voucher: Json, campaign: Json, customer: Customer) -> Exception:
+        """Nobody refers oneself: a failed redemption is recorded, and the request refused."""
+        redemption = self._redemption("rf", voucher, customer, None)
+        redemption["failure_code"] = "customer_rules_violated"
+        redemption["failure_message"] = "A referrer cannot redeem the own code"
+        payload = self._story(redemption, None, voucher, campaign, customer)
+        now = self.later.clock.now()
+        self.people.record(customer, "customer.redemption.failed", payload, now)
+        counters_named = ("total_redeemed", "total_failed")
+        self.later.after_settling(lambda at: self._count(customer, counters_named, at))
+        return refusal(400, "customer_rules_violated", "Redemption refused", "own referral code")
+
+    def _count(self, customer: Customer, names: tuple[str, ...], at: datetime) -> None:
+        self.people.recalculate(customer, at)
+        counters.count_redemption(customer, *names)
+
+    def _story(
+        self, redemption: Json, order: Json | None, voucher: Json, campaign: Json, who: Customer
+    ) -> Json:
+        """The payload of `customer.redemption.*` (reference §10.6)."""
+        holder = self.people.by_id.get(voucher["holder_id"] or "")
+        return {
+            "customer": who.simple(),
+            "order": deepcopy(order),
+            "campaign": simple_campaign(campaign),
+            "voucher": simple_voucher(voucher),
+            "holder": holder.simple() if holder else None,
+            "promotion_tier": None,
+            "promotion_stack": None,
+            "redemption": _simple(redemption),
+        }
+
+    def _tell(
+        self, redemption: Json, order: Json, voucher: Json, customer: Customer, group: str
+    ) -> None:
+        """The events of the request itself, all in the activity of who redeemed."""
+        campaign = self.programs.campaigns[voucher["campaign_id"]]
+        story = self._story(redemption, order, voucher, campaign, customer)
+        now, cause = self.later.clock.now(), (group, "API")
+        self.people.record(customer, "customer.redemption.succeeded", story, now, cause)
+        bought = {
+            "customer": customer.simple(),
+            "referrer": story["holder"],
+            "order": story["order"],
+            "redemption": story["redemption"],
+        }
+        for change in ("created", "paid"):
+            self.people.record(customer, f"customer.order.{change}", bought, now, cause)
+
+    def _refer(self, why: Conversion) -> None:
+        payload = {
+            "referrer": why.referrer.simple(),
+            "campaign": simple_campaign(why.campaign),
+            "voucher": simple_voucher(why.voucher),
+            "custom_event": why.custom_event,
+            "customer": why.referee.simple(),
+            "redemption": why.redemption,
+        }
+        now, cause = self.later.clock.now(), (why.group_id, "API")
+        self.people.record(why.referee, "customer.referred", payload, now, cause)
+        self.programs.add_holder(why.voucher, why.referee, "REFEREE")
+
+    def _settle_order(self, customer: Customer, amount: int, at: datetime) -> None:
+        self._count(customer, _SUCCEEDED, at)
+        counters.count_order(customer, amount, at)
+
+    def _settle_referral(self, why: Conversion, at: datetime) -> None:
+        """Rewards first, then the counters that say who referred whom."""
+        rules = self.programs.referrals[why.campaign["id"]]
+        if rules.referee:
+            self.rewarding.give(rules.referee, REFEREE, why, at)
+        if rules.referrer:
+            self.rewarding.give(rules.referrer, REFERRER, why, at)
+        for party in (why.referee, why.referrer):
+            self.people.recalculate(party, at)
+        counters.count_referred(why.referrer, why.campaign["name"])
+        source = why.redemption or why.custom_event or {}
+        counters.note_referral(
+            why.referee,
+            {
+                "campaign_id": why.campaign["id"],
+                "referrer_id": why.referrer.id,
+                "related_object_id": source["id"],
+                "related_object_type": "redemption" if why.redemption else "event",
+                "date": at,
+            },
+        )
+
+    def roll_back(self, redemption_id: str) -> Json:
+        """Undo a redemption: its status, a rollback record, and the referrer's reward."""
+        redemption = self.redemptions.get(redemption_id)
+        if redemption is None or redemption["object"] != "redemption":
+            raise not_found("redemption", redemption_id)
+        voucher = self.programs.vouchers[redemption["related_object_id"]]
+        campaign = self.programs.campaigns[voucher["campaign_id"]]
+        customer = self.people.get(redemption["customer_id"])
+        rollback = self._redemption("rr", voucher, customer, redemption["order"])
+        rollback["redemption"] = redemption_id
+        rollback["reason"] = None
+        redemption["status"] = "ROLLED_BACK"
+        link = {"id": rollback["id"], "date": rollback["date"]}
+        redemption["related_redemptions"] = {"rollbacks": [link]}
+        story = self._story(redemption, redemption["order"], voucher, campaign, customer)
+        story["redemption_rollback"] = _simple(rollback)
+        now = self.later.clock.now()
+        self.people.record(customer, "customer.redemption.rollback.succeeded", story, now)
+        self.later.after_settling(lambda at: self._settle_rollback(redemption_id, customer, at))
+        return rollback
+
+    def _settle_rollback(self, redemption_id: str, customer: Customer, at: datetime) -> None:
+        self._count(customer, _ROLLED_BACK, at)
+        why = self.conversions.get(redemption_id)
+        rules = self.programs.referrals[why.campaign["id"]] if why else None
+        if why and rules and rules.referrer:
+            state = (self.programs.identities.new("rewr"), "ROLLEDBACK")
+            payload = self.rewarding.reward_redemption(rules.referrer, why.referrer, why, state, at)
+            cause = (why.group_id, "INTERNAL")
+            kind = "customer.reward_redemptions.rolledback"
+            self.people.record(why.referrer, kind, payload, at, cause)
+
+    def track(self, event: str, customer: Customer, referral: Json | None, metadata: Json) -> Json:
+        """A custom event (reference §10.7); with a referral code it may convert a referral."""
+        now, group = self.later.clock.now(), self.people.group()
+        custom: Json = {
+            "id": self.programs.identities.new("event"),
+            "object": "event",
+            "type": event,
+            "customer": customer.simple(),
+            "referral": referral,
+            "loyalty": None,
+            "metadata": metadata,
+            "created_at": now,
+        }
+        payload = {
+            "event": custom,
+            "event_schema": None,
+            "customer": customer.simple(),
+            "referral": None,
+            "loyalty": None,
+        }
+        cause = (group, "API")
+        self.people.record(customer, "customer.custom_event", payload, now, cause)
+        if referral and referral.get("code"):
+            self._convert(custom, customer, self.programs.voucher(referral["code"]), group)
+        return custom
+
+    def _convert(self, custom: Json, customer: Customer, voucher: Json, group: str) -> None:
+        rules = self.programs.referrals.get(voucher["campaign_id"])
+        referrer = self.people.by_id.get(voucher["referrer_id"] or "")
+        if rules is None or referrer is None or rules.custom_event != custom["type"]:
+            return
+        campaign = self.programs.campaigns[voucher["campaign_id"]]
+        why = Conversion(
+            campaign, voucher, referrer, customer, group, custom_event=custom
+        )
+        self._refer(why)
+        self.later.after_settling(lambda at: self._settle_referral(why, at))
+
+
+def _simple(redemption: Json) -> Json:
+    """The form inside `customer.redemption.*` (reference §10.6)."""
+    left_out = {"related_redemptions", "voucher", "related_object_type", "related_object_id"}
+    copy = {name: value for name, value in redemption.items() if name not in left_out}
+    if copy["status"] == "ROLLED_BACK":
+        copy["status"] = "ROLLED BACK"
+    return deepcopy(copy)
+
+
+def _internal(redemption: Json, campaign: Json) -> Json:
+    """The form inside `customer.rewarded` (reference §10.5)."""
+    names = (
+        "id",
+        "object",
+        "tracking_id",
+        "customer_id",
+        "customer",
+        "metadata",
+        "result",
+        "status",
+        "amount",
+        "order",
+        "related_object_type",
+        "related_object_id",
+    )
+    copy = {name: redemption[name] for name in names}
+    return deepcopy(
+        {
+            **copy,
+            "created_at": redemption["date"],
+            "channel_type": "API",
+            "channel_id": "sandbox",
+            "related_object_parent_id": campaign["id"],
+            "campaign_name": campaign["name"],
+        }
+    )

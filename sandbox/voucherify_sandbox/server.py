@@ -1,0 +1,186 @@
+"""The rim: sockets, HTTP, and the faults that only a socket can have."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import struct
+import sys
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox.messages import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voucherify_sandbox.faults import Fault
+    from voucherify_sandbox.service import Service
+
+LOOPBACK = "127.0.0.1"
+# A body above this is not even read: far above the 10 MB that any endpoint takes.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+
+class Server(ThreadingHTTPServer):
+    """A listening socket on the loopback interface, and the connections it took."""
+
+    request_queue_size = 128
+    daemon_threads = False
+
+    def __init__(self, port: int, service: Service, refuse: Callable[[float], None]) -> None:
+        """Listen; `refuse` is called to be away for some seconds."""
+        self.service = service
+        self.refuse = refuse
+        self.stopping = Event()
+        self._open: set[socket.socket] = set()
+        self._lock = Lock()
+        super().__init__((LOOPBACK, port), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
+        """Remember the connection, so that it can be closed from here."""
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as inherited
+        """Forget the connection and close it."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
+        """A client that hangs up is no error; anything else is ours and is told."""
+        # The exception is the one being handled, as socketserver calls this from its handler.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def stop(self) -> None:
+        """Stop listening and close every connection."""
+        self.stopping.set()
+        self.shutdown()
+        with self._lock:
+            for connection in self._open:
+                _hang_up(connection)
+        self.server_close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # The other side was faster.
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection, kept alive."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    # Without these two a kept connection waits 40 ms for each answer (Nagle and delayed ACK),
+    # and header and body go out as two packets.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def _serve(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        outcome = self.server.service.serve(self.command, self.path, headers, body)
+        fault = outcome.fault
+        if outcome.answer is None or (fault and fault.kind == "cut_after"):
+            self._break_off(fault)
+        else:
+            self._send(outcome.answer, fault)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve  # noqa: N815 - http.server's names
+
+    def _body(self) -> bytes | None:
+        """The body; None if the request was refused because of it."""
+        length = self.headers.get("Content-Length", "0")
+        if "chunked" in self.headers.get("Transfer-Encoding", "") or not length.isdigit():
+            self._refuse_body(411, "Length Required")
+            return None
+        if int(length) > MAX_BODY_BYTES:
+            self._refuse_body(413, "Request Entity Too Large")
+            return None
+        return self.rfile.read(int(length))
+
+    def _refuse_body(self, status: int, error: str) -> None:
+        self.close_connection = True
+        body = {"statusCode": status, "error": error, "message": error}
+        self._send(Answer(status, body), None)
+
+    def _break_off(self, fault: Fault | None) -> None:
+        """Close without an answer; by `reset` at once, else as a connection ends."""
+        self.close_connection = True
+        kind = fault.kind if fault else ""
+        if kind == "refuse" and fault is not None:
+            self.server.refuse(fault.seconds)
+        if kind in {"reset", "refuse"}:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+
+    def _send(self, answer: Answer, fault: Fault | None) -> None:
+        kind = fault.kind if fault else ""
+        seconds = fault.seconds if fault else 0
+        content, declared, headers = _bent(answer.content, kind)
+        if kind == "huge_body" and fault is not None:
+            declared = fault.size
+        if kind == "slow_headers":
+            self.server.stopping.wait(seconds)
+        self._send_head(answer, declared, headers)
+        if kind == "slow_body":
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            self.server.stopping.wait(seconds)
+            content = content[len(content) // 2 :]
+        if kind == "huge_body":
+            self._send_spaces(declared)
+        elif self.command != "HEAD":
+            self.wfile.write(content)
+        if kind in {"cut_body", "short_length", "huge_body"}:
+            self.close_connection = True
+
+    def _send_spaces(self, size: int) -> None:
+        """A body of blanks, which is as long as it says and never all in memory here."""
+        while size > 0 and not self.server.stopping.is_set():
+            self.wfile.write(b" " * min(size, _CHUNK_BYTES))
+            size -= _CHUNK_BYTES
+
+    def _send_head(self, answer: Answer, declared: int, headers: dict[str, str]) -> None:
+        self.send_response_only(answer.status)
+        now = self.server.service.clock.now()
+        self.send_header("Date", format_datetime(now, usegmt=True))
+        for name, value in {**answer.headers, **headers}.items():
+            if value:
+                self.send_header(name, value)
+        if answer.status != 204:  # noqa: PLR2004 - No Content has no length either
+            self.send_header("Content-Type", answer.content_type)
+            self.send_header("Content-Length", str(declared))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the list of requests has it all."""
+
+
+def _bent(content: bytes, kind: str) -> tuple[bytes, int, dict[str, str]]:
+    """The bytes to send, the length to declare, and headers, under a fault of the body."""
+    half = content[: len(content) // 2]
+    if kind == "gzip":
+        content = gzip.compress(content)
+        return content, len(content), {"Content-Encoding": "gzip"}
+    if kind == "truncated_json":
+        return half, len(half), {}
+    if kind == "cut_body":
+        return half, len(content), {}
+    if kind == "short_length":
+        return content, len(half), {}
+    return content, len(content), {}

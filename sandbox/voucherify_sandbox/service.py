@@ -1,0 +1,184 @@
+"""From a request to its answer: keys, limits, faults, endpoints. Knows no sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from voucherify_sandbox import control, endpoints
+from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY, Access
+from voucherify_sandbox.breaking import broken_answer
+from voucherify_sandbox.clock import Clock
+from voucherify_sandbox.errors import ApiError, refusal, unauthorized
+from voucherify_sandbox.faults import Fault, Faults
+from voucherify_sandbox.limits import Limits, Quota
+from voucherify_sandbox.messages import Answer, Request, parsed_query
+from voucherify_sandbox.project import Project
+from voucherify_sandbox.readings import Readings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NEVER_SERVED = frozenset(("refuse", "reset", "cut_before"))
+
+
+@dataclass
+class Served:
+    """One API call that came in. `status` is 0 where no answer went out.
+
+    `number` counts from 1, `template` is the operation as the published description writes it
+    (the path itself where there is none), `fault` the kind that hit it or nothing.
+    """
+
+    number: int
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    status: int = 0
+    template: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rim has to do: send `answer`, bent by `fault`; without an answer break off."""
+
+    answer: Answer | None
+    fault: Fault | None = None
+
+
+@dataclass
+class Service:
+    """Everything behind the socket of one sandbox."""
+
+    application_id: str = APPLICATION_ID
+    secret_key: str = SECRET_KEY
+    readings: Readings = field(default_factory=Readings)
+    limits: Limits = field(default_factory=Limits)
+    faults: Faults = field(default_factory=Faults)
+    clock: Clock = field(default_factory=Clock)
+    requests: list[Served] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open an empty project."""
+        self.access = Access(self.clock, self.application_id, self.secret_key)
+        self.project = Project(self.clock, self.readings, self.access)
+        self.quota = Quota(self.clock, self.limits)
+        self._number = 0
+
+    def forget_requests(self) -> None:
+        """Empty the list of requests; numbers begin at 1 again."""
+        with self.project.lock:
+            self.requests.clear()
+            self._number = 0
+
+    def serve(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Answer one request; `target` is path and query as sent."""
+        raw_path, _, query = target.partition("?")
+        request = Request(
+            method=method,
+            path=unquote(raw_path),
+            query=parsed_query(query),
+            headers=headers,
+            body=body,
+            base_url=f"http://{headers.get('host', '')}",
+        )
+        if raw_path.startswith(control.PREFIX):
+            return Outcome(self._control(request))
+        with self.project.lock:
+            self._number += 1
+            served = Served(self._number, method, request.path, request.query, headers)
+            self.requests.append(served)
+            fault = self.faults.strike(method, request.path, served.number)
+            served.fault = fault.kind if fault else ""
+            if fault is not None and fault.kind in _NEVER_SERVED:
+                return Outcome(None, fault)
+            answer = self._answer(request, raw_path, served, fault)
+            served.status = answer.status
+            return Outcome(answer, fault)
+
+    def _control(self, request: Request) -> Answer:
+        """Control requests need the key pair, even one that a fault has revoked."""
+        pair = _keys(request)
+        try:
+            if not self.access.is_pair(*pair):
+                raise unauthorized()
+            return control.answer(self, request)
+        except ApiError as error:
+            return Answer(error.status, error.body)
+
+    def _answer(
+        self, request: Request, raw_path: str, served: Served, fault: Fault | None
+    ) -> Answer:
+        request = replace(request, request_id=self.project.identities.request())
+        request = self._prepared(request, fault)
+        bulk = request.method == "POST" and raw_path in endpoints.BULK
+        headers, refused = self.quota.take(bulk=bulk)
+        if fault is not None:
+            broken = broken_answer(fault, request, self.clock.now())
+            if broken is not None:
+                return replace(broken, headers={**headers, **broken.headers})
+        try:
+            self._authenticate(request)
+            if refused is not None:
+                raise refused
+            answer = self._endpoint(request, raw_path, served)
+        except ApiError as error:
+            answer = Answer(error.status, _with_id(error.body, request), error.headers)
+        return replace(answer, headers={**headers, **answer.headers})
+
+    def _prepared(self, request: Request, fault: Fault | None) -> Request:
+        """The request with what a fault wants of the project done or noted."""
+        set_now = self.faults.all
+        self.access.revoked = any(one.kind == "revoked_key" and one.injected for one in set_now)
+        kind, _, trouble = (fault.kind if fault else "").partition("_")
+        if fault is not None and fault.kind == "expired_token":
+            self.access.tokens.clear()
+        if fault is not None and fault.kind == "act":
+            control.act(self.project, fault.action)
+        troubles: dict[str, Any] = {"job": "job_trouble", "export": "export_trouble"}
+        return replace(request, **{troubles[kind]: trouble}) if kind in troubles else request
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.access.knows_token(token):
+            return
+        if not self.access.knows_keys(*_keys(request)):
+            raise unauthorized()
+
+    def _endpoint(self, request: Request, raw_path: str, served: Served) -> Answer:
+        served.template = request.path
+        route, parameters = endpoints.find(request.method, raw_path)
+        served.template = route.template
+        _check_media_types(request, route)
+        self.project.begin(request.request_id)
+        try:
+            return route.endpoint(self.project, replace(request, parameters=parameters))
+        finally:
+            self.project.end()
+
+
+def _keys(request: Request) -> tuple[str, str]:
+    headers = request.headers
+    return headers.get("x-app-id", ""), headers.get("x-app-token", "")
+
+
+def _with_id(body: Any, request: Request) -> object:  # noqa: ANN401 - a body or none
+    """Error objects carry the request's id; the second shape does not (reference §3.1)."""
+    return {**body, "request_id": request.request_id} if body and "code" in body else body
+
+
+def _check_media_types(request: Request, route: endpoints.Route) -> None:
+    """415 for a body of another kind than expected, 406 for a client that takes no JSON."""
+    expected = "application/json"
+    if route.template in endpoints.FORMS:
+        expected = "application/x-www-form-urlencoded"
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.body and sent != expected:
+        details = f"Content-Type should be {expected}"
+        raise refusal(415, "unsupported_media_type", "Unsupported Media Type", details)
+    accepted = request.headers.get("accept", "*/*")
+    if not any(kind in accepted for kind in ("*/*", "application/*", "application/json", "text/")):
+        raise refusal(406, "not_acceptable", "Not acceptable", "Accept should allow JSON")
