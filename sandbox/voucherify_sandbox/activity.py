@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.readings import Readings
 
@@ -22,15 +21,15 @@ _EFFECTS = ("rewarded", "reward_redemptions", "voucher", "loyalty", "publication
 class Event:
     """One entry. `payload` is what the API shows under `data.data`.
 
-    A whole customer as payload is shown as it is when asked: keeping a copy for each change
-    would make a large project several times larger.
+    A payload that is a whole customer is a function: it is shown as it is when asked, because a
+    copy for each change would make a large project several times larger.
     """
 
     id: str
     type: str
     created_at: datetime
     group_id: str
-    payload: Json | Customer
+    payload: Json | Callable[[], Json]
     channel: str = "API"
 
     @property
@@ -40,9 +39,7 @@ class Event:
 
     def shown(self, readings: Readings) -> Json:
         """The event as the API shows it, instants not yet printed."""
-        payload = (
-            self.payload if isinstance(self.payload, dict) else {"customer": self.payload.shown()}
-        )
+        payload = self.payload if isinstance(self.payload, dict) else self.payload()
         return {
             "id": self.id,
             "type": self.type,
@@ -71,9 +68,9 @@ def _dated(redemption: Json | None) -> Json | None:
     return {"date" if key == "created_at" else key: value for key, value in redemption.items()}
 
 
-def events_of(customer: Customer, readings: Readings) -> list[Event]:
-    """The activity of a customer, oldest first."""
-    events = list(customer.activity)
+def with_unknown(activity: Sequence[Event], readings: Readings) -> list[Event]:
+    """The activity of a customer, with a type nobody has heard of if the reading asks for it."""
+    events = list(activity)
     if events and readings.unknown_event_types:
         first = events[0]
         extra = Event(f"{first.id}0", UNKNOWN_TYPE, first.created_at, first.group_id, {"odd": True})

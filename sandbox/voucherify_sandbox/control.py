@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from voucherify_sandbox.messages import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from voucherify_sandbox.messages import Request
+    from voucherify_sandbox.faults import Faults
+    from voucherify_sandbox.messages import Request, Served
     from voucherify_sandbox.project import Project
-    from voucherify_sandbox.service import Service
 
 PREFIX = "/_sandbox/"
 
@@ -96,7 +97,17 @@ def act(project: Project, action: Mapping[str, Any]) -> object:
         raise ValueError(f"{name}: {error}") from error
 
 
-def answer(service: Service, request: Request) -> Answer:
+@dataclass
+class Desk:
+    """What can be switched: the project, its faults, the list of requests."""
+
+    project: Project
+    faults: Faults
+    requests: list[Served]
+    forget_requests: Callable[[], None]
+
+
+def answer(desk: Desk, request: Request) -> Answer:
     """Serve one control request.
 
     Raises:
@@ -108,56 +119,56 @@ def answer(service: Service, request: Request) -> Answer:
             404, "not_found", "Resource not found", f"there is only {', '.join(_CONTROLS)}"
         )
     try:
-        return Answer(200, _CONTROLS[name](service, request))
+        return Answer(200, _CONTROLS[name](desk, request))
     except (ValueError, TypeError) as error:
         raise invalid_payload(str(error)) from error
 
 
-def _state(service: Service, _: Request) -> object:
-    project = service.project
+def _state(desk: Desk, _: Request) -> object:
+    project = desk.project
     with project.lock:
-        calls = Counter(f"{served.method} {served.template}" for served in service.requests)
+        calls = Counter(f"{served.method} {served.template}" for served in desk.requests)
         return {
             **project.counts(),
-            "calls": len(service.requests),
+            "calls": len(desk.requests),
             "calls_by_operation": dict(sorted(calls.items())),
-            "faults_injected": service.faults.injected,
+            "faults_injected": desk.faults.injected,
             "books": project.books(),
         }
 
 
-def _readings(service: Service, request: Request) -> object:
-    with service.project.lock:
-        service.readings.change(**request.object())
-        return vars(service.readings)
+def _readings(desk: Desk, request: Request) -> object:
+    with desk.project.lock:
+        desk.project.readings.change(**request.object())
+        return asdict(desk.project.readings)
 
 
-def _add_faults(service: Service, request: Request) -> object:
+def _add_faults(desk: Desk, request: Request) -> object:
     body = request.json()
     faults = [Fault.from_json(one) for one in (body if isinstance(body, list) else [body])]
-    service.faults.add(*faults)
-    return [fault.to_json() for fault in service.faults.all]
+    desk.faults.add(*faults)
+    return [fault.to_json() for fault in desk.faults.all]
 
 
-def _clear_faults(service: Service, _: Request) -> object:
-    service.faults.clear()
-    return {"injected": service.faults.injected}
+def _clear_faults(desk: Desk, _: Request) -> object:
+    desk.faults.clear()
+    return {"injected": desk.faults.injected}
 
 
-def _forget(service: Service, _: Request) -> object:
-    service.forget_requests()
+def _forget(desk: Desk, _: Request) -> object:
+    desk.forget_requests()
     return {}
 
 
-def _act(service: Service, request: Request) -> object:
-    return {"result": act(service.project, request.object())}
+def _act(desk: Desk, request: Request) -> object:
+    return {"result": act(desk.project, request.object())}
 
 
-_CONTROLS: dict[str, Callable[[Service, Request], object]] = {
+_CONTROLS: dict[str, Callable[[Desk, Request], object]] = {
     "GET state": _state,
-    "GET readings": lambda service, _: vars(service.readings),
+    "GET readings": lambda desk, _: asdict(desk.project.readings),
     "POST readings": _readings,
-    "GET faults": lambda service, _: [fault.to_json() for fault in service.faults.all],
+    "GET faults": lambda desk, _: [fault.to_json() for fault in desk.faults.all],
     "POST faults": _add_faults,
     "DELETE faults": _clear_faults,
     "POST actions": _act,

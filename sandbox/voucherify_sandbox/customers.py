@@ -92,6 +92,10 @@ class Customer:
             "object": "customer",
         }
 
+    def story(self) -> Json:
+        """The payload of events about the customer as a whole."""
+        return {"customer": self.shown()}
+
     def touch(self, now: datetime, lag_since: datetime) -> None:
         """Note that a change follows, and keep what lists that lag still show."""
         if self.changed_at is None or self.changed_at <= lag_since:
@@ -118,16 +122,20 @@ def check_fields(fields: Mapping[str, Any], readings: Readings) -> None:
     for name in ("address", "metadata"):
         if not isinstance(fields.get(name), dict | None):
             raise invalid_payload(f"Property .{name} should be object")
-    for name, value in (fields.get("address") or {}).items():
-        if name in ADDRESS:
-            _check_text(f"address.{name}", value)
+    address = fields.get("address") or {}
+    for name in ADDRESS:
+        _check_text(f"address.{name}", address.get(name))
+    _check_days(fields)
+    nulls = [name for name in (*TEXTS, "address", "metadata") if fields.get(name, 0) is None]
+    if nulls and readings.nulls == "refuse":
+        raise invalid_payload(f"Property .{nulls[0]} should not be null")
+
+
+def _check_days(fields: Mapping[str, Any]) -> None:
     for name in ("birthdate", "birthday"):
         if fields.get(name) is not None and not is_date(fields[name]):
             details = f"Property .{name} should be a date in format YYYY-MM-DD"
             raise refusal(400, "invalid_customer", "Invalid customer", details)
-    nulls = [name for name in (*TEXTS, "address", "metadata") if fields.get(name, 0) is None]
-    if nulls and readings.nulls == "refuse":
-        raise invalid_payload(f"Property .{nulls[0]} should not be null")
 
 
 def _check_text(name: str, value: object) -> None:
@@ -144,15 +152,19 @@ def changed(customer: Customer, fields: Mapping[str, Any], readings: Readings) -
             _put(profile, name, _spelled(name, fields[name], readings), readings.nulls)
     if "address" in fields:
         _put(profile, "address", _address(profile, fields["address"], readings), readings.nulls)
-    metadata: Json = {} if full or readings.metadata == "replace" else dict(customer.metadata)
+    kept = {} if full else customer.metadata
     if "metadata" not in fields:
-        return profile, {} if full else customer.metadata
-    if fields["metadata"] is None:
-        return profile, {} if readings.nulls in {"clear", "store"} else customer.metadata
-    metadata.update(fields["metadata"])
-    if readings.metadata_nulls == "remove":
-        metadata = {key: value for key, value in metadata.items() if value is not None}
-    return profile, metadata
+        return profile, kept
+    return profile, _metadata(kept, fields["metadata"], readings)
+
+
+def _metadata(kept: Json, sent: Json | None, readings: Readings) -> Json:
+    if sent is None:
+        return {} if readings.nulls in {"clear", "store"} else kept
+    merged = {**(kept if readings.metadata == "merge" else {}), **sent}
+    if readings.metadata_nulls == "store":
+        return merged
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def _put(profile: Json, name: str, value: object, nulls: str) -> None:

@@ -10,7 +10,9 @@ Json = dict[str, Any]
 class ApiError(Exception):
     """One refusal: the HTTP status and the body that explains it."""
 
-    def __init__(self, status: int, body: Json | None, headers: dict[str, str] | None = None):
+    def __init__(
+        self, status: int, body: Json | None, headers: dict[str, str] | None = None
+    ) -> None:
         """Keep what the rim needs to print."""
         super().__init__(f"{status} {body}")
         self.status = status

@@ -2,17 +2,218 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from voucherify_sandbox import columns, filters
+from voucherify_sandbox.errors import invalid_payload, not_found, refusal, unauthorized
+from voucherify_sandbox.printing import printed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.project import Project
+    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.readings import Readings
+
+# How long a download address is good; short, as a draft of the docs has it (reference §9.3).
+TOKEN_LIFE = timedelta(seconds=300)
+
+
+@dataclass(eq=False)
+class Export:
+    """One export: what was asked for, how far it is, the finished file."""
+
+    id: str
+    exported_object: str
+    parameters: Json
+    created_at: datetime
+    trouble: str = ""
+    status: str = "SCHEDULED"
+    polls: int = 0
+    file: bytes = b""
+    tokens: dict[str, datetime] = field(default_factory=dict)
+
+    def shown(self, url: str | None) -> Json:
+        """The export as the API shows it (reference §9.1)."""
+        return {
+            "id": self.id,
+            "object": "export",
+            "created_at": self.created_at,
+            "status": self.status,
+            "channel": "API",
+            "exported_object": self.exported_object,
+            "parameters": self.parameters,
+            "result": {"url": url} if url else None,
+            "user_id": None,
+        }
 
 
 class Exports:
     """All exports of a project."""
 
-    def __init__(self, project: Project) -> None:
-        """None yet."""
-        self.project = project
-        self.all: dict[str, Json] = {}
+    def __init__(
+        self,
+        clock: Clock,
+        readings: Readings,
+        identities: Identities,
+        rows: Callable[[str], list[Json]],
+    ) -> None:
+        """None yet; `rows` gives the rows of an exported object, and of `metadata` the schemas."""
+        self._clock = clock
+        self._readings = readings
+        self._identities = identities
+        self._rows = rows
+        self.all: dict[str, Export] = {}
+
+    def create(self, body: Json, trouble: str) -> Export:
+        """Schedule an export.
+
+        Raises:
+            ApiError: 400 `invalid_payload` or `invalid_export_fields`.
+        """
+        name, parameters = body.get("exported_object"), body.get("parameters")
+        if name not in columns.OBJECTS:
+            raise invalid_payload("Property .exported_object should be one of the allowed values")
+        if not isinstance(parameters, dict | None):
+            raise invalid_payload("Property .parameters should be object")
+        _check(columns.OBJECTS[name], parameters or {})
+        export = Export(
+            self._identities.new("exp"), name, parameters or {}, self._clock.now(), trouble
+        )
+        self.all[export.id] = export
+        return export
+
+    def get(self, identity: str) -> Export:
+        """An export; unknown is 404."""
+        found = self.all.get(identity)
+        if found is None or (found.trouble == "vanishes" and found.polls > 0):
+            raise not_found("export", identity)
+        return found
+
+    def poll(self, export: Export) -> None:
+        """One look at an export moves it one step at most."""
+        export.polls += 1
+        if export.status in {"DONE", "ERROR"} or export.trouble == "hangs":
+            return
+        if export.polls < self._readings.export_polls:
+            export.status = "IN_PROGRESS"
+        elif export.trouble == "fails":
+            export.status = "ERROR"
+        else:
+            export.file = self._file(export)
+            export.status = "DONE"
+
+    def token(self, export: Export) -> str:
+        """A fresh secret for the download address; one that is no good under `expires`."""
+        token = self._identities.new("download")
+        stale = export.trouble == "expires" and not export.tokens
+        export.tokens[token] = self._clock.now() + (timedelta() if stale else TOKEN_LIFE)
+        return token
+
+    def download(self, identity: str, token: str) -> bytes:
+        """The file, for a token that is still good.
+
+        Raises:
+            ApiError: 401.
+        """
+        export = self.get(identity)
+        if self._clock.now() >= export.tokens.get(token, export.created_at):
+            raise unauthorized()
+        return export.file
+
+    def _file(self, export: Export) -> bytes:
+        kind = columns.OBJECTS[export.exported_object]
+        fields = export.parameters.get("fields") or list(kind.default)
+        rows = _selected(kind, self._rows(export.exported_object), export.parameters)
+        if export.trouble == "shrinks":
+            rows = rows[: len(rows) // 2]
+        named = [
+            column for name in fields for column in self._expanded(export.exported_object, name)
+        ]
+        out = io.StringIO()
+        writer = csv.writer(
+            out,
+            lineterminator="\r\n" if self._readings.export_line_ends == "crlf" else "\n",
+            quoting=csv.QUOTE_ALL if self._readings.export_quotes == "all" else csv.QUOTE_MINIMAL,
+        )
+        writer.writerow([self._header(name) for name in named])
+        writer.writerows([self._cell(kind, row, name) for name in named] for row in rows)
+        return out.getvalue().encode("utf-8-sig" if self._readings.export_bom else "utf-8")
+
+    def _expanded(self, exported_object: str, name: str) -> list[str]:
+        """`metadata` stands for every key the schema defines, under one of the readings."""
+        if name != "metadata" or self._readings.export_metadata == "json":
+            return [name]
+        schemas = {schema["related_object"]: schema for schema in self._rows("metadata")}
+        properties = schemas.get(exported_object, {}).get("properties", {})
+        return [f"metadata.{key}" for key in properties]
+
+    def _header(self, name: str) -> str:
+        if self._readings.export_headers == "fields" or name.startswith("metadata."):
+            return name
+        return " ".join("ID" if word == "id" else word.capitalize() for word in name.split("_"))
+
+    def _cell(self, kind: columns.Exported, row: Json, name: str) -> str:
+        value: Any
+        if name.startswith("metadata."):
+            value = (row.get("metadata") or {}).get(name.removeprefix("metadata."))
+        else:
+            value = columns.at(row, kind.paths[name])
+        value = printed(value, self._readings)
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _check(kind: columns.Exported, parameters: Json) -> None:
+    fields = parameters.get("fields") or []
+    unknown = [
+        name for name in fields if name not in kind.paths and not str(name).startswith("metadata.")
+    ]
+    if unknown:
+        details = f"Unknown fields: {', '.join(map(str, unknown))}"
+        allowed = f"allowed fields are {', '.join(kind.paths)}"
+        raise refusal(400, "invalid_export_fields", "Invalid Export", f"{details}; {allowed}")
+    order = parameters.get("order") or kind.orders[0]
+    if order.lstrip("-") not in kind.orders:
+        raise invalid_payload(f"Property .parameters.order should be one of {kind.orders}")
+    if not isinstance(parameters.get("filters"), dict | None):
+        raise invalid_payload("Property .parameters.filters should be object")
+
+
+def _selected(kind: columns.Exported, rows: list[Json], parameters: Json) -> list[Json]:
+    """The rows the filters let through, in the order asked for; rows without a value come first."""
+    paths = {name: kind.paths.get(kind.aliases.get(name, name), name) for name in kind.orders}
+    junction, conditions = filters.from_json(parameters.get("filters") or {})
+    names = {name: kind.aliases.get(name, name) for name in conditions}
+    test = filters.tester(junction, conditions, names)
+    kept = [row for row in rows if test(_Fields(kind, row))]
+    order = parameters.get("order")
+    if not order:
+        return kept
+    path = paths[order.lstrip("-")]
+
+    def key(row: Json) -> tuple[bool, Any]:
+        value = columns.at(row, path)
+        return (value is not None, "" if value is None else value)
+
+    return sorted(kept, key=key, reverse=order.startswith("-"))
+
+
+class _Fields(dict[str, Any]):
+    """A row seen through the names of export fields."""
+
+    def __init__(self, kind: columns.Exported, row: Json) -> None:
+        super().__init__(row)
+        self._kind = kind
+
+    def get(self, name: str, default: object = None) -> Any:
+        """The value of a field."""
+        value = columns.at(self, self._kind.paths.get(name, name))
+        return default if value is None else value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from voucherify_sandbox.errors import ApiError
+from voucherify_sandbox.errors import ApiError, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.readings import Readings
 
-Trouble = Literal[
-    "", "hangs", "fails", "stops", "miscounts", "loses", "lies", "denies", "refuses", "vanishes"
-]
 _REPORT_LIFE = timedelta(hours=24)
 _STEP = 10  # a troubled job loses or refuses the first row of every ten
 
 
 @dataclass(eq=False)
 class Job:
-    """One async action: what it has to do and how far it is."""
+    """One async action: what it has to do and how far it is.
+
+    `apply` says whether the row's customer was there before; `trouble` is what follows `job_` in the kind of a fault, or nothing.
+    """
 
     id: str
     type: str
     rows: Sequence[Json]
-    apply: Callable[[Json], None]
+    apply: Callable[[Json], bool]
     created_at: datetime
     request_id: str
-    trouble: Trouble = ""
+    trouble: str = ""
     status: str = "ENQUEUED"
     polls: int = 0
     begun_at: datetime | None = None
     updated_at: datetime | None = None
     done: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
+    report: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -58,11 +59,14 @@ class Job:
         if spoiled and self.trouble in {"loses", "lies"}:
             self.done += self.trouble == "lies"
             return
+        if spoiled and self.trouble == "refuses":
+            refused = refusal(400, "invalid_customer", "Invalid customer", "Refused on purpose")
+            self.errors.append({"source_id": _text(row), **refused.row})
+            return
         try:
-            if spoiled and self.trouble == "refuses":
-                raise ApiError(400, {"key": "invalid_customer", "message": "Invalid customer"})
-            self.apply(row)
+            found = self.apply(row)
             self.done += 1
+            self.report.append((_text(row), str(found).lower(), "true"))
         except ApiError as error:
             self.errors.append({"source_id": _text(row), **error.row})
 
@@ -108,7 +112,7 @@ class Job:
         }
 
 
-def _text(row: Json) -> str:
+def _text(row: object) -> str:
     value = row.get("source_id") if isinstance(row, dict) else None
     return value if isinstance(value, str) else ""
 
@@ -173,8 +177,3 @@ class JobQueue:
         job.run()
         job.updated_at = self._clock.now()
         job.status = "FAILED" if job.trouble in {"fails", "stops"} else "DONE"
-
-
-def as_rows(body: Any) -> Sequence[Json]:  # noqa: ANN401 - whatever JSON a client sent
-    """The array of a bulk request."""
-    return body if isinstance(body, list) else []

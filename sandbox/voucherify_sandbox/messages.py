@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.jobs import Trouble
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 10
@@ -35,14 +34,14 @@ class Request:
     body: bytes = b""
     request_id: str = ""
     base_url: str = ""
-    job_trouble: Trouble = ""
+    job_trouble: str = ""
     export_trouble: str = ""
 
     def without(self, name: str) -> Request:
         """The same request as if a query parameter were not there."""
         return replace(self, query={key: one for key, one in self.query.items() if key != name})
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever JSON a client sent
+    def json(self) -> Any:
         """The body as JSON; 400 in the second error shape if it is none (reference §3.1)."""
         try:
             return json.loads(self.body, parse_constant=_no_constant)
@@ -102,6 +101,24 @@ class Request:
             details = f"Property .{name} should not be above {highest}"
             raise refusal(400, key, "Invalid query params", details)
         return int(value)
+
+
+@dataclass
+class Served:
+    """One API call that came in. `status` is 0 where no answer went out.
+
+    `number` counts from 1, `template` is the operation as the published description writes it
+    (the path itself where there is none), `fault` the kind that hit it or nothing.
+    """
+
+    number: int
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    status: int = 0
+    template: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)

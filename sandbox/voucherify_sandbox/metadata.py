@@ -98,7 +98,7 @@ def check(metadata: Mapping[str, Any], rules: Json | None, *, creating: bool) ->
         raise refusal(400, "metadata_validation_failed", "Metadata is invalid", "; ".join(wrong))
 
 
-def _violation(key: str, value: object, rules: Json) -> str:
+def _violation(key: str, value: Any, rules: Json) -> str:
     rule = rules["properties"].get(key)
     if rule is None or rule.get("deleted"):
         return f"{key}: property is not defined" if rules["allow_defined_only"] else ""

@@ -81,7 +81,7 @@ class People:
         self.by_id[identity] = customer
         if source_id is not None:
             self.by_source_id[self._key(source_id)] = customer
-        self.record(customer, "customer.created", customer, created_at)
+        self.record(customer, "customer.created", customer.story, created_at)
         self._version += 1
         return customer
 
@@ -95,7 +95,7 @@ class People:
         self.touch(customer, moves=moves and (self._readings.bulk_write_updates or not bulk))
         customer.profile, customer.metadata = profile, data
         if not same:
-            self.record(customer, "customer.updated", customer, self._clock.now())
+            self.record(customer, "customer.updated", customer.story, self._clock.now())
         return customer
 
     def touch(self, customer: Customer, *, moves: bool, at: datetime | None = None) -> None:
@@ -121,7 +121,7 @@ class People:
         customer.deleted = True
         customer.updated_at = now
         self.deleted[customer.id] = customer
-        self.record(customer, "customer.deleted", customer, now)
+        self.record(customer, "customer.deleted", customer.story, now)
         self._version += 1
         return customer
 
@@ -135,7 +135,7 @@ class People:
         self,
         customer: Customer,
         kind: str,
-        payload: Json | Customer,
+        payload: Json | Callable[[], Json],
         at: datetime,
         cause: tuple[str, str] | None = None,
     ) -> Event:

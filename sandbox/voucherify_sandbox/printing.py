@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _KEPT = frozenset(("id", "object", "type", "created_at", "updated_at", "date", "source_id"))
 
 
-def printed(value: object, readings: Readings) -> Any:  # noqa: ANN401 - JSON is any of its types
+def printed(value: object, readings: Readings) -> Any:
     """A value with every instant in it as text."""
     return _walk(value, printer(readings.timestamps))
 

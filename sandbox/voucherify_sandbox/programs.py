@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from voucherify_sandbox.copies import simple_voucher
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal
 
 if TYPE_CHECKING:
@@ -283,51 +284,3 @@ def _kind(given: Mapping[str, int]) -> tuple[str, int]:
     if len(given) != 1 or next(iter(given)) not in KINDS:
         raise invalid_payload(f"a reward has exactly one of {', '.join(KINDS)}, with its value")
     return next(iter(given.items()))
-
-
-def simple_voucher(voucher: Json) -> Json:
-    """The short copy inside events (reference §10.4), frozen as it is now."""
-    names = (
-        "id",
-        "code",
-        "type",
-        "campaign",
-        "campaign_id",
-        "is_referral_code",
-        "holder_id",
-        "referrer_id",
-        "category_id",
-        "active",
-        "created_at",
-        "updated_at",
-        "object",
-    )
-    copy: Json = {name: voucher[name] for name in names}
-    copy["redemption"] = {
-        name: value for name, value in voucher["redemption"].items() if name != "object"
-    }
-    for name in ("gift", "loyalty_card", "discount"):
-        if voucher[name]:
-            copy[name] = dict(voucher[name])
-    return copy
-
-
-def simple_campaign(campaign: Json) -> Json:
-    """The short copy inside events (reference §10.4)."""
-    names = (
-        "id",
-        "name",
-        "campaign_type",
-        "type",
-        "is_referral_code",
-        "active",
-        "metadata",
-        "category_id",
-        "created_at",
-        "updated_at",
-        "object",
-    )
-    copy: Json = {name: campaign[name] for name in names}
-    if "referral_program" in campaign:
-        copy["referral_program"] = campaign["referral_program"]
-    return copy

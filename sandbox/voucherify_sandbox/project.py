@@ -8,7 +8,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import metadata
-from voucherify_sandbox.access import Access
 from voucherify_sandbox.exports import Exports
 from voucherify_sandbox.identities import Identities
 from voucherify_sandbox.jobs import Job, JobQueue
@@ -16,6 +15,7 @@ from voucherify_sandbox.later import Later
 from voucherify_sandbox.people import People
 from voucherify_sandbox.printing import dressed, printed
 from voucherify_sandbox.programs import Programs
+from voucherify_sandbox.records import Records
 from voucherify_sandbox.redeeming import Redeeming
 from voucherify_sandbox.rewarding import Rewarding
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from voucherify_sandbox.access import Access
     from voucherify_sandbox.activity import Event
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.customers import Customer
@@ -48,19 +49,23 @@ class Project:
         self.people.group = lambda: self.request_id or self.identities.request()
         self.programs = Programs(clock, self.identities)
         self.rewarding = Rewarding(self.people, self.programs)
-        self.redeeming = Redeeming(self.people, self.programs, self.rewarding, self.later)
+        self.records = Records(clock, self.identities)
+        self.redeeming = Redeeming(
+            self.people, self.programs, self.rewarding, self.later, self.records
+        )
         self.jobs = JobQueue(clock, readings)
-        self.exports = Exports(self)
         self.schemas: dict[str, Json] = {}
+        self.exports = Exports(clock, readings, self.identities, self._exported)
         self.segments: dict[str, Json] = {}
         self.members: dict[str, frozenset[str]] = {}
 
-    def show(self, value: object) -> Any:  # noqa: ANN401 - JSON is any of its types
+    def show(self, value: object) -> Any:
         """A value as an answer prints it; the resource itself first gets its nulls."""
-        is_resource = isinstance(value, dict) and "object" in value
-        return printed(dressed(value, self.readings) if is_resource else value, self.readings)
+        if isinstance(value, dict) and "object" in value:
+            value = dressed(value, self.readings)
+        return printed(value, self.readings)
 
-    def show_event(self, event: Event) -> Any:  # noqa: ANN401 - as above
+    def show_event(self, event: Event) -> Any:
         """An entry of the activity list."""
         return printed(dressed(event.shown(self.readings), self.readings), self.readings)
 
@@ -265,6 +270,22 @@ class Project:
         self.jobs.submit(job)
         return job
 
+    def _exported(self, name: str) -> list[Json]:
+        """The rows of one exported object (reference §9.2), and what they need of others."""
+        customers, orders = self.people.by_id, self.records.orders
+        rows: Json = {
+            "customer": lambda: [customer.shown() for customer in customers.values()],
+            "redemption": lambda: list(self.records.redemptions.values()),
+            "publication": lambda: list(self.programs.publications.values()),
+            "order": lambda: list(orders.values()),
+            "voucher": lambda: list(self.programs.vouchers.values()),
+            "voucher_transactions": lambda: list(self.programs.transactions.values()),
+            "points_expiration": list,
+            "metadata": lambda: list(self.schemas.values()),
+        }
+        found: list[Json] = rows[name]()
+        return found
+
     # What an auditor asks
 
     def books(self) -> Json:
@@ -279,8 +300,8 @@ class Project:
             return {
                 "customers": len(self.people.by_id),
                 "deleted_customers": len(self.people.deleted),
-                "redemptions": len(self.redeeming.redemptions),
-                "orders": len(self.redeeming.orders),
+                "redemptions": len(self.records.redemptions),
+                "orders": len(self.records.orders),
                 "vouchers": len(self.programs.vouchers),
                 "publications": len(self.programs.publications),
                 "transactions": len(self.programs.transactions),

@@ -99,7 +99,7 @@ def names() -> tuple[str, ...]:
     return tuple(field.name for field in fields(Readings))
 
 
-def checked_value(name: str, value: object) -> Any:  # noqa: ANN401 - one of many types by name
+def checked_value(name: str, value: object) -> Any:
     """`value`, given as text or already typed, as the type its switch has.
 
     Raises:

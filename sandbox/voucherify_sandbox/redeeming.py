@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import counters
+from voucherify_sandbox.copies import (
+    internal_redemption,
+    simple_campaign,
+    simple_redemption,
+    simple_voucher,
+)
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal
-from voucherify_sandbox.programs import simple_campaign, simple_voucher
 from voucherify_sandbox.rewarding import REFEREE, REFERRER, Conversion
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.later import Later
     from voucherify_sandbox.people import People
     from voucherify_sandbox.programs import Programs
+    from voucherify_sandbox.records import Records
     from voucherify_sandbox.rewarding import Rewarding
 
 _SUCCEEDED = ("total_redeemed", "total_succeeded")
@@ -34,8 +40,7 @@ class Redeeming:
     programs: Programs
     rewarding: Rewarding
     later: Later
-    redemptions: dict[str, Json] = field(default_factory=dict)
-    orders: dict[str, Json] = field(default_factory=dict)
+    records: Records
     conversions: dict[str, Conversion] = field(default_factory=dict)
 
     def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
@@ -48,14 +53,14 @@ class Redeeming:
             raise invalid_payload("Property .order.amount should be integer")
         if referee.id == voucher["referrer_id"]:
             raise self._failure(voucher, campaign, referee)
-        group, now = self.people.group(), self.later.clock.now()
-        paid = self._order(order, referee, voucher, now)
-        redemption = self._redemption("r", voucher, referee, paid)
+        group = self.people.group()
+        paid = self.records.order(order, referee, voucher)
+        redemption = self.records.redemption("r", voucher, referee, paid)
         voucher["redemption"]["redeemed_quantity"] += 1
         self._tell(redemption, paid, voucher, referee, group)
         referrer = self.people.by_id.get(voucher["referrer_id"] or "")
         if referrer is not None:
-            internal = _internal(redemption, campaign)
+            internal = internal_redemption(redemption, campaign)
             why = Conversion(
                 campaign,
                 voucher,
@@ -91,73 +96,9 @@ class Redeeming:
         self.people.record(customer, "customer.publication.succeeded", payload, now)
         return publication
 
-    def _order(self, order: Json, customer: Customer, voucher: Json, now: datetime) -> Json:
-        percent = (voucher["discount"] or {}).get("percent_off", 0)
-        amount = int(order["amount"])
-        discount = amount * int(percent) // 100
-        referrer_id = voucher["referrer_id"]
-        paid: Json = {
-            "id": self.programs.identities.new("ord"),
-            "source_id": order.get("source_id"),
-            "status": "PAID",
-            "created_at": now,
-            "updated_at": None,
-            "amount": amount,
-            "initial_amount": amount,
-            "discount_amount": discount,
-            "total_discount_amount": discount,
-            "applied_discount_amount": discount,
-            "total_applied_discount_amount": discount,
-            "total_amount": amount - discount,
-            "items": [],
-            "metadata": order.get("metadata") or {},
-            "customer": {"id": customer.id, "object": "customer"},
-            "customer_id": customer.id,
-            "referrer": {"id": referrer_id, "object": "customer"} if referrer_id else None,
-            "referrer_id": referrer_id,
-            "redemptions": {},
-            "object": "order",
-        }
-        self.orders[paid["id"]] = paid
-        return paid
-
-    def _redemption(
-        self, prefix: str, voucher: Json, customer: Customer, order: Json | None
-    ) -> Json:
-        """A redemption as the list shows it; `prefix` tells its kind (§12.1)."""
-        good = prefix in {"r", "rr"}
-        redemption: Json = {
-            "id": self.programs.identities.new(prefix),
-            "object": "redemption_rollback" if prefix == "rr" else "redemption",
-            "date": self.later.clock.now(),
-            "customer_id": customer.id,
-            "tracking_id": None,
-            "metadata": {},
-            "amount": order["total_amount"] if order else 0,
-            "redemption": None,
-            "result": "SUCCESS" if good else "FAILURE",
-            "status": "SUCCEEDED" if good else "FAILED",
-            "related_redemptions": {},
-            "order": deepcopy(order),
-            "channel": {"channel_id": "sandbox", "channel_type": "API"},
-            "customer": customer.simple(),
-            "related_object_type": "voucher",
-            "related_object_id": voucher["id"],
-            "voucher": simple_voucher(voucher),
-        }
-        self.redemptions[redemption["id"]] = redemption
-        if order is not None and prefix == "r":
-            order["redemptions"][redemption["id"]] = {
-                "date": redemption["date"],
-                "related_object_type": "voucher",
-                "related_object_id": voucher["id"],
-            }
-            redemption["order"] = deepcopy(order)
-        return redemption
-
     def _failure(self, voucher: Json, campaign: Json, customer: Customer) -> Exception:
         """Nobody refers oneself: a failed redemption is recorded, and the request refused."""
-        redemption = self._redemption("rf", voucher, customer, None)
+        redemption = self.records.redemption("rf", voucher, customer, None)
         redemption["failure_code"] = "customer_rules_violated"
         redemption["failure_message"] = "A referrer cannot redeem the own code"
         payload = self._story(redemption, None, voucher, campaign, customer)
@@ -184,7 +125,7 @@ class Redeeming:
             "holder": holder.simple() if holder else None,
             "promotion_tier": None,
             "promotion_stack": None,
-            "redemption": _simple(redemption),
+            "redemption": simple_redemption(redemption),
         }
 
     def _tell(
@@ -245,20 +186,20 @@ class Redeeming:
 
     def roll_back(self, redemption_id: str) -> Json:
         """Undo a redemption: its status, a rollback record, and the referrer's reward."""
-        redemption = self.redemptions.get(redemption_id)
+        redemption = self.records.redemptions.get(redemption_id)
         if redemption is None or redemption["object"] != "redemption":
             raise not_found("redemption", redemption_id)
         voucher = self.programs.vouchers[redemption["related_object_id"]]
         campaign = self.programs.campaigns[voucher["campaign_id"]]
         customer = self.people.get(redemption["customer_id"])
-        rollback = self._redemption("rr", voucher, customer, redemption["order"])
+        rollback = self.records.redemption("rr", voucher, customer, redemption["order"])
         rollback["redemption"] = redemption_id
         rollback["reason"] = None
         redemption["status"] = "ROLLED_BACK"
         link = {"id": rollback["id"], "date": rollback["date"]}
         redemption["related_redemptions"] = {"rollbacks": [link]}
         story = self._story(redemption, redemption["order"], voucher, campaign, customer)
-        story["redemption_rollback"] = _simple(rollback)
+        story["redemption_rollback"] = simple_redemption(rollback)
         now = self.later.clock.now()
         self.people.record(customer, "customer.redemption.rollback.succeeded", story, now)
         self.later.after_settling(lambda at: self._settle_rollback(redemption_id, customer, at))
@@ -307,46 +248,6 @@ class Redeeming:
         if rules is None or referrer is None or rules.custom_event != custom["type"]:
             return
         campaign = self.programs.campaigns[voucher["campaign_id"]]
-        why = Conversion(
-            campaign, voucher, referrer, customer, group, custom_event=custom
-        )
+        why = Conversion(campaign, voucher, referrer, customer, group, custom_event=custom)
         self._refer(why)
         self.later.after_settling(lambda at: self._settle_referral(why, at))
-
-
-def _simple(redemption: Json) -> Json:
-    """The form inside `customer.redemption.*` (reference §10.6)."""
-    left_out = {"related_redemptions", "voucher", "related_object_type", "related_object_id"}
-    copy = {name: value for name, value in redemption.items() if name not in left_out}
-    if copy["status"] == "ROLLED_BACK":
-        copy["status"] = "ROLLED BACK"
-    return deepcopy(copy)
-
-
-def _internal(redemption: Json, campaign: Json) -> Json:
-    """The form inside `customer.rewarded` (reference §10.5)."""
-    names = (
-        "id",
-        "object",
-        "tracking_id",
-        "customer_id",
-        "customer",
-        "metadata",
-        "result",
-        "status",
-        "amount",
-        "order",
-        "related_object_type",
-        "related_object_id",
-    )
-    copy = {name: redemption[name] for name in names}
-    return deepcopy(
-        {
-            **copy,
-            "created_at": redemption["date"],
-            "channel_type": "API",
-            "channel_id": "sandbox",
-            "related_object_parent_id": campaign["id"],
-            "campaign_name": campaign["name"],
-        }
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox import counters
-from voucherify_sandbox.programs import simple_campaign, simple_voucher
+from voucherify_sandbox.copies import simple_campaign, simple_voucher
 
 if TYPE_CHECKING:
     from datetime import datetime

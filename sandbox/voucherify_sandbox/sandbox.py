@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.faults import Faults
+    from voucherify_sandbox.messages import Served
     from voucherify_sandbox.project import Project
-    from voucherify_sandbox.service import Served
 
 
 class Sandbox:
     """One Voucherify project over HTTP on a loopback port, from `with` to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a sandbox, all by name and optional
         self,
         *,
         port: int = 0,

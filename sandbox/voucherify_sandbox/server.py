@@ -24,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 # A body above this is not even read: far above the 10 MB that any endpoint takes.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+# After these nobody can tell where the next answer begins.
+_LAST = frozenset(("cut_body", "short_length"))
 
 
 class Server(ThreadingHTTPServer):
@@ -41,19 +43,19 @@ class Server(ThreadingHTTPServer):
         self._lock = Lock()
         super().__init__((LOOPBACK, port), Handler)
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
+    def process_request(self, request: Any, client_address: Any) -> None:
         """Remember the connection, so that it can be closed from here."""
         with self._lock:
             self._open.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as inherited
+    def shutdown_request(self, request: Any) -> None:
         """Forget the connection and close it."""
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no error; anything else is ours and is told."""
         # The exception is the one being handled, as socketserver calls this from its handler.
         if not isinstance(sys.exception(), ConnectionError):
@@ -98,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(outcome.answer, fault)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - http.server's names
 
     def _body(self) -> bytes | None:
         """The body; None if the request was refused because of it."""
@@ -128,23 +130,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
-        seconds = fault.seconds if fault else 0
         content, declared, headers = _bent(answer.content, kind)
-        if kind == "huge_body" and fault is not None:
+        if fault is not None and kind == "huge_body":
             declared = fault.size
-        if kind == "slow_headers":
-            self.server.stopping.wait(seconds)
+        if fault is not None and kind == "slow_headers":
+            self.server.stopping.wait(fault.seconds)
         self._send_head(answer, declared, headers)
-        if kind == "slow_body":
-            self.wfile.write(content[: len(content) // 2])
+        self._send_body(content, fault)
+
+    def _send_body(self, content: bytes, fault: Fault | None) -> None:
+        if fault is not None and fault.kind == "huge_body":
+            self._send_spaces(fault.size)
+            return
+        if fault is not None and fault.kind == "slow_body":
+            half = len(content) // 2
+            self.wfile.write(content[:half])
             self.wfile.flush()
-            self.server.stopping.wait(seconds)
-            content = content[len(content) // 2 :]
-        if kind == "huge_body":
-            self._send_spaces(declared)
-        elif self.command != "HEAD":
-            self.wfile.write(content)
-        if kind in {"cut_body", "short_length", "huge_body"}:
+            self.server.stopping.wait(fault.seconds)
+            content = content[half:]
+        self.wfile.write(content)
+        if fault is not None and fault.kind in _LAST:
             self.close_connection = True
 
     def _send_spaces(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""From a request to its answer: keys, limits, faults, endpoints. Knows no sockets."""
+"""From a request to its answer: keys, limits, faults, routes. Knows no sockets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from voucherify_sandbox import control, endpoints
+from voucherify_sandbox import control, routes
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY, Access
 from voucherify_sandbox.breaking import broken_answer
 from voucherify_sandbox.clock import Clock
 from voucherify_sandbox.errors import ApiError, refusal, unauthorized
 from voucherify_sandbox.faults import Fault, Faults
 from voucherify_sandbox.limits import Limits, Quota
-from voucherify_sandbox.messages import Answer, Request, parsed_query
+from voucherify_sandbox.messages import Answer, Request, Served, parsed_query
 from voucherify_sandbox.project import Project
 from voucherify_sandbox.readings import Readings
 
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NEVER_SERVED = frozenset(("refuse", "reset", "cut_before"))
-
-
-@dataclass
-class Served:
-    """One API call that came in. `status` is 0 where no answer went out.
-
-    `number` counts from 1, `template` is the operation as the published description writes it
-    (the path itself where there is none), `fault` the kind that hit it or nothing.
-    """
-
-    number: int
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    status: int = 0
-    template: str = ""
-    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +49,7 @@ class Service:
         self.project = Project(self.clock, self.readings, self.access)
         self.quota = Quota(self.clock, self.limits)
         self._number = 0
+        self._desk = control.Desk(self.project, self.faults, self.requests, self.forget_requests)
 
     def forget_requests(self) -> None:
         """Empty the list of requests; numbers begin at 1 again."""
@@ -105,7 +88,7 @@ class Service:
         try:
             if not self.access.is_pair(*pair):
                 raise unauthorized()
-            return control.answer(self, request)
+            return control.answer(self._desk, request)
         except ApiError as error:
             return Answer(error.status, error.body)
 
@@ -114,7 +97,7 @@ class Service:
     ) -> Answer:
         request = replace(request, request_id=self.project.identities.request())
         request = self._prepared(request, fault)
-        bulk = request.method == "POST" and raw_path in endpoints.BULK
+        bulk = request.method == "POST" and raw_path in routes.BULK
         headers, refused = self.quota.take(bulk=bulk)
         if fault is not None:
             broken = broken_answer(fault, request, self.clock.now())
@@ -138,8 +121,9 @@ class Service:
             self.access.tokens.clear()
         if fault is not None and fault.kind == "act":
             control.act(self.project, fault.action)
-        troubles: dict[str, Any] = {"job": "job_trouble", "export": "export_trouble"}
-        return replace(request, **{troubles[kind]: trouble}) if kind in troubles else request
+        if kind == "job":
+            return replace(request, job_trouble=trouble)
+        return replace(request, export_trouble=trouble) if kind == "export" else request
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -150,7 +134,7 @@ class Service:
 
     def _endpoint(self, request: Request, raw_path: str, served: Served) -> Answer:
         served.template = request.path
-        route, parameters = endpoints.find(request.method, raw_path)
+        route, parameters = routes.find(request.method, raw_path)
         served.template = route.template
         _check_media_types(request, route)
         self.project.begin(request.request_id)
@@ -165,15 +149,15 @@ def _keys(request: Request) -> tuple[str, str]:
     return headers.get("x-app-id", ""), headers.get("x-app-token", "")
 
 
-def _with_id(body: Any, request: Request) -> object:  # noqa: ANN401 - a body or none
+def _with_id(body: Any, request: Request) -> object:
     """Error objects carry the request's id; the second shape does not (reference §3.1)."""
     return {**body, "request_id": request.request_id} if body and "code" in body else body
 
 
-def _check_media_types(request: Request, route: endpoints.Route) -> None:
+def _check_media_types(request: Request, route: routes.Route) -> None:
     """415 for a body of another kind than expected, 406 for a client that takes no JSON."""
     expected = "application/json"
-    if route.template in endpoints.FORMS:
+    if route.template in routes.FORMS:
         expected = "application/x-www-form-urlencoded"
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.body and sent != expected:

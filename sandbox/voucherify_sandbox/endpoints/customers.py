@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from voucherify_sandbox.activity import ActivityQuestion, events_of, select
+from voucherify_sandbox.activity import ActivityQuestion, select, with_unknown
 from voucherify_sandbox.listing import Question
 from voucherify_sandbox.messages import MAX_LIMIT, Answer, Request
 
 if TYPE_CHECKING:
+    from voucherify_sandbox.activity import Event
+    from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
 
@@ -89,7 +92,7 @@ def delete_customer(project: Project, request: Request) -> Answer:
 def delete_permanently(project: Project, request: Request) -> Answer:
     """Delete for good (reference §6.6)."""
     customer = project.people.forget(request.parameters["customerId"])
-    orders = project.redeeming.orders.values()
+    orders = project.records.orders.values()
     counts = {
         "events": len(customer.activity),
         "customer_events": len(customer.activity),
@@ -126,7 +129,7 @@ def list_activity(project: Project, request: Request) -> Answer:
         category=request.text("category", _CATEGORIES),
         type=request.text("type"),
     )
-    events, more = select(events_of(customer, project.readings), question, project.readings)
+    events, more = select(_activity(project, customer), question, project.readings)
     body: Json = {
         "object": "list",
         "data_ref": "data",
@@ -136,6 +139,14 @@ def list_activity(project: Project, request: Request) -> Answer:
     if more:
         body["more_starting_after"] = events[-1].id
     return Answer(200, body)
+
+
+def _activity(project: Project, customer: Customer) -> list[Event]:
+    """The events a list shows by now: it may lag behind what happened."""
+    lag = timedelta(seconds=project.readings.list_lag_seconds)
+    until = project.clock.now() - lag if lag else None
+    events = with_unknown(customer.activity, project.readings)
+    return [event for event in events if until is None or event.created_at <= until]
 
 
 def list_segments_of(project: Project, request: Request) -> Answer:

@@ -9,7 +9,7 @@ from voucherify_sandbox.jobs import Job
 from voucherify_sandbox.messages import Answer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
@@ -25,13 +25,8 @@ def update_in_bulk(project: Project, request: Request) -> Answer:
         raise invalid_payload("Payload should be array")
     _check_rows(project, rows)
 
-    def apply(row: Json) -> None:
-        if not isinstance(row, dict):
-            raise invalid_payload("Item should be object")
-        project.people.upsert({k: v for k, v in row.items() if k != "id"}, bulk=True)
-
     rows = _without_duplicates(project, rows)
-    return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows, apply)
+    return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows)
 
 
 def update_metadata_in_bulk(project: Project, request: Request) -> Answer:
@@ -43,10 +38,7 @@ def update_metadata_in_bulk(project: Project, request: Request) -> Answer:
         raise invalid_payload("Properties .source_ids and .metadata are required")
     rows = [{"source_id": key, "metadata": metadata} for key in keys]
 
-    def apply(row: Json) -> None:
-        project.people.upsert(row, bulk=True)
-
-    return _submit(project, request, "CUSTOMERS.METADATA_UPDATE", rows, apply)
+    return _submit(project, request, "CUSTOMERS.METADATA_UPDATE", rows)
 
 
 def _check_size(request: Request) -> None:
@@ -87,13 +79,14 @@ def _without_duplicates(project: Project, rows: list[Any]) -> list[Any]:
     return [row for place, row in enumerate(rows) if place not in twice]
 
 
-def _submit(
-    project: Project,
-    request: Request,
-    kind: str,
-    rows: Sequence[Json],
-    apply: Callable[[Json], None],
-) -> Answer:
+def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json]) -> Answer:
+    def apply(row: Json) -> bool:
+        if not isinstance(row, dict):
+            raise invalid_payload("Item should be object")
+        before = len(project.people.by_id)
+        project.people.upsert(row, bulk=True)
+        return len(project.people.by_id) == before
+
     job = Job(
         id=project.identities.new("aa"),
         type=kind,
@@ -114,8 +107,18 @@ def get_async_action(project: Project, request: Request) -> Answer:
     job = project.jobs.all.get(identity)
     if job is None or job.trouble == "vanishes":
         raise not_found("async action", identity)
-    reports = [f"{request.base_url}/reports/{job.id}?token={job.request_id}"]
+    reports = [f"{request.base_url}/v1/async-actions/{job.id}/report?token={job.request_id}"]
     return Answer(200, project.show(job.shown(project.readings, reports, listed=False)))
+
+
+def get_report(project: Project, request: Request) -> Answer:
+    """The file behind a report address; its columns are the known ones (reference §8.3)."""
+    identity = request.parameters["asyncActionId"]
+    job = project.jobs.all.get(identity)
+    if job is None or request.text("token") != job.request_id:
+        raise not_found("async action", identity)
+    lines = ["source_id,found,updated", *(",".join(line) for line in job.report)]
+    return Answer(200, raw="\n".join(lines).encode(), content_type="text/csv; charset=utf-8")
 
 
 def list_async_actions(project: Project, request: Request) -> Answer:

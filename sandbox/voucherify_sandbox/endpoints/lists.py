@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox.endpoints import filters
+from voucherify_sandbox import filters
 from voucherify_sandbox.errors import not_found
 from voucherify_sandbox.messages import Answer
 

@@ -48,7 +48,7 @@ ORDERS = Rules(data_ref="orders", orders=_CHANGED, default="created_at")
 
 def list_redemptions(project: Project, request: Request) -> Answer:
     """Redemptions and rollbacks in one list (reference §12.1)."""
-    rows = list(project.redeeming.redemptions.values())
+    rows = list(project.records.redemptions.values())
     if customer := request.text("customer"):
         who = project.people.find(customer)
         rows = [row for row in rows if who is not None and row["customer_id"] == who.id]
@@ -61,7 +61,7 @@ def list_redemptions(project: Project, request: Request) -> Answer:
 
 def get_redemption(project: Project, request: Request) -> Answer:
     """One redemption."""
-    rows = project.redeeming.redemptions
+    rows = project.records.redemptions
     return found(project, rows, request.parameters["redemptionId"], "redemption")
 
 
@@ -184,13 +184,13 @@ def list_redeemables_of(project: Project, request: Request) -> Answer:
 
 def list_orders(project: Project, request: Request) -> Answer:
     """Orders; the oldest first unless asked otherwise (reference §12.6)."""
-    return by_page(project, request, project.redeeming.orders.values(), ORDERS)
+    return by_page(project, request, project.records.orders.values(), ORDERS)
 
 
 def get_order(project: Project, request: Request) -> Answer:
     """One order, by id or source_id."""
     key = request.parameters["orderId"]
-    rows = project.redeeming.orders
+    rows = project.records.orders
     known = next((row["id"] for row in rows.values() if row["source_id"] == key), key)
     return found(project, rows, known, "order")
 

@@ -23,15 +23,15 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _after(value: Any, wanted: list[Any]) -> bool:  # noqa: ANN401 - a value of any field
+def _after(value: Any, wanted: list[Any]) -> bool:
     return value is not None and value > _like(value, wanted[0])
 
 
-def _before(value: Any, wanted: list[Any]) -> bool:  # noqa: ANN401 - a value of any field
+def _before(value: Any, wanted: list[Any]) -> bool:
     return value is not None and value < _like(value, wanted[0])
 
 
-def _is(value: Any, wanted: list[Any]) -> bool:  # noqa: ANN401 - a value of any field
+def _is(value: Any, wanted: list[Any]) -> bool:
     if isinstance(value, datetime):
         return any(start <= value < start + _DAY for start in (_like(value, w) for w in wanted))
     return _text(value) in {_text(one) for one in wanted}
@@ -57,7 +57,7 @@ _OPERATORS: dict[str, Callable[[Any, list[Any]], bool]] = {
 }
 
 
-def _like(value: object, wanted: object) -> Any:  # noqa: ANN401 - whatever type the field has
+def _like(value: object, wanted: object) -> Any:
     """What a condition names, as the type of the field it is compared with."""
     if isinstance(value, datetime):
         moment = moments.parse(_text(wanted))

@@ -1,0 +1,95 @@
+"""The short copies of things inside events, frozen as the things are now (reference §10.4)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voucherify_sandbox.errors import Json
+
+
+def simple_voucher(voucher: Json) -> Json:
+    """SimpleVoucher."""
+    names = (
+        "id",
+        "code",
+        "type",
+        "campaign",
+        "campaign_id",
+        "is_referral_code",
+        "holder_id",
+        "referrer_id",
+        "category_id",
+        "active",
+        "created_at",
+        "updated_at",
+        "object",
+    )
+    copy: Json = {name: voucher[name] for name in names}
+    copy["redemption"] = {
+        name: value for name, value in voucher["redemption"].items() if name != "object"
+    }
+    for name in ("gift", "loyalty_card", "discount"):
+        if voucher[name]:
+            copy[name] = dict(voucher[name])
+    return copy
+
+
+def simple_campaign(campaign: Json) -> Json:
+    """SimpleCampaign."""
+    names = (
+        "id",
+        "name",
+        "campaign_type",
+        "type",
+        "is_referral_code",
+        "active",
+        "metadata",
+        "category_id",
+        "created_at",
+        "updated_at",
+        "object",
+    )
+    copy: Json = {name: campaign[name] for name in names}
+    if "referral_program" in campaign:
+        copy["referral_program"] = campaign["referral_program"]
+    return copy
+
+
+def simple_redemption(redemption: Json) -> Json:
+    """The form inside `customer.redemption.*` (reference §10.6)."""
+    left_out = {"related_redemptions", "voucher", "related_object_type", "related_object_id"}
+    copy = {name: value for name, value in redemption.items() if name not in left_out}
+    if copy["status"] == "ROLLED_BACK":
+        copy["status"] = "ROLLED BACK"
+    return deepcopy(copy)
+
+
+def internal_redemption(redemption: Json, campaign: Json) -> Json:
+    """The form inside `customer.rewarded` (reference §10.5)."""
+    names = (
+        "id",
+        "object",
+        "tracking_id",
+        "customer_id",
+        "customer",
+        "metadata",
+        "result",
+        "status",
+        "amount",
+        "order",
+        "related_object_type",
+        "related_object_id",
+    )
+    copy = {name: redemption[name] for name in names}
+    return deepcopy(
+        {
+            **copy,
+            "created_at": redemption["date"],
+            "channel_type": "API",
+            "channel_id": "sandbox",
+            "related_object_parent_id": campaign["id"],
+            "campaign_name": campaign["name"],
+        }
+    )

@@ -1,0 +1,90 @@
+"""Redemptions and orders as the lists show them (reference §12.1, §12.6)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from voucherify_sandbox.copies import simple_voucher
+
+if TYPE_CHECKING:
+    from voucherify_sandbox.clock import Clock
+    from voucherify_sandbox.customers import Customer
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.identities import Identities
+
+
+@dataclass
+class Records:
+    """Every redemption and order of a project, by id."""
+
+    clock: Clock
+    identities: Identities
+    redemptions: dict[str, Json] = field(default_factory=dict)
+    orders: dict[str, Json] = field(default_factory=dict)
+
+    def order(self, order: Json, customer: Customer, voucher: Json) -> Json:
+        """A paid order of the amount given, less what the voucher takes off."""
+        percent = (voucher["discount"] or {}).get("percent_off", 0)
+        amount = int(order["amount"])
+        discount = amount * int(percent) // 100
+        referrer_id = voucher["referrer_id"]
+        paid: Json = {
+            "id": self.identities.new("ord"),
+            "source_id": order.get("source_id"),
+            "status": "PAID",
+            "created_at": self.clock.now(),
+            "updated_at": None,
+            "amount": amount,
+            "initial_amount": amount,
+            "discount_amount": discount,
+            "total_discount_amount": discount,
+            "applied_discount_amount": discount,
+            "total_applied_discount_amount": discount,
+            "total_amount": amount - discount,
+            "items": [],
+            "metadata": order.get("metadata") or {},
+            "customer": {"id": customer.id, "object": "customer"},
+            "customer_id": customer.id,
+            "referrer": {"id": referrer_id, "object": "customer"} if referrer_id else None,
+            "referrer_id": referrer_id,
+            "redemptions": {},
+            "object": "order",
+        }
+        self.orders[paid["id"]] = paid
+        return paid
+
+    def redemption(
+        self, prefix: str, voucher: Json, customer: Customer, order: Json | None
+    ) -> Json:
+        """A redemption as the list shows it; `prefix` tells its kind (§12.1)."""
+        good = prefix in {"r", "rr"}
+        redemption: Json = {
+            "id": self.identities.new(prefix),
+            "object": "redemption_rollback" if prefix == "rr" else "redemption",
+            "date": self.clock.now(),
+            "customer_id": customer.id,
+            "tracking_id": None,
+            "metadata": {},
+            "amount": order["total_amount"] if order else 0,
+            "redemption": None,
+            "result": "SUCCESS" if good else "FAILURE",
+            "status": "SUCCEEDED" if good else "FAILED",
+            "related_redemptions": {},
+            "order": deepcopy(order),
+            "channel": {"channel_id": "sandbox", "channel_type": "API"},
+            "customer": customer.simple(),
+            "related_object_type": "voucher",
+            "related_object_id": voucher["id"],
+            "voucher": simple_voucher(voucher),
+        }
+        self.redemptions[redemption["id"]] = redemption
+        if order is not None and prefix == "r":
+            order["redemptions"][redemption["id"]] = {
+                "date": redemption["date"],
+                "related_object_type": "voucher",
+                "related_object_id": voucher["id"],
+            }
+            redemption["order"] = deepcopy(order)
+        return redemption
