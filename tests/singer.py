@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run of a plugin: exit code, messages of standard output, log of standard error."""
+    """One finished run of a plugin: exit code, standard output, log on standard error."""
 
     exit_code: int
     stdout: str

@@ -11,8 +11,7 @@ answer:
                                  └ rows seen before: dropped by id and time
 
 A full page that does not get past its own start is an instant with more rows than a page holds.
-Only there the walk turns pages, by another order that has no ties, until a whole pass brings
-nothing new.
+Only there the walk turns pages, by another order that has no ties, until it is sure of them.
 
 Nothing here knows HTTP: a page comes from the function `fetch`.
 """
@@ -35,6 +34,10 @@ PAGE_ROWS = 100
 
 LAST_PAGE = 99
 """The last page the API serves (reference §5.1); 99 pages hold 9,900 rows."""
+
+
+BOTH_WAYS = 2
+"""Passes over the pages of one instant that must bring nothing new: one up and one down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class _Steps:
             self._check_order(timed, cursor)
             fresh = self._fresh(timed)
             yield from fresh
-            if not page.may_have_successor:
+            if not page.may_have_successor or self._is_past_all_times(page, timed):
                 return
             following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
             if following is None or (cursor is not None and following <= cursor):
@@ -161,8 +164,8 @@ class _Steps:
         end = None if instant is None else instant + 2 * MILLISECOND
         before = min((bound for bound in (query.before, end) if bound is not None), default=None)
         window = replace(query, order=self._listing.tie_order, before=before)
-        found = _page_through(self._ask, window)
-        yield from self._fresh(sorted(self._timed(found), key=_time_of))
+        found = _page_through(self._ask, window, self._timed)
+        yield from self._fresh(sorted(found, key=_time_of))
 
     def _ask(self, query: Query) -> Page:
         page = self._fetch(query)
@@ -172,14 +175,14 @@ class _Steps:
         return page
 
     def _timed(self, rows: list[Row]) -> list[Timed]:
-        timed = ((self._listing.instant(row), row) for row in rows)
+        timed = ((self._listing.instant(row), row) for row in rows if _id_of(row))
         return [(instant, row) for instant, row in timed if instant is not None]
 
     def _fresh(self, timed: list[Timed]) -> list[Timed]:
         """The rows not seen before; a row that came back with another time is a new row."""
         fresh = []
         for instant, row in timed:
-            known = (_id_of(row), instant)
+            known = (row["id"], instant)
             if known in self._edge:
                 self._tally.duplicates += 1
             else:
@@ -191,6 +194,10 @@ class _Steps:
         """Keep only what the next answers can hold again, so that memory stays constant."""
         kept = cursor - 2 * MILLISECOND
         self._edge = {known for known in self._edge if known[1] >= kept}
+
+    def _is_past_all_times(self, page: Page, timed: list[Timed]) -> bool:
+        """Whether rows without the time sort last, and this page shows the first of them."""
+        return bool(timed) and self._listing.instant(page.rows[-1]) is None
 
     def _check_order(self, timed: list[Timed], cursor: datetime | None) -> None:
         """A list that ignores its filter or its order would be read wrongly without a sign."""
@@ -205,31 +212,47 @@ class _Steps:
             floor = instant if floor is None else max(floor, instant)
 
 
-def _page_through(ask: Fetch, window: Query) -> list[Row]:
-    """All rows of one window, by page number.
+def _page_through(
+    ask: Fetch, window: Query, timed: Callable[[list[Row]], list[Timed]]
+) -> list[Timed]:
+    """All rows of one window that have the time, by page number.
 
-    Passes are repeated until one brings nothing new: rows with the same sort value may come in
-    another order at each request. A whole pass that found exactly `total` rows needs no second.
+    A row that leaves the window moves later rows to an earlier page, so a pass up the pages can
+    miss one, and a row that enters does the same to a pass down. Passes therefore alternate until
+    one of each kind brought nothing new. One pass is enough if its answers all counted as many
+    rows as it found: into a window that lies in the past no row enters.
 
     Raises:
         VoucherifyError: the window holds more rows than the API's pages reach.
     """
-    found: dict[str, Row] = {}
-    while True:
+    pages = list(_pages_up(ask, window))
+    found = {row["id"]: (instant, row) for page in pages for instant, row in timed(page.rows)}
+    counted = window.before is not None and {page.total for page in pages} == {len(found)}
+    if len(pages) == 1 or counted:
+        return list(found.values())
+    if pages[-1].may_have_successor:
+        raise VoucherifyError(
+            f"More than {LAST_PAGE * PAGE_ROWS:,} rows share one instant of `{window.field}`, "
+            "and the API pages no further: ask Voucherify's support for an export of them."
+        )
+    quiet, numbers = 0, range(len(pages), 0, -1)
+    while quiet < BOTH_WAYS:
         known = len(found)
-        for number in range(1, LAST_PAGE + 1):
+        for number in numbers:
             page = ask(replace(window, page=number))
-            found.update((_id_of(row), row) for row in page.rows)
-            if not page.may_have_successor:
-                break
-        if page.may_have_successor and len(found) != page.total:
-            raise VoucherifyError(
-                f"More than {LAST_PAGE * PAGE_ROWS:,} rows share one instant of "
-                f"`{window.field}`, and the API pages no further: ask Voucherify's support for an "
-                "export of them, or read the backfill with `customers_backfill: export`."
-            )
-        if number == 1 or len(found) in {known, page.total}:
-            return list(found.values())
+            found.update((row["id"], (instant, row)) for instant, row in timed(page.rows))
+        quiet = quiet + 1 if len(found) == known else 0
+        numbers = numbers[::-1]
+    return list(found.values())
+
+
+def _pages_up(ask: Fetch, window: Query) -> Iterator[Page]:
+    """The pages of a window from the first to the last that it has, or that the API serves."""
+    for number in range(1, LAST_PAGE + 1):
+        page = ask(replace(window, page=number))
+        yield page
+        if not page.may_have_successor:
+            return
 
 
 def _instant_of(timed: list[Timed], cursor: datetime | None) -> datetime | None:

@@ -1,0 +1,309 @@
+"""The walk against a model of the list that takes every reading of what the API leaves open."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tap_voucherify.changes import changed_customers
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, walk
+
+BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
+BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+@dataclass
+class Readings:
+    """One answer to each open question that a list can show."""
+
+    inclusive: bool = False
+    ties: Literal["stable", "reversed", "random"] = "random"
+    never_updated: Literal["first", "last", "excluded"] = "excluded"
+    has_more: bool = False
+    total_filtered: bool = True
+    printed: Literal["cut", "rounded", "micro"] = "cut"
+
+
+@dataclass
+class Api:
+    """Customers as stored, to the microsecond, and the list as one set of readings shows it."""
+
+    readings: Readings = field(default_factory=Readings)
+    stored: dict[str, dict[str, datetime | None]] = field(default_factory=dict)
+    seed: int = 0
+    queries: list[Query] = field(default_factory=list)
+    between: Any = None
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - the order of ties, not a secret
+
+    def fetch(self, query: Query) -> Page:
+        assert len(self.queries) < 3_000, "no progress"
+        if self.between is not None:
+            self.between(len(self.queries))
+        self.queries.append(query)
+        found = [key for key in self._in_order(query) if self._selected(query, key)]
+        start = ((query.page or 1) - 1) * PAGE_ROWS
+        rows = [self._row(key) for key in found[start : start + PAGE_ROWS]]
+        total = len(found if self.readings.total_filtered else self.stored)
+        more = len(found) > start + PAGE_ROWS if self.readings.has_more else None
+        return Page(rows, total, more)
+
+    def _in_order(self, query: Query) -> list[str]:
+        keys = list(self.stored)
+        if query.order == "source_id":
+            return sorted(keys)
+        if self.readings.ties == "random":
+            self._random.shuffle(keys)
+        elif self.readings.ties == "reversed":
+            keys.sort(reverse=True)
+        else:
+            keys.sort()
+        unset = at(10**15 if self.readings.never_updated == "last" else -(10**15))
+        return sorted(keys, key=lambda key: self.stored[key][query.order] or unset)
+
+    def _selected(self, query: Query, key: str) -> bool:
+        instant = self.stored[key][query.field]
+        if instant is None:
+            return self.readings.never_updated != "excluded"
+        if self.readings.inclusive:
+            return (query.after is None or instant >= query.after) and (
+                query.before is None or instant <= query.before
+            )
+        return (query.after is None or instant > query.after) and (
+            query.before is None or instant < query.before
+        )
+
+    def _row(self, key: str) -> dict[str, Any]:
+        row = {name: self._print(instant) for name, instant in self.stored[key].items() if instant}
+        return {"id": key, "source_id": key, **row}
+
+    def _print(self, instant: datetime) -> str:
+        micro = {
+            "cut": instant.microsecond // 1000 * 1000,
+            "rounded": min(999_000, round(instant.microsecond, -3)),
+            "micro": instant.microsecond,
+        }[self.readings.printed]
+        return instant.replace(microsecond=micro).isoformat().replace("+00:00", "Z")
+
+
+# A failure here shows itself in any size of population; shrinking it would take minutes.
+FEW = settings(deadline=None, max_examples=100, report_multiple_bugs=False, phases=PHASES)
+
+readings = st.builds(
+    Readings,
+    inclusive=st.booleans(),
+    ties=st.sampled_from(["stable", "reversed", "random"]),
+    never_updated=st.sampled_from(["first", "last", "excluded"]),
+    has_more=st.booleans(),
+    total_filtered=st.booleans(),
+    printed=st.sampled_from(["cut", "rounded", "micro"]),
+)
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> list[int]:
+    """Creation times in microseconds: scattered, clustered, and many in one instant."""
+    clusters = draw(
+        st.lists(
+            st.tuples(st.integers(0, 20_000), st.integers(1, 330), st.sampled_from([0, 0, 1, 400])),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    return [
+        start * 500 + step * number for start, count, step in clusters for number in range(count)
+    ]
+
+
+def filled(api: Api, times: list[int], updated_every: int = 2) -> Api:
+    for number, time in enumerate(times):
+        updated = at(time * 2 + 7) if updated_every and number % updated_every == 0 else None
+        api.stored[f"c{number:05}"] = {"created_at": at(time), "updated_at": updated}
+    return api
+
+
+@FEW
+@given(readings, populations(), st.integers(0, 2**16))
+def test_every_row_comes_once_and_in_order(reading: Readings, times: list[int], seed: int) -> None:
+    api = filled(Api(reading, seed=seed), times)
+
+    rows = list(walk(api.fetch, BY_CREATION))
+
+    assert sorted(row["id"] for _, row in rows) == sorted(api.stored)
+    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+
+
+@FEW
+@given(readings, populations(), st.integers(0, 40_000_000), st.integers(0, 2**16))
+def test_every_change_since_the_bookmark_comes(
+    reading: Readings, times: list[int], since: int, seed: int
+) -> None:
+    api = filled(Api(reading, seed=seed), times, updated_every=3)
+
+    rows = list(changed_customers(api.fetch, at(since), Tally()))
+
+    changed = {
+        key
+        for key, customer in api.stored.items()
+        if (customer["updated_at"] or customer["created_at"]) >= at(since)  # type: ignore[operator]
+    }
+    assert changed <= {row["id"] for _, row in rows}
+    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+
+
+@FEW
+@given(readings, populations(), st.integers(0, 2**16), st.integers(0, 2**16))
+def test_rows_that_move_come_again_and_none_is_lost(
+    reading: Readings, times: list[int], seed: int, chaos: int
+) -> None:
+    """Between requests customers are created, changed and deleted."""
+    api = filled(Api(reading, seed=seed), times, updated_every=1)
+    throughout = set(api.stored)
+    rolls = random.Random(chaos)  # noqa: S311 - a seeded test
+    later = 50_000_000
+
+    def between(number: int) -> None:
+        key = rolls.choice(sorted(throughout))
+        if number % 3 == 0:
+            api.stored[key]["updated_at"] = at(later + number * 1_000)
+        elif number % 3 == 1:
+            new = at(later + number * 1_000)
+            api.stored[f"new{number:05}"] = {"created_at": new, "updated_at": None}
+        elif len(throughout) > 1:
+            throughout.discard(key)
+            del api.stored[key]
+
+    api.between = between
+    by_creation = {row["id"] for _, row in walk(api.fetch, BY_CREATION)}
+
+    assert throughout <= by_creation
+
+    api.queries.clear()
+    by_update = {row["id"] for _, row in walk(api.fetch, BY_UPDATE)}
+
+    assert {key for key in throughout if api.stored[key]["updated_at"]} <= by_update
+
+
+@FEW
+@given(readings, populations(), st.integers(0, 2**16), st.data())
+def test_a_walk_cut_anywhere_goes_on_from_the_last_instant(
+    reading: Readings, times: list[int], seed: int, data: st.DataObject
+) -> None:
+    api = filled(Api(reading, seed=seed), times)
+    whole = list(walk(api.fetch, BY_CREATION))
+    cut = data.draw(st.integers(1, len(whole)))
+
+    first = whole[:cut]
+    rest = walk(api.fetch, BY_CREATION, since=first[-1][0])
+
+    assert {row["id"] for _, row in first} | {row["id"] for _, row in rest} == set(api.stored)
+
+
+@FEW
+@given(readings, populations(), st.lists(st.integers(0, 11_000_000), min_size=1, max_size=4))
+def test_slices_share_no_row_and_miss_none(
+    reading: Readings, times: list[int], borders: list[int]
+) -> None:
+    api = filled(Api(reading), times)
+    bounds = [None, *(at(border) for border in sorted(set(borders))), None]
+
+    slices = [
+        [row["id"] for _, row in walk(api.fetch, BY_CREATION, since=since, until=until)]
+        for since, until in itertools.pairwise(bounds)
+    ]
+
+    assert sorted(key for part in slices for key in part) == sorted(api.stored)
+
+
+def test_an_instant_may_hold_as_many_rows_as_the_pages_reach() -> None:
+    api = filled(Api(), [5_000] * (LAST_PAGE * PAGE_ROWS) + [9_000_000] * 3)
+
+    assert len(list(walk(api.fetch, BY_CREATION))) == LAST_PAGE * PAGE_ROWS + 3
+
+
+def test_an_instant_beyond_the_pages_is_an_error_and_no_silence() -> None:
+    api = filled(Api(), [5_000] * (LAST_PAGE * PAGE_ROWS + 1))
+
+    with pytest.raises(VoucherifyError, match="More than 9,900 rows share one instant"):
+        list(walk(api.fetch, BY_CREATION))
+
+
+def test_the_cost_is_one_call_a_hundred_rows() -> None:
+    api = filled(Api(), [number * 1_500 for number in range(5_000)])
+
+    list(walk(api.fetch, BY_CREATION))
+
+    assert len(api.queries) <= 1.03 * 50 + 10
+
+
+def test_an_instant_over_many_pages_costs_its_pages_once() -> None:
+    api = filled(Api(), [number * 1_500 for number in range(1_000)] + [2_000_000] * 1_500)
+
+    list(walk(api.fetch, BY_CREATION))
+
+    assert len(api.queries) <= 25 + 5
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        pytest.param(
+            [{"id": f"c{n}", "created_at": at(n * 1_000_000).isoformat()} for n in range(100)],
+            "does not keep the order",
+            id="a page that repeats for ever",
+        ),
+        pytest.param([{"created_at": at(0).isoformat()}], "has no `id`", id="a row without an id"),
+        pytest.param(
+            [{"id": "c1", "created_at": "yesterday"}], "is not an ISO 8601", id="a bad timestamp"
+        ),
+        pytest.param(
+            [
+                {"id": "c1", "created_at": at(9_000_000).isoformat()},
+                {"id": "c2", "created_at": at(0).isoformat()},
+            ],
+            "does not keep the order",
+            id="rows out of order",
+        ),
+    ],
+)
+def test_an_answer_that_could_hide_rows_ends_the_run(
+    answers: list[dict[str, Any]], sentence: str
+) -> None:
+    with pytest.raises(VoucherifyError, match=sentence):
+        list(walk(lambda _: Page(answers), BY_CREATION))
+
+
+def test_a_page_that_says_there_is_more_is_not_the_last() -> None:
+    pages = iter(
+        [
+            Page([{"id": "c1", "created_at": at(0).isoformat()}], has_more=True),
+            Page([{"id": "c2", "created_at": at(9_000).isoformat()}], has_more=False),
+        ]
+    )
+
+    assert len(list(walk(lambda _: next(pages), BY_CREATION))) == 2
+
+
+def test_duplicates_at_the_edge_are_counted() -> None:
+    api = filled(Api(replace(Readings(), inclusive=True)), [n * 1_000 for n in range(250)])
+    tally = Tally()
+
+    list(walk(api.fetch, BY_CREATION, tally=tally))
+
+    assert tally.total == 250
+    assert tally.duplicates > 0
