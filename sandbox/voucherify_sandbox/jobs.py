@@ -24,7 +24,8 @@ _STEP = 10  # a troubled job loses or refuses the first row of every ten
 class Job:
     """One async action: what it has to do and how far it is.
 
-    `apply` says whether the row's customer was there before; `trouble` is what follows `job_` in the kind of a fault, or nothing.
+    `apply` says whether the row's customer was there before; `trouble` is what follows
+    `job_` in the kind of a fault, or nothing.
     """
 
     id: str

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from voucherify_sandbox.access import Access
-    from voucherify_sandbox.activity import Event
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
@@ -35,6 +34,8 @@ _AT_ONCE = timedelta()
 
 class Project:
     """The state of one project. Hold `lock` for anything that reads or writes more than once."""
+
+    readings: Readings
 
     def __init__(self, clock: Clock, readings: Readings, access: Access) -> None:
         """An empty project."""
@@ -59,15 +60,15 @@ class Project:
         self.segments: dict[str, Json] = {}
         self.members: dict[str, frozenset[str]] = {}
 
-    def show(self, value: object) -> Any:
-        """A value as an answer prints it; the resource itself first gets its nulls."""
-        if isinstance(value, dict) and "object" in value:
-            value = dressed(value, self.readings)
-        return printed(value, self.readings)
+    def show(self, resource: Json) -> Json:
+        """A resource as an answer prints it, with the nulls and extras of the readings."""
+        shown: Json = printed(dressed(resource, self.readings), self.readings)
+        return shown
 
-    def show_event(self, event: Event) -> Any:
-        """An entry of the activity list."""
-        return printed(dressed(event.shown(self.readings), self.readings), self.readings)
+    def plain(self, resource: Json) -> Json:
+        """A resource with all it has, its instants printed: what a test compares with."""
+        shown: Json = printed(resource, self.readings)
+        return shown
 
     # Customers
 
@@ -80,23 +81,20 @@ class Project:
         """One customer as the API would show it, None if there is none."""
         with self.lock:
             customer = self.people.by_source_id.get(source_id)
-            return None if customer is None else self._customer(customer)
-
-    def _customer(self, customer: Customer) -> Json:
-        shown: Json = self.show(customer.shown())
-        return shown
+            return None if customer is None else self.plain(customer.shown())
 
     def upsert_customer(self, fields: Json) -> Json:
         """Create or update one customer as `POST /v1/customers` does."""
         with self.lock:
             self.later.catch_up()
-            return self._customer(self.people.upsert(fields))
+            return self.plain(self.people.upsert(fields).shown())
 
     def update_customer(self, key: str, fields: Json) -> Json:
         """Change one customer, named by id or source_id."""
         with self.lock:
             self.later.catch_up()
-            return self._customer(self.people.update(self.people.get(key), fields, bulk=False))
+            customer = self.people.update(self.people.get(key), fields, bulk=False)
+            return self.plain(customer.shown())
 
     def delete_customer(self, key: str) -> None:
         """Delete one customer, named by id or source_id."""
@@ -161,8 +159,7 @@ class Project:
             made = self.programs.add_referral_campaign(
                 name, referee_reward, referrer_reward, custom_event
             )
-            shown: Json = self.show(made)
-            return shown
+            return self.plain(made)
 
     def referral_code(self, campaign: str, referrer: str | Mapping[str, Any]) -> str:
         """Publish a new code of a referral campaign (id or name) to a customer."""
@@ -184,16 +181,14 @@ class Project:
         """
         with self.lock:
             self.later.catch_up()
-            shown: Json = self.show(self.redeeming.redeem(code, customer, order))
-            return shown
+            return self.plain(self.redeeming.redeem(code, customer, order))
 
     def roll_back(self, redemption: str | Json) -> Json:
         """Roll a redemption back, given by id or as `redeem` returned it."""
         with self.lock:
             self.later.catch_up()
             identity = redemption if isinstance(redemption, str) else str(redemption["id"])
-            shown: Json = self.show(self.redeeming.roll_back(identity))
-            return shown
+            return self.plain(self.redeeming.roll_back(identity))
 
     def track_event(
         self,
@@ -206,8 +201,7 @@ class Project:
         with self.lock:
             self.later.catch_up()
             who = self.redeeming.customer(customer)
-            shown: Json = self.show(self.redeeming.track(event, who, referral, metadata or {}))
-            return shown
+            return self.plain(self.redeeming.track(event, who, referral, metadata or {}))
 
     def define_metadata(
         self, resource: str, properties: Json, *, allow_defined_only: bool = False
@@ -220,8 +214,7 @@ class Project:
             self.schemas[resource] = made
             if resource == "customer":
                 self.people.rules = made
-            shown: Json = self.show(made)
-            return shown
+            return self.plain(made)
 
     def create_segment(self, name: str, members: Sequence[str]) -> Json:
         """A static segment of customers, named by id or source_id."""
@@ -237,8 +230,7 @@ class Project:
             }
             self.segments[segment["id"]] = segment
             self.members[segment["id"]] = frozenset(self.people.get(key).id for key in members)
-            shown: Json = self.show(segment)
-            return shown
+            return self.plain(segment)
 
     # Time
 
@@ -321,8 +313,7 @@ class _Shown(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Json:
         with self._project.lock:
-            shown: Json = self._project.show(self._customers[key].shown())
-            return shown
+            return self._project.plain(self._customers[key].shown())
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._customers))

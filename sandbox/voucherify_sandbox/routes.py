@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from voucherify_sandbox.endpoints import customers, exports, jobs, oauth, programs
-from voucherify_sandbox.errors import refusal
+from voucherify_sandbox.errors import ApiError, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,3 +109,11 @@ def find(method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
     if known:
         raise refusal(405, "method_not_allowed", "Method not allowed")
     raise refusal(404, "not_found", "Resource not found", "Cannot find this path")
+
+
+def template(method: str, raw_path: str) -> str:
+    """The path as the published description writes it; as it was sent if it has none."""
+    try:
+        return find(method, raw_path)[0].template
+    except ApiError:
+        return unquote(raw_path)

@@ -72,13 +72,16 @@ class Service:
             return Outcome(self._control(request))
         with self.project.lock:
             self._number += 1
-            served = Served(self._number, method, request.path, request.query, headers)
+            template = routes.template(method, raw_path)
+            served = Served(
+                self._number, method, request.path, request.query, headers, template=template
+            )
             self.requests.append(served)
             fault = self.faults.strike(method, request.path, served.number)
             served.fault = fault.kind if fault else ""
             if fault is not None and fault.kind in _NEVER_SERVED:
                 return Outcome(None, fault)
-            answer = self._answer(request, raw_path, served, fault)
+            answer = self._answer(request, raw_path, fault)
             served.status = answer.status
             return Outcome(answer, fault)
 
@@ -92,9 +95,7 @@ class Service:
         except ApiError as error:
             return Answer(error.status, error.body)
 
-    def _answer(
-        self, request: Request, raw_path: str, served: Served, fault: Fault | None
-    ) -> Answer:
+    def _answer(self, request: Request, raw_path: str, fault: Fault | None) -> Answer:
         request = replace(request, request_id=self.project.identities.request())
         request = self._prepared(request, fault)
         bulk = request.method == "POST" and raw_path in routes.BULK
@@ -107,7 +108,7 @@ class Service:
             self._authenticate(request)
             if refused is not None:
                 raise refused
-            answer = self._endpoint(request, raw_path, served)
+            answer = self._endpoint(request, raw_path)
         except ApiError as error:
             answer = Answer(error.status, _with_id(error.body, request), error.headers)
         return replace(answer, headers={**headers, **answer.headers})
@@ -132,10 +133,8 @@ class Service:
         if not self.access.knows_keys(*_keys(request)):
             raise unauthorized()
 
-    def _endpoint(self, request: Request, raw_path: str, served: Served) -> Answer:
-        served.template = request.path
+    def _endpoint(self, request: Request, raw_path: str) -> Answer:
         route, parameters = routes.find(request.method, raw_path)
-        served.template = route.template
         _check_media_types(request, route)
         self.project.begin(request.request_id)
         try:

@@ -66,7 +66,7 @@ def _page(project: Project, request: Request) -> int | None:
 
 def create_customer(project: Project, request: Request) -> Answer:
     """Create or update (reference §6.1)."""
-    return Answer(200, project.upsert_customer(request.object()))
+    return Answer(200, project.show(project.people.upsert(request.object()).shown()))
 
 
 def get_customer(project: Project, request: Request) -> Answer:
@@ -80,12 +80,13 @@ def update_customer(project: Project, request: Request) -> Answer:
     fields = {
         name: value for name, value in request.object().items() if name not in {"id", "source_id"}
     }
-    return Answer(200, project.update_customer(customer.id, fields))
+    project.people.update(customer, fields, bulk=False)
+    return Answer(200, project.show(customer.shown()))
 
 
 def delete_customer(project: Project, request: Request) -> Answer:
     """Delete (reference §6.5)."""
-    project.delete_customer(request.parameters["customerId"])
+    project.people.delete(request.parameters["customerId"])
     return Answer(204)
 
 
@@ -112,7 +113,7 @@ def delete_permanently(project: Project, request: Request) -> Answer:
         # Voucherify's own spelling.
         "object": "pernament_deletion",
     }
-    return Answer(200, project.show(body))
+    return Answer(200, project.plain(body))
 
 
 def list_activity(project: Project, request: Request) -> Answer:
@@ -133,7 +134,7 @@ def list_activity(project: Project, request: Request) -> Answer:
     body: Json = {
         "object": "list",
         "data_ref": "data",
-        "data": [project.show_event(event) for event in events],
+        "data": [project.show(event.shown(project.readings)) for event in events],
         "has_more": more,
     }
     if more:

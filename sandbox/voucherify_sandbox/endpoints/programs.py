@@ -221,9 +221,15 @@ def track_event(project: Project, request: Request) -> Answer:
     event, customer = body.get("event"), body.get("customer")
     if not isinstance(event, str) or not event or not isinstance(customer, dict):
         raise invalid_payload("Properties .event and .customer are required")
-    tracked = project.track_event(event, customer, body.get("referral"), body.get("metadata"))
-    who = {name: tracked["customer"][name] for name in ("id", "object")}
-    shown = {"object": "event", "type": event, "customer": who, "referral": None, "loyalty": None}
+    who = project.redeeming.customer(customer)
+    project.redeeming.track(event, who, body.get("referral"), body.get("metadata") or {})
+    shown: Json = {
+        "object": "event",
+        "type": event,
+        "customer": {"id": who.id, "object": "customer"},
+        "referral": None,
+        "loyalty": None,
+    }
     if isinstance(body.get("referral"), dict):
         shown["referral"] = {"code": body["referral"].get("code")}
     return Answer(200, shown)
