@@ -1,0 +1,214 @@
+"""Record → customer: a pure function that gives the JSON to send, or every reason why not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from target_voucherify import source_ids, values
+from target_voucherify.errors import NotACustomerError
+from target_voucherify.mapping import ADDRESS, FIELDS, OURS, Plan, Source
+from target_voucherify.payload import encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from target_voucherify.metadata_schema import MetadataSchema
+
+Json = Any
+Record = dict[str, Any]
+Field = tuple[str, str, tuple[str, ...], "Callable[[Json], Json] | None", str]
+"""Field of the customer, property, path inside it, converter (None: text), name in a reason."""
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class CustomerBuilder:
+    """Builds the customers of one stream."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        schema: MetadataSchema,
+        config: Mapping[str, Any],
+        notice: Callable[[str, str], None],
+    ) -> None:
+        """Compile the plan, so that a record costs one loop over its mapped properties.
+
+        Args:
+            plan: which property goes where.
+            schema: the project's metadata schema.
+            config: the settings `nulls` and `unmapped`.
+            notice: is told a topic and a sentence that is said once in a run.
+        """
+        self._plan = plan
+        self._key = plan.key
+        self._schema = schema
+        self._send_nulls = config["nulls"] == "send"
+        self._unmapped = config["unmapped"]
+        self._notice = notice
+        self._fields = _compiled(plan.fields, lambda name: FIELDS[name])
+        self._address = _compiled(plan.address, lambda _name: values.text)
+        self._metadata = _compiled(plan.metadata, schema.converter, "metadata.")
+        named = {source.field for source in plan.metadata}
+        self._required = [key for key in schema.required if key in named or plan.whole_metadata]
+        self._required_always = named.intersection(schema.required)
+        self._objects = self._objects_to_add()
+
+    def __call__(self, record: Record) -> tuple[str, bytes]:
+        """The customer's `source_id` and the customer as JSON.
+
+        Raises:
+            NotACustomerError: with everything that is wrong.
+        """
+        problems: list[str] = []
+        key = record.get(self._key.prop)
+        if self._key.path or not source_ids.is_plain(key):
+            value = _inside(record, self._key)
+            key = source_ids.in_words(value, self._key.prop, self._notice, problems)
+        kind = "invalid_source_id" if problems else "invalid_record"
+        customer: Record = {"source_id": key}
+        self._fill(customer, self._fields, record, problems)
+        for add in self._objects:
+            add(customer, record, problems)
+        if not self._plan.declared.issuperset(record):
+            self._look_at_undeclared(record, problems)
+        if problems:
+            raise NotACustomerError(problems, kind)
+        return str(key), encoded(customer)
+
+    def _objects_to_add(self) -> list[Callable[[Record, Record, list[str]], None]]:
+        plan = self._plan
+        adders: list[Callable[[Record, Record, list[str]], None]] = []
+        if plan.address or plan.whole_address:
+            adders.append(self._add_address)
+        if plan.has_metadata or self._unmapped == "metadata":
+            adders.append(self._add_metadata)
+        return adders
+
+    def _fill(
+        self, into: Record, fields: Iterable[Field], record: Record, problems: list[str]
+    ) -> None:
+        for field, prop, path, convert, label in fields:
+            value = record.get(prop)
+            for step in path:
+                value = value.get(step) if type(value) is dict else None
+            if type(value) is str and convert is None:
+                into[field] = value
+            elif value is not None or (self._send_nulls and prop in record):
+                self._set(into, field, value, (convert or values.text, label, problems))
+
+    def _set(
+        self,
+        into: Record,
+        field: str,
+        value: Json,
+        how: tuple[Callable[[Json], Json], str, list[str]],
+    ) -> None:
+        """Convert and set one value; `how` is the converter, the name in a reason, the reasons."""
+        convert, label, problems = how
+        try:
+            converted = None if value is None else convert(value)
+        except (ValueError, ArithmeticError) as reason:
+            problems.append(f"{label} {reason}")
+        except RecursionError:
+            problems.append(f"{label} is nested too deeply")
+        else:
+            if converted is not None or self._send_nulls:
+                into[field] = converted
+
+    def _add_address(self, customer: Record, record: Record, problems: list[str]) -> None:
+        source, address = self._plan.whole_address, Record()
+        for name, value in self._whole(source, record, problems).items():
+            if name in ADDRESS:
+                self._set(address, name, value, (values.text, f"address.{name}", problems))
+            else:
+                self._notice(f"address.{name}", f"an address has no {name}: not sent")
+        self._fill(address, self._address, record, problems)
+        self._put(customer, "address", address, source, record)
+
+    def _add_metadata(self, customer: Record, record: Record, problems: list[str]) -> None:
+        source, metadata = self._plan.whole_metadata, Record()
+        for key, value in self._whole(source, record, problems).items():
+            self._set_metadata(metadata, key, value, problems)
+        self._fill(metadata, self._metadata, record, problems)
+        if self._unmapped == "metadata" and not self._plan.declared.issuperset(record):
+            for name in self._undeclared(record):
+                self._set_metadata(metadata, name, record[name], problems)
+        if self._required:
+            self._look_for_required(metadata, problems)
+        self._put(customer, "metadata", metadata, source, record)
+
+    def _set_metadata(self, into: Record, key: str, value: Json, problems: list[str]) -> None:
+        if value is not None or self._send_nulls:
+            how = (self._schema.converter(key), f"metadata.{key}", problems)
+            self._set(into, key, value, how)
+
+    def _look_for_required(self, metadata: Record, problems: list[str]) -> None:
+        for key in self._required:
+            if metadata.get(key) is None and (metadata or key in self._required_always):
+                label = f"metadata.{key} "
+                if not any(problem.startswith(label) for problem in problems):
+                    problems.append(f"{label}is missing, and the metadata schema requires it")
+
+    def _put(
+        self, customer: Record, field: str, built: Record, whole: Source | None, record: Record
+    ) -> None:
+        """Add an object that says something; an empty one might clear what others wrote."""
+        if built:
+            customer[field] = built
+        elif self._send_nulls and whole and record.get(whole.prop, "") is None:
+            customer[field] = None
+
+    def _whole(self, source: Source | None, record: Record, problems: list[str]) -> Record:
+        """The object that a property holds, also when a database wrote it as JSON text."""
+        value = None if source is None else _inside(record, source)
+        if type(value) is str and value.lstrip().startswith("{"):
+            value = _parsed(value)
+        if type(value) is dict:
+            return value
+        if source and value is not None:
+            problems.append(f"{source.prop} is {values.a(value)}, not an object")
+        return {}
+
+    def _undeclared(self, record: Record) -> list[str]:
+        declared = self._plan.declared
+        return [name for name in record if name not in declared and not name.startswith(OURS)]
+
+    def _look_at_undeclared(self, record: Record, problems: list[str]) -> None:
+        for name in self._undeclared(record):
+            if self._unmapped == "ignore":
+                said = f"{name} is in records but not in the SCHEMA, and has no place: not sent"
+                self._notice(f"unmapped {name}", said)
+            elif self._unmapped == "refuse":
+                problems.append(f"{name} has no place in a customer, and unmapped is refuse")
+
+
+def _compiled(
+    sources: Iterable[Source],
+    converter: Callable[[str], Callable[[Json], Json]],
+    prefix: str = "",
+) -> tuple[Field, ...]:
+    """One tuple per field; text needs no converter, because text it almost always is."""
+    fields = []
+    for field, prop, path in sources:
+        convert = converter(field)
+        plain = None if convert is values.text else convert
+        fields.append((field, prop, path, plain, f"{prefix}{field}" if prefix else prop))
+    return tuple(fields)
+
+
+def _inside(record: Record, source: Source) -> Json:
+    value = record.get(source.prop)
+    for step in source.path:
+        value = value.get(step) if type(value) is dict else None
+    return value
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return _decode(text)
+    except (ValueError, RecursionError):
+        return text

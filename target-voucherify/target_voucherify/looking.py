@@ -1,0 +1,62 @@
+"""When to look at the oldest job on its way: early enough for short jobs, rarely at long ones."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_LOOK = 0.25
+LONGEST_LOOK = 20.0
+"""Seconds between two looks: as long again as the job already took, between these two."""
+
+MISSES = 2
+"""First looks in a row that come too early before experience counts for nothing."""
+
+
+class Timetable:
+    """Learns how long jobs take, so that most of them need one look."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start without experience. `clock` counts seconds and never goes back."""
+        self._clock = clock
+        self._expected = FIRST_LOOK
+        self._misses = 0
+        self._looks = 0
+        self._started = 0.0
+        self._ended = 0.0
+        self._due = 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._due - self._clock())
+
+    @property
+    def running(self) -> float:
+        """Seconds since nothing was before the oldest job any more."""
+        return self._clock() - self._started
+
+    def begin(self, sent_at: float) -> None:
+        """A job is now the oldest: it runs since it was sent, or since the one before it ended."""
+        self._started = max(sent_at, self._ended)
+        self._due = self._started + self._expected
+        self._looks = 0
+
+    def not_yet(self) -> None:
+        """The look came too early."""
+        self._looks += 1
+        self._due = self._clock() + min(LONGEST_LOOK, max(FIRST_LOOK, self.running))
+
+    def end(self) -> None:
+        """The oldest job has ended: expect as much of the next, a little less after a first look.
+
+        A queue that moves with every look at it would stretch what is expected without end, hence
+        the limit of misses.
+        """
+        self._misses = self._misses + 1 if self._looks else 0
+        took = self.running if self._looks else self._expected * 0.9
+        self._expected = max(FIRST_LOOK, took) if self._misses < MISSES else FIRST_LOOK
+        self._ended = self._clock()

@@ -1,0 +1,160 @@
+"""Which property of the stream goes into which field of a customer: decided once per SCHEMA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from target_voucherify import values
+from target_voucherify.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
+"""Members of an address (reference §4); all of them text."""
+
+OURS = ("_sdc_", "_refused_")
+"""Prefixes of properties that the Singer world adds about a record: never part of a customer."""
+
+
+def birthdate(value: Any) -> str | None:
+    """A date; blank text is how many CRMs store that there is none."""
+    if type(value) is str and not value.strip():
+        return None
+    return values.calendar_date(value)
+
+
+FIELDS: dict[str, Callable[[Any], Any]] = {
+    "name": values.text,
+    "description": values.text,
+    "email": values.text,
+    "phone": values.text,
+    "birthdate": birthdate,
+    "birthday": birthdate,
+}
+"""Fields of a customer in a bulk request (reference §7.1), besides the two objects."""
+
+
+class Source(NamedTuple):
+    """Where one field gets its value: a property, and the way inside it when it is an object."""
+
+    field: str
+    prop: str
+    path: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """The mapping, resolved against one SCHEMA."""
+
+    key: Source
+    fields: tuple[Source, ...]
+    address: tuple[Source, ...]
+    metadata: tuple[Source, ...]
+    whole_address: Source | None
+    whole_metadata: Source | None
+    declared: frozenset[str]
+    spare: tuple[str, ...]
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether any record may carry metadata, so that the metadata schema matters."""
+        return bool(self.metadata or self.whole_metadata)
+
+
+def resolve(
+    config: Mapping[str, Any],
+    stream: str,
+    properties: Mapping[str, Any],
+    key_properties: Sequence[str],
+) -> Plan:
+    """The plan for a stream.
+
+    Args:
+        config: `source_id`, `mapping` and `unmapped`.
+        stream: its name, for the sentences.
+        properties: of its SCHEMA.
+        key_properties: of its SCHEMA.
+
+    Raises:
+        SettingsError: the settings name no Voucherify field.
+        InputError: the stream has not what the settings name, or has too much.
+    """
+    key = _key(config.get("source_id"), stream, properties, key_properties)
+    mapping = config.get("mapping") or {name: name for name in properties if is_field(name)}
+    sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
+    used = {source.prop for source in sources} | {key.prop}
+    spare = tuple(n for n in properties if n not in used and not n.startswith(OURS))
+    if spare and config["unmapped"] == "refuse":
+        raise InputError(
+            f"the properties {', '.join(spare)} of stream {stream} have no place in a customer: "
+            "give them one in mapping, drop them in the tap, or set unmapped to ignore or metadata"
+        )
+    if config["unmapped"] == "metadata":
+        sources += [Source(f"metadata.{name}", name) for name in spare]
+        spare = ()
+    return _sorted(key, sources, frozenset(properties), spare)
+
+
+def is_field(name: str) -> bool:
+    """Whether Voucherify has such a field, for one customer or inside its objects."""
+    outer, dot, inner = name.partition(".")
+    if not dot:
+        return name in FIELDS or name in {"address", "metadata"}
+    return (outer == "address" and inner in ADDRESS) or (outer == "metadata" and bool(inner))
+
+
+def _key(
+    setting: str | None, stream: str, properties: Collection[str], key_properties: Sequence[str]
+) -> Source:
+    if setting:
+        return _source("source_id", setting, stream, properties)
+    if "source_id" in properties:
+        return Source("source_id", "source_id")
+    if len(key_properties) == 1:
+        return _source("source_id", key_properties[0], stream, properties)
+    has = "several key properties" if key_properties else "no key property"
+    raise InputError(
+        f"stream {stream} has {has} and no property source_id, so nothing says which property "
+        "holds the CRM's own key: name it in the setting source_id"
+    )
+
+
+def _source(field: str, name: str, stream: str, properties: Collection[str]) -> Source:
+    """A property by its name, or by a dotted path into a property that is an object."""
+    if field != "source_id" and not is_field(field):
+        raise SettingsError(
+            f"mapping names {field}, which is no field of a Voucherify customer: use "
+            f"{', '.join(FIELDS)}, address.<{'|'.join(ADDRESS)}> or metadata.<key>"
+        )
+    prop, *path = [name] if name in properties else name.split(".")
+    if prop not in properties:
+        setting = "source_id" if field == "source_id" else f"mapping, for {field},"
+        raise InputError(
+            f"stream {stream} has no property {name}, which {setting} names; it has: "
+            f"{', '.join(sorted(properties))}"
+        )
+    return Source(field, prop, tuple(path))
+
+
+def _sorted(
+    key: Source, sources: Sequence[Source], declared: frozenset[str], spare: tuple[str, ...]
+) -> Plan:
+    def inside(outer: str) -> tuple[Source, ...]:
+        prefix = f"{outer}."
+        return tuple(
+            source._replace(field=source.field.removeprefix(prefix))
+            for source in sources
+            if source.field.startswith(prefix)
+        )
+
+    whole = {source.field: source for source in sources if source.field in {"address", "metadata"}}
+    return Plan(
+        key=key,
+        fields=tuple(source for source in sources if source.field in FIELDS),
+        address=inside("address"),
+        metadata=inside("metadata"),
+        whole_address=whole.get("address"),
+        whole_metadata=whole.get("metadata"),
+        declared=declared,
+        spare=spare,
+    )

@@ -1,0 +1,115 @@
+"""The project's metadata schema for customers: coerce what fits, explain what does not.
+
+Reference §13: defined keys are always validated by Voucherify, so what it would refuse is refused
+here, where it costs no call and can be explained.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from target_voucherify import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Json = Any
+
+
+class MetadataSchema:
+    """What `GET /v1/metadata-schemas/customer` says, or that it says nothing."""
+
+    def __init__(self, body: Mapping[str, Json] | None = None) -> None:
+        """Compile one converter per defined key; anything malformed counts as not defined."""
+        body = body if isinstance(body, dict) else {}
+        properties = body.get("properties")
+        self._definitions = {
+            key: definition
+            for key, definition in (properties if isinstance(properties, dict) else {}).items()
+            if isinstance(definition, dict) and not definition.get("deleted")
+        }
+        self._converters = {key: converter(d) for key, d in self._definitions.items()}
+        self._defined_only = body.get("allow_defined_only") is True
+
+    @property
+    def required(self) -> list[str]:
+        """Keys that must be present when a customer is created."""
+        return [key for key, d in self._definitions.items() if d.get("optional") is False]
+
+    def converter(self, key: str) -> Callable[[Json], Json]:
+        """What turns a value into what Voucherify takes for `key`; raises ValueError if none."""
+        known = self._converters.get(key)
+        if known:
+            return known
+        return undefined if self._defined_only else values.free
+
+
+def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
+    """The converter of one definition: its type, its limits, one value or a list of them."""
+    convert = BY_TYPE.get(str(definition.get("type")), values.free)
+    limits = [check for name, check in LIMITS.items() if definition.get(name) not in (None, [])]
+
+    def one(value: Json) -> Json:
+        value = convert(value)
+        for check in limits:
+            check(value, definition)
+        return value
+
+    if definition.get("array") is not True:
+        return one if limits else convert
+
+    def every(value: Json) -> Json:
+        if type(value) is not list:
+            raise ValueError("is not a list, and the metadata schema wants one")
+        return [one(item) for item in value]
+
+    return every
+
+
+def undefined(_value: Json) -> Json:
+    """Refuse a key that the schema does not define, where it allows defined keys only."""
+    raise ValueError(
+        "is not defined in the project's metadata schema, which allows defined keys only"
+    )
+
+
+BY_TYPE: dict[str, Callable[[Json], Json]] = {
+    "string": values.text,
+    "number": values.number,
+    "boolean": values.boolean,
+    "date": values.calendar_date,
+    "datetime": values.instant,
+    "geopoint": values.geopoint,
+    "image_url": values.image_url,
+    "object": values.nested,
+}
+
+
+def _limit(name: str, holds: Callable[[Json, Json], bool], words: str) -> Callable[..., None]:
+    def check(value: Json, definition: Mapping[str, Json]) -> None:
+        limit = definition[name]
+        try:
+            fine = holds(value, limit)
+        except (TypeError, ValueError):
+            return  # the limit does not fit the type: Voucherify knows what it means by it
+        if not fine:
+            raise ValueError(f"{words} {limit}, as the metadata schema demands")
+
+    return check
+
+
+def _one_of(value: Json, allowed: Json) -> bool:
+    return value in allowed if isinstance(allowed, list) else bool(value == allowed)
+
+
+LIMITS: dict[str, Callable[..., None]] = {
+    "eq": _limit("eq", _one_of, "is not one of"),
+    "ne": _limit("ne", lambda value, limit: not _one_of(value, limit), "is one of the forbidden"),
+    "lt": _limit("lt", lambda value, limit: bool(value < limit), "is not less than"),
+    "lte": _limit("lte", lambda value, limit: bool(value <= limit), "is more than"),
+    "gt": _limit("gt", lambda value, limit: bool(value > limit), "is not more than"),
+    "gte": _limit("gte", lambda value, limit: bool(value >= limit), "is less than"),
+    "maxLength": _limit("maxLength", lambda value, limit: len(value) <= limit, "is longer than"),
+    "minLength": _limit("minLength", lambda value, limit: len(value) >= limit, "is shorter than"),
+    "exactLength": _limit("exactLength", lambda v, limit: len(v) == limit, "has not the length"),
+}

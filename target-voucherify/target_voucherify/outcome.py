@@ -1,0 +1,166 @@
+"""Where records end: accepted, refused, unchanged; and what follows from it, in the right order.
+
+A refused record is in its file, and an accepted one in the ledger, before the fence lets a STATE
+pass that speaks for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from target_voucherify.errors import RefusedRecordsError
+from target_voucherify.hashing import short_hash
+from target_voucherify.reader import record_in
+from target_voucherify.refusals import RefusalFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from target_voucherify.batch import Batch
+    from target_voucherify.fence import Fence
+    from target_voucherify.ledger import Ledger
+    from target_voucherify.reasons import Reason
+    from target_voucherify.summary import Summary
+
+JUDGED_FROM = 100
+"""Records after which `max_refused_percent` may end a run early; before, a share means little."""
+
+SAID_ONE_BY_ONE = 20
+"""Refusals that get a log line each; the rest is in the file and in the count of each reason."""
+
+KINDS_COUNTED = 50
+
+
+class Outcomes:
+    """The ends of records, and the states that may pass because of them."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        fence: Fence,
+        summary: Summary,
+        ledger: Ledger | None,
+    ) -> None:
+        """Open the file of refusals, if one is configured."""
+        path = config.get("refused_records_path")
+        self.file = RefusalFile(path) if path and not config["dry_run"] else None
+        self._percent = float(config["max_refused_percent"])
+        self._application_id = str(config["application_id"])
+        self._dry_run = bool(config["dry_run"])
+        self._fence = fence
+        self._records = summary.records
+        self._ledger = ledger
+        self._kinds: Counter[str] = Counter()
+        self._log = logging.getLogger("target-voucherify")
+        self._states_end_here = False
+        self._kept = 0
+
+    def accepted(self, batch: Batch) -> None:
+        """Voucherify has all rows of the batch."""
+        if self._ledger:
+            self._ledger.remember((key, row.payload) for key, row in batch.rows.items())
+        self._records.accepted += len(batch.rows)
+        self.settled(batch.ticket)
+
+    def settled(self, ticket: int) -> None:
+        """All rows behind one ticket have ended; let states pass that waited for them."""
+        self._fence.release(ticket)
+        self.pass_states()
+
+    def refused(
+        self, line: bytes, key: str | None, reason: Reason, ticket: int | None = None
+    ) -> None:
+        """Set one record aside, or note that the run will fail.
+
+        Args:
+            line: the message it came in.
+            key: its `source_id`, when it has one.
+            reason: why.
+            ticket: of the batch it was sent in; None when it was refused before.
+
+        Raises:
+            RefusedRecordsError: so many are refused that something is wrong with the whole.
+        """
+        self._records.refused += 1
+        self._say(key, reason)
+        if self._dry_run:
+            return
+        if self.file is None:
+            self._end_states(ticket)
+            return
+        self.file.write(*record_in(line), reason)
+        if self._records.received >= JUDGED_FROM:
+            self.judge()
+
+    def judge(self) -> None:
+        """Compare the share of refused records with `max_refused_percent`.
+
+        Raises:
+            RefusedRecordsError: it is above; states that are still held stay so.
+        """
+        if self._too_many():
+            records = self._records
+            self._states_end_here = True
+            raise RefusedRecordsError(
+                f"{records.refused} of {records.received} records were refused, more than "
+                f"max_refused_percent ({self._percent:g}) allows ({self._reasons()}). They are in "
+                "the file of refusals; no state was passed on since the share was exceeded."
+            )
+
+    def fail_if_refused(self) -> None:
+        """At the end of a run without a file of refusals: every refusal is a failure.
+
+        Raises:
+            RefusedRecordsError: naming the reasons and the ways out.
+        """
+        if self._records.refused and self.file is None and not self._dry_run:
+            raise RefusedRecordsError(
+                f"{self._records.refused} of {self._records.received} records were refused "
+                f"({self._reasons()}); all others were written. Correct them in the CRM, or set "
+                "refused_records_path to set them aside and go on."
+            )
+        if self.file is not None:
+            self.judge()
+
+    def pass_states(self) -> None:
+        """Print the newest state that may pass, with everything it speaks for on disk."""
+        if self._states_end_here or self._dry_run or (self.file is not None and self._too_many()):
+            return
+        state = self._fence.passing()
+        if state is None:
+            return
+        if self.file is not None:
+            self.file.flush()
+        sys.stdout.write(f"{state}\n")
+        sys.stdout.flush()
+
+    def _too_many(self) -> bool:
+        return self._records.refused * 100 > self._percent * self._records.received
+
+    def _end_states(self, ticket: int | None) -> None:
+        """No state may speak for this record: keep its ticket for good, or take one.
+
+        The lowest ticket that is kept stops all that the higher ones would.
+        """
+        if self._kept and (ticket is None or ticket >= self._kept):
+            return
+        if ticket is None:
+            self._kept = self._fence.hold()
+        else:
+            self._fence.share(ticket)
+            self._kept = ticket
+
+    def _say(self, key: str | None, reason: Reason) -> None:
+        known = reason.key in self._kinds or len(self._kinds) < KINDS_COUNTED
+        self._kinds[reason.key if known else "other"] += 1
+        if self._records.refused <= SAID_ONE_BY_ONE:
+            name = short_hash(key, self._application_id) if key else "without a source_id"
+            self._log.warning("Refused record %s: %s (%s)", name, reason.said, reason.key)
+        elif self._records.refused == SAID_ONE_BY_ONE + 1:
+            self._log.warning("Further refusals are counted, not logged one by one")
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{key}: {count}" for key, count in self._kinds.most_common(5))

@@ -1,0 +1,189 @@
+"""One run: records go in, customers go out, and at the end everything is accounted for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from target_voucherify.batch import Batch, Row
+from target_voucherify.client import Client
+from target_voucherify.errors import (
+    AccessError,
+    CycleUsedUpError,
+    InputError,
+    MaxCallsError,
+    RefusedRequestError,
+    StopSignalError,
+    VoucherifyError,
+)
+from target_voucherify.fence import Fence
+from target_voucherify.jobs import BulkWriter
+from target_voucherify.ledger import Ledger
+from target_voucherify.metadata_schema import MetadataSchema
+from target_voucherify.outcome import Outcomes
+from target_voucherify.services import Services
+from target_voucherify.stopping import Stopping
+from target_voucherify.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from target_voucherify.mapping import Plan
+
+METADATA_SCHEMA = "/v1/metadata-schemas/customer"
+MOST_NOTICES = 200
+"""Things said once; beyond it they are not said, so that memory stays flat."""
+
+PROGRESS_MASK = 0x3FF
+"""The clock is looked at every 1,024 records."""
+
+
+class Run:
+    """Everything between the messages of the tap and the API, for one run."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Set the parts up; nothing is sent yet."""
+        self._config = config
+        self._log = logging.getLogger("target-voucherify")
+        self.stopping = Stopping()
+        self.summary = Summary(self._log)
+        self.records = self.summary.records
+        self.fence = Fence()
+        path = config.get("ledger_path")
+        self._ledger = Ledger(path, config) if path else None
+        self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
+        self.client = Client(config, self.summary.calls, self.stopping.pause)
+        services = Services(
+            self.client, self.fence, self.outcomes, self.summary, self.stopping, self._ledger
+        )
+        self._writer = BulkWriter(
+            services, int(config["batch_size_rows"]), float(config["async_timeout"])
+        )
+        self._batch: Batch | None = None
+        self._schema: MetadataSchema | None = None
+        self._notices: set[str] = set()
+
+    def add(self, key: str, payload: bytes, line: bytes) -> None:
+        """Take one customer to be sent, unless it is known to be there as it is."""
+        if self._ledger and self._ledger.knows(key, payload) and not self._pending(key):
+            self.records.unchanged += 1
+            return
+        batch = self._batch
+        if batch is None or not batch.takes(key, payload, self._writer.most_rows):
+            self.send()
+            batch = self._batch = Batch(self.fence.hold())
+        if batch.add(key, Row(payload, line)):
+            self.records.duplicates += 1
+
+    def count(self) -> None:
+        """Count one record received, and say from time to time how far the run is."""
+        self.records.received += 1
+        if not self.records.received & PROGRESS_MASK:
+            self.summary.progress()
+
+    def send(self) -> None:
+        """Send what is collected."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._look_for_case(batch)
+            self._writer.write(batch)
+            self.summary.progress()
+
+    def state(self, text: str | None) -> None:
+        """Take a STATE; it passes at once if nothing before it is unsettled."""
+        if text is not None:
+            self.fence.arrive(text)
+        self._writer.look()
+        self.outcomes.pass_states()
+
+    def delete(self, record: dict[str, Any], plan: Plan, line: bytes) -> None:
+        """Take a record that the CRM marks as deleted."""
+        _ = record, plan, line
+        self.records.deletes_ignored += 1
+
+    def activate_version(self, version: object) -> None:
+        """Take note that the stream was sent whole, so that what is missing is gone."""
+        _ = version
+
+    def metadata_schema(self, *, wanted: bool) -> MetadataSchema:
+        """The project's metadata schema, asked for once; an empty one where it cannot be read."""
+        if not wanted:
+            return MetadataSchema()
+        if self._schema is None:
+            self._schema = MetadataSchema(self._read_schema())
+        return self._schema
+
+    def notice(self, topic: str, sentence: str) -> None:
+        """Say something once in a run."""
+        if topic not in self._notices and len(self._notices) < MOST_NOTICES:
+            self._notices.add(topic)
+            self._log.info("%s", sentence)
+
+    def finish(self, stopped_by: VoucherifyError | None) -> None:
+        """Bring the run to its end and say what it did.
+
+        Args:
+            stopped_by: what ended the input early, if anything did.
+
+        Raises:
+            VoucherifyError: the run failed, or was stopped by a signal.
+        """
+        error = stopped_by
+        try:
+            error = self._conclude(stopped_by)
+        finally:
+            self.summary.finish(complete=error is None)
+            if self._ledger:
+                self._ledger.close()
+        if isinstance(error, MaxCallsError):
+            self._log.warning("%s The next run goes on from the last state.", error)
+        elif error is not None:
+            raise error
+
+    def _conclude(self, error: VoucherifyError | None) -> VoucherifyError | None:
+        """Write what is still to be written, wait for what is on its way; the error, if any."""
+        if error is None or isinstance(error, InputError):
+            error = self._error_of(self._write_the_rest) or error
+        if self.stopping.signal:
+            error = StopSignalError("Stopped by a signal.", self.stopping.exit_code)
+            self.stopping.tidy_up()
+        if error is not None and not isinstance(error, AccessError | CycleUsedUpError):
+            self._error_of(self._writer.settle)
+        self.outcomes.pass_states()
+        return error or self._error_of(self.outcomes.fail_if_refused)
+
+    def _write_the_rest(self) -> None:
+        self.send()
+        self._writer.settle()
+
+    def _error_of(self, step: Callable[[], None]) -> VoucherifyError | None:
+        try:
+            step()
+        except VoucherifyError as error:
+            return error
+        return None
+
+    def _pending(self, key: str) -> bool:
+        """Whether another form of this customer is collected or on its way."""
+        return (self._batch is not None and key in self._batch.rows) or self._writer.has(key)
+
+    def _read_schema(self) -> Any:
+        try:
+            answer = self.client.request("GET", METADATA_SCHEMA)
+        except AccessError as error:
+            if error.status == 401:  # noqa: PLR2004 - HTTP
+                raise
+            self._log.warning("Metadata is not checked before sending. %s", error)
+            return None
+        except RefusedRequestError as error:
+            self._log.warning("Metadata is not checked before sending. %s", error)
+            return None
+        return answer.body if answer.status != 404 else None  # noqa: PLR2004 - HTTP
+
+    def _look_for_case(self, batch: Batch) -> None:
+        if len({key.casefold() for key in batch.rows}) < len(batch.rows):
+            self.notice(
+                "case",
+                "Some keys differ only in upper and lower case; they are sent as different "
+                "customers, because Voucherify tells them apart",
+            )

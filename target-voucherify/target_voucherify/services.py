@@ -1,0 +1,24 @@
+"""What the parts of one run share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from target_voucherify.client import Client
+    from target_voucherify.fence import Fence
+    from target_voucherify.ledger import Ledger
+    from target_voucherify.outcome import Outcomes
+    from target_voucherify.stopping import Stopping
+    from target_voucherify.summary import Summary
+
+
+class Services(NamedTuple):
+    """One of each per run."""
+
+    client: Client
+    fence: Fence
+    outcomes: Outcomes
+    summary: Summary
+    stopping: Stopping
+    ledger: Ledger | None

@@ -1,0 +1,89 @@
+"""The customers sink: what one incoming stream means, from its SCHEMA to its last record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.sinks import Sink
+from typing_extensions import override
+
+from target_voucherify import mapping
+from target_voucherify.customer import CustomerBuilder
+from target_voucherify.errors import NotACustomerError
+from target_voucherify.reasons import ours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_sdk.target_base import Target
+
+    from target_voucherify.run import Run
+
+
+class Customers(Sink):
+    """Upserts the records of a stream as customers."""
+
+    run: Run
+    _builder: CustomerBuilder | None = None
+
+    def __init__(
+        self,
+        target: Target,
+        stream_name: str,
+        schema: dict[str, Any],
+        key_properties: Sequence[str] | None,
+    ) -> None:
+        """Resolve the mapping against the SCHEMA, so that a wrong one costs no record."""
+        properties = dict(schema.get("properties") or {})
+        super().__init__(target, stream_name, schema, key_properties)
+        self._plan = mapping.resolve(self.config, stream_name, properties, key_properties or [])
+
+    @override
+    def get_validator(self) -> None:
+        """No check against the SCHEMA: what Voucherify takes decides, and the builder knows it."""
+
+    @override
+    def setup(self) -> None:
+        """Say once which properties are not sent."""
+        super().setup()
+        if self._plan.spare:
+            self.logger.info(
+                "Not sent, because mapping and unmapped give them no place: %s",
+                ", ".join(self._plan.spare),
+            )
+
+    @override
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        """Take one record; `context` holds the line it came in, for the file of refusals."""
+        self.take(record, context["line"])
+
+    @override
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Send what is collected, although it is not full."""
+        self.run.send()
+
+    def take(self, record: dict[str, Any], line: bytes) -> None:
+        """Turn one record into a customer on its way, or refuse it."""
+        run = self.run
+        if record.get("_sdc_deleted_at") is not None:
+            run.delete(record, self._plan, line)
+            return
+        builder = self._builder or self._new_builder()
+        try:
+            key, payload = builder(record)
+        except NotACustomerError as error:
+            key_or_none = _key_of(record, self._plan.key)
+            run.outcomes.refused(line, key_or_none, ours(error))
+        else:
+            run.add(key, payload, line)
+
+    def _new_builder(self) -> CustomerBuilder:
+        """The builder, made at the first record: without records nothing is asked of the API."""
+        schema = self.run.metadata_schema(wanted=self._plan.has_metadata)
+        self._builder = CustomerBuilder(self._plan, schema, self.config, self.run.notice)
+        return self._builder
+
+
+def _key_of(record: dict[str, Any], source: mapping.Source) -> str | None:
+    value = record.get(source.prop)
+    return value if type(value) is str and value.strip() else None

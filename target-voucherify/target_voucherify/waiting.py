@@ -1,0 +1,67 @@
+"""How long to wait before a request is sent again: pure functions of what the server said."""
+
+from __future__ import annotations
+
+import random
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST = 86_400.0
+"""Seconds; who is told to wait longer than a day is better off running again later."""
+
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 60.0
+
+
+def told(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds the server asks to wait, or None when it does not say (reference §2.2).
+
+    Args:
+        headers: of a 429 answer.
+        now: Unix time of this machine. `X-Rate-Limit-Retry` is a Unix time of the server, so the
+            server's own `Date` is preferred: a clock that is off would shorten the wait.
+    """
+    after = headers.get("Retry-After")
+    if after is not None:
+        return _retry_after(after, _server_time(headers, now))
+    epoch = _number(headers.get("X-Rate-Limit-Retry"))
+    if epoch is None:
+        return None
+    return max(0.0, epoch - _server_time(headers, now))
+
+
+def backoff(tries: int) -> float:
+    """Seconds before try `tries + 1`: doubling, with jitter that only ever lengthens."""
+    wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (tries - 1))
+    return wait * (1 + random.random() / 4)  # noqa: S311 - spreads retries, keeps no secret
+
+
+def _server_time(headers: Mapping[str, str], now: float) -> float:
+    date = _date(headers.get("Date"))
+    return now if date is None else date
+
+
+def _retry_after(value: str, now: float) -> float | None:
+    seconds = _number(value)
+    if seconds is not None:
+        return max(0.0, seconds)
+    date = _date(value)
+    return None if date is None else max(0.0, date - now)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if number < float("inf") else None
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except ValueError:
+        return None

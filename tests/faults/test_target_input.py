@@ -1,0 +1,282 @@
+"""Input that is not what it should be: one sentence, exit code 1, and no state for what is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer import run
+from singer_input import PROPERTIES, TEXT, lines, record, schema, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from singer import Run
+    from voucherify_sandbox import Sandbox
+
+BAD_LINES = {
+    "a line that is not JSON": ("hello\n", "not a complete JSON message"),
+    "a last line cut short": ('{"type": "RECORD", "stream": "cust', "not a complete JSON message"),
+    "JSON that is no message": ("[1, 2]\n", "not a Singer message"),
+    "a message without a type": ('{"stream": "customers"}\n', "its type is none of"),
+    "a message of an unknown type": ('{"type": "HELLO"}\n', "its type is none of"),
+    "a record that is not an object": (
+        '{"type": "RECORD", "stream": "customers", "record": [1]}\n',
+        "the record of a RECORD is not an object",
+    ),
+    "a record without a stream": ('{"type": "RECORD", "record": {}}\n', "a RECORD needs a stream"),
+    "a record before its schema": (lines(record(9, stream="orders")), "came before its SCHEMA"),
+    "a stream that holds no customers": (
+        lines(schema(stream="orders")),
+        "customers_stream to orders",
+    ),
+    "a schema without properties": (
+        '{"type": "SCHEMA", "stream": "customers", "schema": {"type": "object"}}\n',
+        "has no properties",
+    ),
+    "a schema without a stream": (
+        '{"type": "SCHEMA", "schema": {"properties": {}}}\n',
+        "needs a stream",
+    ),
+    "key properties that are no list": (
+        json.dumps({**schema(), "key_properties": "id"}) + "\n",
+        "key_properties of a SCHEMA is a list",
+    ),
+    "a schema without a key": (
+        lines(schema({"id": TEXT}, keys=())),
+        "name it in the setting source_id",
+    ),
+    "a state without a value": ('{"type": "STATE"}\n', "a STATE needs a value"),
+    "a batch message": ('{"type": "BATCH", "stream": "customers"}\n', "take batch_config out"),
+    "a record nested deeper than can be read": (
+        '{"type": "RECORD", "stream": "customers", "record": ' + "[" * 100_000 + "\n",
+        "not a complete JSON message",
+    ),
+}
+
+
+def last_line(done: Run) -> str:
+    return done.log.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("line", "words"), BAD_LINES.values(), ids=BAD_LINES.keys())
+def test_what_came_before_a_bad_line_is_written_and_acknowledged(
+    sandbox: Sandbox, connection: dict[str, Any], line: str, words: str
+) -> None:
+    good = lines(schema(), record(1), state({"seen": 1}), record(2))
+    done = run("target_voucherify", connection, stdin=good + line)
+    assert done.exit_code == 1
+    assert done.states == [{"seen": 1}]
+    assert sandbox.project.customer_by_source_id("crm-2")
+    assert words in last_line(done)
+    assert "Traceback" not in done.log
+    assert "example.com" not in done.log
+
+
+def test_empty_input_ends_well_and_asks_nothing(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    done = run("target_voucherify", connection, stdin="")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert sandbox.calls == 0
+
+
+def test_a_schema_and_a_state_without_records_ask_nothing(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    done = run("target_voucherify", connection, stdin=lines(schema(), state({"seen": 0})))
+    assert (done.exit_code, done.states) == (0, [{"seen": 0}])
+    assert sandbox.calls == 0
+
+
+def test_a_state_is_passed_on_as_it_was_written(connection: dict[str, Any]) -> None:
+    text = '{"b":1.10,  "a": 12345678901234567890123, "ü":"\\u00fc"}'
+    done = run("target_voucherify", connection, stdin=f'{{"type":"STATE","value":{text}}}\n')
+    assert done.stdout == text + "\n"
+
+
+@pytest.mark.parametrize("empty", [{}, None], ids=["an empty state", "a null state"])
+def test_a_state_that_says_nothing_would_wipe_the_bookmark(
+    connection: dict[str, Any], empty: Any
+) -> None:
+    done = run("target_voucherify", connection, stdin=lines(state({"seen": 1}), state(empty)))
+    assert done.states == [{"seen": 1}]
+
+
+WRONG_SETTINGS = {
+    "no secret key": ({"secret_key": None}, "setting secret_key is missing"),
+    "a secret key that is no text": ({"secret_key": 987654}, "setting secret_key"),
+    "http to a public host": ({"api_url": "http://api.voucherify.io"}, "must begin with https://"),
+    "no address at all": ({"api_url": "voucherify"}, "must be an address"),
+    "a word nobody knows": ({"write_path": "fast"}, "must be bulk or single"),
+    "a batch of none": ({"batch_size_rows": 0}, "setting batch_size_rows"),
+    "a percentage over a hundred": ({"max_refused_percent": 101}, "setting max_refused_percent"),
+    "a folder that is not there": (
+        {"refused_records_path": "/no/such/file"},
+        "refused_records_path",
+    ),
+    "a ledger in a folder that is not there": ({"ledger_path": "/no/such/file"}, "ledger_path"),
+    "a wrong key pair": ({"secret_key": "wrong-key"}, "check application_id and secret_key"),
+    "a host that is not there": ({"api_url": "http://localhost:9"}, "localhost cannot be reached"),
+    "a mapping to no field": ({"mapping": {"nick": "name"}}, "no field of a Voucherify customer"),
+    "a mapping from no property": ({"mapping": {"name": "nick"}}, "has no property nick"),
+    "a stream map that is wrong": ({"stream_maps": {"customers": 1}}, "stream"),
+}
+
+
+@pytest.mark.parametrize(("settings", "words"), WRONG_SETTINGS.values(), ids=WRONG_SETTINGS.keys())
+def test_wrong_settings_end_in_one_sentence(
+    connection: dict[str, Any], settings: dict[str, Any], words: str
+) -> None:
+    given = lines(schema(), record(1), state({"seen": 1}))
+    done = run("target_voucherify", {**connection, **settings}, stdin=given)
+    assert done.exit_code == 1
+    assert words in last_line(done)
+    assert done.states == []
+    assert "Traceback" not in done.log
+    for secret in (connection["secret_key"], "wrong-key", "987654", "example.com"):
+        assert secret not in done.log
+
+
+def test_a_refused_file_that_is_something_else_is_left_alone(
+    connection: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "precious.json"
+    path.write_text('{"precious": true')
+    settings = {**connection, "refused_records_path": str(path)}
+    done = run("target_voucherify", settings, stdin=lines(schema(), record(1)))
+    assert done.exit_code == 1
+    assert "holds something else" in last_line(done)
+    assert path.read_text() == '{"precious": true'
+
+
+def test_the_stream_of_tap_postgres_is_named(sandbox: Sandbox, connection: dict[str, Any]) -> None:
+    settings = {**connection, "customers_stream": "public-contacts", "source_id": "id"}
+    columns = {"id": {"type": "string"}, "name": TEXT, "_sdc_batched_at": TEXT}
+    given = lines(
+        schema(columns, stream="public-contacts", keys=("id",)),
+        {"type": "RECORD", "stream": "public-contacts", "record": {"id": "u-1", "name": "Ann"}},
+    )
+    assert run("target_voucherify", settings, stdin=given).exit_code == 0
+    assert sandbox.project.customer_by_source_id("u-1")["name"] == "Ann"
+
+
+def test_stream_maps_rename_drop_and_build(sandbox: Sandbox, connection: dict[str, Any]) -> None:
+    settings = {
+        **connection,
+        "stream_maps": {
+            "contacts": {
+                "__alias__": "customers",
+                "__filter__": "name != 'Contact 2'",
+                "name": "name + '!'",
+                "metadata": "{'tier': 'gold'}",
+            },
+            "orders": None,
+        },
+    }
+    given = lines(
+        schema(stream="orders", keys=("id",)),
+        schema(PROPERTIES, stream="contacts"),
+        record(1, stream="contacts"),
+        record(2, stream="contacts"),
+        state({"seen": 2}),
+    )
+    done = run("target_voucherify", settings, stdin=given)
+    assert (done.exit_code, done.states) == (0, [{"seen": 2}])
+    assert len(sandbox.project.customers) == 1
+    customer = sandbox.project.customer_by_source_id("crm-1")
+    assert customer["name"] == "Contact 1!"
+    assert customer["metadata"] == {"tier": "gold"}
+    assert '"received": 2' in last_line(done)
+    assert '"removed_by_stream_map": 1' in last_line(done)
+
+
+def test_a_schema_may_come_again_and_may_change(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    given = lines(
+        schema(),
+        record(1),
+        schema(),
+        record(2),
+        schema({**PROPERTIES, "phone": TEXT}),
+        record(3, phone="+48 1"),
+        state({"seen": 3}),
+    )
+    done = run("target_voucherify", connection, stdin=given)
+    assert (done.exit_code, done.states) == (0, [{"seen": 3}])
+    assert sandbox.project.customer_by_source_id("crm-3")["phone"] == "+48 1"
+    assert sum(request.method == "POST" for request in sandbox.requests) == 1
+
+
+HOSTILE: dict[str, str] = {
+    "NaN in a field": '"name": NaN',
+    "infinity in metadata": '"metadata": {"x": -Infinity}',
+    "a lone surrogate in a field": '"name": "a\\ud800"',
+    "a lone surrogate in the key": '"source_id": "a\\udfff"',
+    "bytes that are no UTF-8": '"name": "caf\udce9"',
+    "an empty key": '"source_id": ""',
+    "a blank key": '"source_id": "  "',
+    "no key": '"source_id": null',
+    "a control character in the key": '"source_id": "a\\u0000b"',
+    "a number too large to hold": '"metadata": {"x": 1e400}',
+    "an integer that would be rounded": '"metadata": {"x": 9007199254740993}',
+    "nesting deeper than can be sent": '"metadata": {"x": ' + "[" * 900 + "]" * 900 + "}",
+    "over ten megabytes": '"metadata": {"x": "' + "x" * 10_485_760 + '"}',
+}
+
+
+@pytest.mark.parametrize("part", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_record_is_refused_alone(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path, part: str
+) -> None:
+    path = tmp_path / "refused.singer"
+    settings = {**connection, "refused_records_path": str(path), "max_refused_percent": 50}
+    hostile = f'{{"type":"RECORD","stream":"customers","record":{{"source_id":"bad",{part}}}}}\n'
+    given = lines(schema(), record(1), hostile, record(2), state({"seen": 3}))
+    done = run("target_voucherify", settings, stdin=given.encode("utf-8", "surrogateescape"))
+    assert (done.exit_code, done.states) == (0, [{"seen": 3}]), done.log
+    assert len(sandbox.project.customers) == 2
+    assert "Traceback" not in done.log
+    refused = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [message["type"] for message in refused] == ["SCHEMA", "RECORD"]
+    assert refused[1]["record"]["_refused_reason"]
+    again = run("target_voucherify", {**connection}, stdin=path.read_text())
+    assert again.exit_code in {0, 1}
+    assert "Traceback" not in again.log
+
+
+def test_keys_that_differ_in_case_are_two_customers_and_said_once(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    given = lines(schema(), record("Ann"), record("ann"), record("ANN"))
+    done = run("target_voucherify", connection, stdin=given)
+    assert len(sandbox.project.customers) == 3
+    assert done.log.count("differ only in upper and lower case") == 1
+
+
+def test_padded_and_numeric_keys_are_said_once(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    columns = {"id": {"type": ["integer", "string"]}, "name": TEXT}
+    numbers = [
+        {"type": "RECORD", "stream": "customers", "record": {"id": number}}
+        for number in (1, 2, 3, "x  ", "y  ")
+    ]
+    done = run(
+        "target_voucherify", connection, stdin=lines(schema(columns, keys=("id",)), *numbers)
+    )
+    assert {c["source_id"] for c in sandbox.project.customers.values()} == {"1", "2", "3", "x", "y"}
+    assert done.log.count("sent as its decimal text") == 1
+    assert done.log.count("padded with spaces") == 1
+
+
+def test_nine_megabytes_travel_alone(sandbox: Sandbox, connection: dict[str, Any]) -> None:
+    big = record("big", metadata={"blob": "x" * 9_000_000})
+    given = lines(schema(), record(1, metadata={"blob": "y" * 2_000_000}), big, record(2))
+    done = run("target_voucherify", connection, stdin=given)
+    assert done.exit_code == 0
+    assert len(sandbox.project.customers) == 3
+    assert [r.status for r in sandbox.requests if r.method == "POST"] == [202, 202]
