@@ -108,15 +108,11 @@ class Lister:
         rows, start = self._from_cursor(rows, question), 0
         if question.page is not None:
             start = (question.page - 1) * question.limit
-        ordered = [*rows.never, *rows.dated] if self._never_first else [*rows.dated, *rows.never]
+        ordered = _joined(rows, never_first=self._readings.never_updated == "first")
         rest = max(0, len(ordered) - start)
         totals = {"filtered": count, "all": len(customers), "remaining": rest}
         chosen = self._tied(ordered, start, start + question.limit, _VALUES[question.field])
         return Page(chosen, totals[self._readings.total], rest > question.limit)
-
-    @property
-    def _never_first(self) -> bool:
-        return self._readings.never_updated == "first"
 
     def _forget_if_changed(self, version: object) -> None:
         readings = self._readings
@@ -223,6 +219,12 @@ class Lister:
             self._random.shuffle(group)
         shuffled = [customer for group in groups.values() for customer in group]
         return shuffled[start - low : end - low]
+
+
+def _joined(rows: Rows, *, never_first: bool) -> list[Customer]:
+    if not rows.never:
+        return rows.dated
+    return [*rows.never, *rows.dated] if never_first else [*rows.dated, *rows.never]
 
 
 def _first(rows: Sequence[Customer], passed: Callable[[Customer], bool]) -> int:

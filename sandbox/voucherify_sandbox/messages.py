@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,7 @@ from voucherify_sandbox import moments
 from voucherify_sandbox.errors import invalid_payload, invalid_query, plain_error, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from voucherify_sandbox.errors import Json
@@ -123,7 +124,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: JSON unless `raw` says otherwise; no body at all when both are None."""
+    """What goes back: `body` as JSON, or `raw` as it is; no body at all when both are None."""
 
     status: int
     body: object = None
@@ -131,18 +132,19 @@ class Answer:
     raw: bytes | None = None
     content_type: str = "application/json; charset=utf-8"
 
-    @property
-    def content(self) -> bytes:
-        """The bytes of the body."""
-        if self.raw is not None:
-            return self.raw
-        if self.body is None:
-            return b""
+    def encoded(self, stamp: Callable[[datetime], str]) -> Answer:
+        """The same answer with its body as bytes, instants printed by `stamp`.
+
+        What endpoints put into a body is alive, so this happens while the project stands still.
+        """
+        if self.raw is not None or self.body is None:
+            return replace(self, raw=self.raw or b"")
+        encoder = partial(json.dumps, self.body, default=stamp, separators=(",", ":"))
         try:
-            return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+            return replace(self, raw=encoder(ensure_ascii=False).encode())
         except UnicodeEncodeError:
             # Half of a surrogate pair, which JSON can carry in an escape but UTF-8 cannot.
-            return json.dumps(self.body, separators=(",", ":")).encode()
+            return replace(self, raw=encoder().encode())
 
 
 def parsed_query(text: str) -> dict[str, str]:

@@ -33,6 +33,8 @@ class People:
         self._lister = Lister(readings)
         self._numbers = 0
         self._version = 0
+        self._listed: list[Customer] = []
+        self._listed_version = (-1, False)
         self.by_id: dict[str, Customer] = {}
         self.by_source_id: dict[str, Customer] = {}
         self.deleted: dict[str, Customer] = {}
@@ -148,9 +150,12 @@ class People:
     def page(self, question: Question) -> Page:
         """One page of the list (reference §5)."""
         lag, deleted = self._readings.list_lag_seconds, self._readings.deleted_listed
-        rows = [*self.by_id.values(), *(self.deleted.values() if deleted else ())]
+        version = (self._version, deleted)
+        if version != self._listed_version:
+            self._listed = [*self.by_id.values(), *(self.deleted.values() if deleted else ())]
+            self._listed_version = version
         if not lag:
-            return self._lister.page(rows, (self._version, deleted), question)
+            return self._lister.page(self._listed, version, question)
         seen = self._clock.now() - timedelta(seconds=lag)
-        views = [view for customer in rows if (view := customer.as_of(seen))]
+        views = [view for customer in self._listed if (view := customer.as_of(seen))]
         return self._lister.page(views, object(), question)

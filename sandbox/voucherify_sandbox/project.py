@@ -61,9 +61,8 @@ class Project:
         self.members: dict[str, frozenset[str]] = {}
 
     def show(self, resource: Json) -> Json:
-        """A resource as an answer prints it, with the nulls and extras of the readings."""
-        shown: Json = printed(dressed(resource, self.readings), self.readings)
-        return shown
+        """A resource as an answer has it, with the nulls and extras of the readings."""
+        return dressed(resource, self.readings)
 
     def plain(self, resource: Json) -> Json:
         """A resource with all it has, its instants printed: what a test compares with."""

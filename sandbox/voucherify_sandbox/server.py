@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import socket
 import struct
@@ -116,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse_body(self, status: int, error: str) -> None:
         self.close_connection = True
         body = {"statusCode": status, "error": error, "message": error}
-        self._send(Answer(status, body), None)
+        self._send(Answer(status, raw=json.dumps(body).encode()), None)
 
     def _break_off(self, fault: Fault | None) -> None:
         """Close without an answer; by `reset` at once, else as a connection ends."""
@@ -130,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
-        content, declared, headers = _bent(answer.content, kind)
+        content, declared, headers = _bent(answer.raw or b"", kind)
         if fault is not None and kind == "huge_body":
             declared = fault.size
         if fault is not None and kind == "slow_headers":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ from voucherify_sandbox.errors import ApiError, refusal, unauthorized
 from voucherify_sandbox.faults import Fault, Faults
 from voucherify_sandbox.limits import Limits, Quota
 from voucherify_sandbox.messages import Answer, Request, Served, parsed_query
+from voucherify_sandbox.moments import printer
 from voucherify_sandbox.project import Project
 from voucherify_sandbox.readings import Readings
 
@@ -69,7 +71,7 @@ class Service:
             base_url=f"http://{headers.get('host', '')}",
         )
         if raw_path.startswith(control.PREFIX):
-            return Outcome(self._control(request))
+            return Outcome(self._control(request).encoded(datetime.isoformat))
         with self.project.lock:
             self._number += 1
             template = routes.template(method, raw_path)
@@ -82,6 +84,7 @@ class Service:
             if fault is not None and fault.kind in _NEVER_SERVED:
                 return Outcome(None, fault)
             answer = self._answer(request, raw_path, fault)
+            answer = answer.encoded(printer(self.readings.timestamps))
             served.status = answer.status
             return Outcome(answer, fault)
 

@@ -113,7 +113,7 @@ def delete_permanently(project: Project, request: Request) -> Answer:
         # Voucherify's own spelling.
         "object": "pernament_deletion",
     }
-    return Answer(200, project.plain(body))
+    return Answer(200, body)
 
 
 def list_activity(project: Project, request: Request) -> Answer:
