@@ -1,6 +1,8 @@
 # Everything below needs only Python >= 3.11, make and a package index.
 PYTHON ?= python3
 VENV := .venv
+# A container often has none, and the PostgreSQL wheel of the demo asks for it.
+export XDG_RUNTIME_DIR ?= /tmp
 BIN := $(VENV)/bin
 EDITABLE := -e ./tap-voucherify -e ./target-voucherify -e ./sandbox
 INSTALL_PLUGINS := $(BIN)/python -m pip install -q --no-deps --no-build-isolation $(EDITABLE)

@@ -187,7 +187,7 @@ def _details(payload: Json) -> Json:
 def _amount(payload: Json) -> int | None:
     """What was given, in the smallest currency unit, with its sign; null for points and the like.
 
-    For a redemption it is the amount that the redemption itself states.
+    The amount that a redemption states is no reward: it is what the order was worth.
     """
     balance = payload.get("balance")
     if isinstance(balance, int):
@@ -195,11 +195,6 @@ def _amount(payload: Json) -> int | None:
     return _first(
         _integer(_object(payload, "balance"), "amount"),
         _given_by_reward(payload, "GIFT_VOUCHERS", "GIFT_VOUCHER"),
-        None
-        if _object(payload, "reward")
-        else _integer(
-            _object(payload, "redemption_rollback") or _object(payload, "redemption"), "amount"
-        ),
     )
 
 

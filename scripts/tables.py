@@ -1,0 +1,90 @@
+"""Tables that the documentation repeats from the code; `cog` writes them, `make docs` calls it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tap_voucherify.streams import STREAMS
+from tap_voucherify.tap import TapVoucherify
+from target_voucherify.target import TargetVoucherify
+
+PLUGINS = {"tap-voucherify": TapVoucherify, "target-voucherify": TargetVoucherify}
+
+KINDS = {
+    "string": "string",
+    "integer": "integer",
+    "number": "decimal",
+    "boolean": "boolean",
+    "array": "array",
+    "object": "object",
+}
+"""JSON type of a setting to the kind that Meltano knows."""
+
+
+def settings(plugin: str) -> list[tuple[str, dict[str, Any], bool]]:
+    """Name, JSON schema and requiredness of each setting that is the plugin's own."""
+    schema = PLUGINS[plugin].config_jsonschema
+    required = schema.get("required", [])
+    return [(name, fact, name in required) for name, fact in schema["properties"].items()]
+
+
+def settings_table(plugin: str) -> str:
+    """A Markdown table: setting, default, meaning."""
+    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, fact, required in settings(plugin):
+        default = "required" if required else _shown(fact.get("default"))
+        lines.append(f"| `{name}` | {default} | {fact['description']} |")
+    return "\n".join(lines)
+
+
+def streams_table() -> str:
+    """A Markdown table: stream, key, replication, meaning."""
+    lines = ["| stream | key | replication | |", "| --- | --- | --- | --- |"]
+    for stream in STREAMS:
+        keys = ", ".join(f"`{key}`" for key in stream.primary_keys)
+        replication = stream.replication_key
+        method = f"incremental on `{replication}`" if replication else "full table"
+        lines.append(f"| `{stream.name}` | {keys} | {method} | {_first_line(stream)} |")
+    return "\n".join(lines)
+
+
+def meltano_settings(plugin: str) -> str:
+    """The settings of a plugin as the list that `meltano.yml` holds."""
+    lines = []
+    for name, fact, _ in settings(plugin):
+        lines.append(f"    - name: {name}")
+        lines.append(f"      label: {fact['title']}")
+        lines.append(f"      kind: {_kind(fact)}")
+        if fact.get("secret"):
+            lines.append("      sensitive: true")
+        if fact.get("enum"):
+            lines.append("      options:")
+            lines += [
+                f"      - {{label: {value}, value: {value}}}" for value in fact["enum"] if value
+            ]
+        if "default" in fact:
+            lines.append(f"      value: {json.dumps(fact['default'])}")
+        lines.append(f"      description: {json.dumps(fact['description'])}")
+    return "\n".join(lines)
+
+
+def _kind(fact: dict[str, Any]) -> str:
+    if fact.get("enum"):
+        return "options"
+    if fact.get("format") == "date-time":
+        return "date_iso8601"
+    types = [kind for kind in fact["type"] if kind != "null"]
+    return KINDS[types[0]]
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, list):
+        return "see below"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def _first_line(stream: type) -> str:
+    return (stream.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,84 @@
+"""A Meltano project with everything it talks to: the checkout's own `meltano.yml`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo.services import ROOT, crm_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voucherify_sandbox import Sandbox
+
+MELTANO = Path(sys.executable).with_name("meltano")
+
+
+@dataclass(frozen=True)
+class Meltano:
+    """The command `meltano` as a scheduler calls it, with its settings from the environment."""
+
+    env: dict[str, str]
+    crm: str
+    folder: Path
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def refused(self) -> Path:
+        return self.folder / "refused.singer"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [MELTANO, "--environment=production", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run to the end and give back the log; a failure fails the test and shows it."""
+        process = self.start(*arguments)
+        log, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, log
+        return log
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """The plugins of `meltano.yml`, installed as its README says."""
+    done = subprocess.run(
+        [MELTANO, "install"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def meltano(installed: None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Meltano]:  # noqa: ARG001 - installed first
+    # A socket's path may have 107 characters at most, which pytest's own folders can pass.
+    with tempfile.TemporaryDirectory(prefix="crm") as socket, crm_database(Path(socket)) as crm:
+        env = {
+            **os.environ,
+            "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
+            "MELTANO_DATABASE_URI": f"sqlite:///{tmp_path}/meltano.db",
+            "CRM_URL": crm,
+            "CRM_PSYCOPG_URL": crm.replace("postgresql", "postgresql+psycopg", 1),
+            "VOUCHERIFY_API_URL": sandbox.url,
+            "VOUCHERIFY_APPLICATION_ID": sandbox.application_id,
+            "VOUCHERIFY_SECRET_KEY": sandbox.secret_key,
+            "WAREHOUSE_PATH": str(tmp_path / "warehouse.duckdb"),
+            "REFUSED_RECORDS_PATH": str(tmp_path / "refused.singer"),
+        }
+        yield Meltano(env, crm, tmp_path)
