@@ -185,35 +185,26 @@ def _check(kind: columns.Exported, parameters: Json) -> None:
         raise invalid_payload(f"Property .parameters.order should be one of {kind.orders}")
     if not isinstance(parameters.get("filters"), dict | None):
         raise invalid_payload("Property .parameters.filters should be object")
+    filters.tester(*filters.from_json(parameters.get("filters") or {}), {})
 
 
 def _selected(kind: columns.Exported, rows: list[Json], parameters: Json) -> list[Json]:
     """The rows the filters let through, in the order asked for; rows without a value come first."""
-    paths = {name: kind.paths.get(kind.aliases.get(name, name), name) for name in kind.orders}
     junction, conditions = filters.from_json(parameters.get("filters") or {})
-    names = {name: kind.aliases.get(name, name) for name in conditions}
-    test = filters.tester(junction, conditions, names)
-    kept = [row for row in rows if test(_Fields(kind, row))]
+    test = filters.tester(junction, conditions, {})
+    kept = [row for row in rows if test({name: _field(kind, row, name) for name in conditions})]
     order = parameters.get("order")
     if not order:
         return kept
-    path = paths[order.lstrip("-")]
 
     def key(row: Json) -> tuple[bool, Any]:
-        value = columns.at(row, path)
+        value: Any = _field(kind, row, order.lstrip("-"))
         return (value is not None, "" if value is None else value)
 
     return sorted(kept, key=key, reverse=order.startswith("-"))
 
 
-class _Fields(dict[str, Any]):
-    """A row seen through the names of export fields."""
-
-    def __init__(self, kind: columns.Exported, row: Json) -> None:
-        super().__init__(row)
-        self._kind = kind
-
-    def get(self, name: str, default: object = None) -> Any:
-        """The value of a field."""
-        value = columns.at(self, self._kind.paths.get(name, name))
-        return default if value is None else value
+def _field(kind: columns.Exported, row: Json, name: str) -> object:
+    """The value of a row under the name that a filter or an order uses."""
+    name = kind.aliases.get(name, name)
+    return columns.at(row, kind.paths.get(name, name))

@@ -37,7 +37,7 @@ class Client:
         self._connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=30)
 
     def __call__(
-        self, method: str, path: str, body: object = None, *, form: bool = False, **headers: str
+        self, method: str, path: str, body: Any = None, *, form: bool = False, **headers: str
     ) -> Any:
         """The body of an answer, after it was found valid."""
         sent = {"X-App-Id": self.sandbox.application_id, "X-App-Token": self.sandbox.secret_key}
@@ -235,6 +235,12 @@ def refuse_everything(call: Client) -> None:
     call.sandbox.limits.bulk_calls = 0
     call("POST", "/v1/customers/bulk/async", [])
     call.sandbox.limits.bulk_calls = 1000
+
+
+def test_a_wrong_answer_would_be_noticed(published: Description) -> None:
+    listed = {"object": "list", "data_ref": "customers", "customers": [{"source_id": 1}]}
+    assert published.wrong("GET", "/v1/customers", 200, listed) != []
+    assert published.wrong("GET", "/v1/customers/{customerId}", 404, {"code": "x"}) != []
 
 
 def test_every_operation_of_the_description_is_served_or_listed_with_a_reason(
