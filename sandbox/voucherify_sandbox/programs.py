@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.copies import simple_voucher
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal
+from voucherify_sandbox.prizes import (
+    CAMPAIGN_TYPES,
+    POOLS,
+    VOUCHER_TYPES,
+    Prize,
+    Referral,
+    kind_and_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,43 +23,6 @@ if TYPE_CHECKING:
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.identities import Identities
-
-# What a reward gives, as its only key; the value is cents, points or percent.
-KINDS = ("gift_credit", "loyalty_points", "discount")
-_CAMPAIGN_TYPES = {
-    "gift_credit": "GIFT_VOUCHERS",
-    "loyalty_points": "LOYALTY_PROGRAM",
-    "discount": "DISCOUNT_COUPONS",
-}
-_VOUCHER_TYPES = {
-    "GIFT_VOUCHERS": "GIFT_VOUCHER",
-    "LOYALTY_PROGRAM": "LOYALTY_CARD",
-    "DISCOUNT_COUPONS": "DISCOUNT_VOUCHER",
-    "REFERRAL_PROGRAM": "DISCOUNT_VOUCHER",
-}
-_POOLS = {"gift_credit": "credit", "loyalty_points": "points", "discount": "coupons"}
-
-
-@dataclass(frozen=True)
-class Prize:
-    """What one party of a referral gets: `value` is cents, points or percent, by `kind`."""
-
-    kind: str
-    value: int
-    pool_id: str
-    reward_id: str | None = None
-    assignment_id: str | None = None
-    tier_id: str | None = None
-
-
-@dataclass
-class Referral:
-    """The rules of one referral campaign."""
-
-    campaign_id: str
-    referee: Prize | None = None
-    referrer: Prize | None = None
-    custom_event: str | None = None
 
 
 @dataclass
@@ -98,7 +69,7 @@ class Programs:
             "name": name,
             "campaign_type": kind,
             "type": "AUTO_UPDATE",
-            "voucher": {"type": _VOUCHER_TYPES[kind], "is_referral_code": referral},
+            "voucher": {"type": VOUCHER_TYPES[kind], "is_referral_code": referral},
             "auto_join": False,
             "join_once": True,
             "use_voucher_metadata_schema": False,
@@ -126,7 +97,7 @@ class Programs:
         custom_event: str | None = None,
     ) -> Json:
         """A referral campaign with what each party gets, and the pools the rewards come from."""
-        parts = [given and _kind(given) for given in (referee, referrer)]
+        parts = [given and kind_and_value(given) for given in (referee, referrer)]
         campaign = self.add_campaign(name, "REFERRAL_PROGRAM")
         rules = Referral(campaign["id"], custom_event=custom_event)
         self.referrals[campaign["id"]] = rules
@@ -143,9 +114,9 @@ class Programs:
 
     def _pool(self, name: str, kind: str) -> Json:
         """The campaign that holds what a reward gives, one per kind and referral campaign."""
-        full = f"{name} {_POOLS[kind]}"
+        full = f"{name} {POOLS[kind]}"
         known = next((one for one in self.campaigns.values() if one["name"] == full), None)
-        return known or self.add_campaign(full, _CAMPAIGN_TYPES[kind])
+        return known or self.add_campaign(full, CAMPAIGN_TYPES[kind])
 
     def _referee_prize(self, name: str, kind: str, value: int, program: Json) -> Prize:
         """A discount is part of the redeemed code; only points and credit name a pool."""
@@ -278,9 +249,3 @@ class Programs:
         }
         self.publications[publication["id"]] = publication
         return publication
-
-
-def _kind(given: Mapping[str, int]) -> tuple[str, int]:
-    if len(given) != 1 or next(iter(given)) not in KINDS:
-        raise invalid_payload(f"a reward has exactly one of {', '.join(KINDS)}, with its value")
-    return next(iter(given.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from voucherify_sandbox import metadata
 from voucherify_sandbox.exports import Exports
 from voucherify_sandbox.identities import Identities
-from voucherify_sandbox.jobs import Job, JobQueue
+from voucherify_sandbox.jobs import JobQueue
 from voucherify_sandbox.later import Later
 from voucherify_sandbox.people import People
 from voucherify_sandbox.printing import dressed, printed
@@ -18,14 +17,15 @@ from voucherify_sandbox.programs import Programs
 from voucherify_sandbox.records import Records
 from voucherify_sandbox.redeeming import Redeeming
 from voucherify_sandbox.rewarding import Rewarding
+from voucherify_sandbox.segments import Segments
+from voucherify_sandbox.views import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from voucherify_sandbox.access import Access
     from voucherify_sandbox.clock import Clock
-    from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.readings import Readings
 
@@ -57,8 +57,7 @@ class Project:
         self.jobs = JobQueue(clock, readings)
         self.schemas: dict[str, Json] = {}
         self.exports = Exports(clock, readings, self.identities, self._exported)
-        self.segments: dict[str, Json] = {}
-        self.members: dict[str, frozenset[str]] = {}
+        self.segments = Segments(clock, self.identities)
 
     def show(self, resource: Json) -> Json:
         """A resource as an answer has it, with the nulls and extras of the readings."""
@@ -74,7 +73,7 @@ class Project:
     @property
     def customers(self) -> Mapping[str, Json]:
         """Every customer that exists, by id, each as the API would show it now."""
-        return _Shown(self, self.people.by_id)
+        return Shown(self.lock, self.people.by_id, self.plain)
 
     def customer_by_source_id(self, source_id: str) -> Json | None:
         """One customer as the API would show it, None if there is none."""
@@ -218,18 +217,8 @@ class Project:
     def create_segment(self, name: str, members: Sequence[str]) -> Json:
         """A static segment of customers, named by id or source_id."""
         with self.lock:
-            segment: Json = {
-                "id": self.identities.new("seg"),
-                "name": name,
-                "created_at": self.clock.now(),
-                "updated_at": None,
-                "type": "static",
-                "filter": None,
-                "object": "segment",
-            }
-            self.segments[segment["id"]] = segment
-            self.members[segment["id"]] = frozenset(self.people.get(key).id for key in members)
-            return self.plain(segment)
+            ids = frozenset(self.people.get(key).id for key in members)
+            return self.plain(self.segments.add(name, ids))
 
     # Time
 
@@ -256,26 +245,19 @@ class Project:
         """The request is served; what happens next has another cause."""
         self.request_id = ""
 
-    def submit(self, job: Job) -> Job:
-        """Queue a bulk job."""
-        self.jobs.submit(job)
-        return job
-
     def _exported(self, name: str) -> list[Json]:
         """The rows of one exported object (reference §9.2), and what they need of others."""
-        customers, orders = self.people.by_id, self.records.orders
-        rows: Json = {
-            "customer": lambda: [customer.shown() for customer in customers.values()],
-            "redemption": lambda: list(self.records.redemptions.values()),
-            "publication": lambda: list(self.programs.publications.values()),
-            "order": lambda: list(orders.values()),
-            "voucher": lambda: list(self.programs.vouchers.values()),
-            "voucher_transactions": lambda: list(self.programs.transactions.values()),
+        rows: dict[str, Callable[[], Iterable[Json]]] = {
+            "customer": lambda: (one.shown() for one in self.people.by_id.values()),
+            "redemption": self.records.redemptions.values,
+            "publication": self.programs.publications.values,
+            "order": self.records.orders.values,
+            "voucher": self.programs.vouchers.values,
+            "voucher_transactions": self.programs.transactions.values,
             "points_expiration": list,
-            "metadata": lambda: list(self.schemas.values()),
+            "metadata": self.schemas.values,
         }
-        found: list[Json] = rows[name]()
-        return found
+        return list(rows[name]())
 
     # What an auditor asks
 
@@ -301,21 +283,3 @@ class Project:
                 "exports": len(self.exports.all),
                 "pending": len(self.later.pending),
             }
-
-
-class _Shown(Mapping[str, Any]):
-    """A live view: customers are printed when they are looked at, not before."""
-
-    def __init__(self, project: Project, customers: dict[str, Customer]) -> None:
-        self._project = project
-        self._customers = customers
-
-    def __getitem__(self, key: str) -> Json:
-        with self._project.lock:
-            return self._project.plain(self._customers[key].shown())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._customers))
-
-    def __len__(self) -> int:
-        return len(self._customers)

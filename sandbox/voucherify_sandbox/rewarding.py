@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.people import People
-    from voucherify_sandbox.programs import Prize, Programs
+    from voucherify_sandbox.prizes import Prize
+    from voucherify_sandbox.programs import Programs
 
 REFEREE, REFERRER = "referee", "referrer"
 

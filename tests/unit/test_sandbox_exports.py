@@ -150,16 +150,7 @@ def test_a_file_needs_the_keys_and_a_token_that_is_still_good(sandbox: Sandbox, 
     assert wire("GET", path, headers={"X-App-Token": "wrong"}).status == 401
     assert wire("GET", f"/v1/exports/{identity}?token=guess").status == 401
     sandbox.clock.advance(301)
-    assert (
-        wire("GET", path).body
-        == {
-            "code": 401,
-            "message": "Unauthorized",
-            "key": "unauthorized",
-            "request_id": wire("GET", path).body["request_id"],
-        }
-        or True
-    )
+    assert wire("GET", path).body["key"] == "unauthorized"
     fresh = wire.get(f"exports/{identity}")["result"]["url"].removeprefix(sandbox.url)
     assert wire("GET", fresh).status == 200
 

@@ -38,7 +38,7 @@ def list_customers(project: Project, request: Request) -> Answer:
         email=request.text("email"),
         city=request.text("city"),
         name=request.text("name"),
-        members=None if segment is None else project.members.get(segment, frozenset()),
+        members=None if segment is None else project.segments.members.get(segment, frozenset()),
     )
     found = project.people.page(question)
     body: Json = {
@@ -98,7 +98,7 @@ def delete_permanently(project: Project, request: Request) -> Answer:
         "events": len(customer.activity),
         "customer_events": len(customer.activity),
         "daily_events": 0,
-        "segments": sum(customer.id in members for members in project.members.values()),
+        "segments": len(project.segments.of(customer.id)),
         "orders": sum(order["customer_id"] == customer.id for order in orders),
         "order_events": 0,
         "customer": 1,
@@ -153,10 +153,7 @@ def _activity(project: Project, customer: Customer) -> list[Event]:
 def list_segments_of(project: Project, request: Request) -> Answer:
     """The segments a customer is in; an unknown one is in none (reference §6.7)."""
     customer = project.people.find(request.parameters["customerId"])
-    data = [
-        {"id": identity, "name": project.segments[identity]["name"], "object": "segment"}
-        for identity, members in project.members.items()
-        if customer is not None and customer.id in members
-    ]
+    segments = project.segments.of(customer.id) if customer is not None else []
+    data = [{name: segment[name] for name in ("id", "name", "object")} for segment in segments]
     body = {"object": "list", "data_ref": "data", "data": data[:MAX_LIMIT], "total": len(data)}
     return Answer(200, body)

@@ -197,12 +197,12 @@ def get_order(project: Project, request: Request) -> Answer:
 
 def list_segments(project: Project, request: Request) -> Answer:
     """Segments (reference §12.9)."""
-    return by_page(project, request, project.segments.values(), Rules(orders=_CREATED))
+    return by_page(project, request, project.segments.all.values(), Rules(orders=_CREATED))
 
 
 def get_segment(project: Project, request: Request) -> Answer:
     """One segment."""
-    return found(project, project.segments, request.parameters["segmentId"], "segment")
+    return found(project, project.segments.all, request.parameters["segmentId"], "segment")
 
 
 def list_metadata_schemas(project: Project, request: Request) -> Answer:
