@@ -22,34 +22,35 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 3
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    options = argparse.ArgumentParser(
         prog="voucherify-sandbox",
         description="A stand-in for one Voucherify project, on a loopback port.",
     )
-    parser.add_argument("--port", type=int, default=8010, help="where to listen; 0: any free port")
-    parser.add_argument("--seed", choices=["demo"], help="contents to begin with")
-    parser.add_argument("--application-id", default=APPLICATION_ID)
-    parser.add_argument("--secret-key", default=SECRET_KEY)
-    parser.add_argument(
+    options.add_argument("--port", type=int, default=8010, help="where to listen; 0: any free port")
+    options.add_argument("--seed", choices=["demo"], help="contents to begin with")
+    options.add_argument("--application-id", default=APPLICATION_ID)
+    options.add_argument("--secret-key", default=SECRET_KEY)
+    options.add_argument(
         "--reading",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="answer an open question; repeat for more (sandbox/README.md lists them)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="JSON",
         help="break something; repeat for more (sandbox/README.md lists them)",
     )
-    parser.add_argument("--settle-seconds", type=float, default=SETTLE_SECONDS, metavar="N")
-    parser.add_argument("--calls-per-minute", type=int, default=Limits.calls, metavar="N")
-    parser.add_argument("--bulk-calls-per-hour", type=int, default=Limits.bulk_calls, metavar="N")
-    parser.add_argument("--calls-per-cycle", type=int, metavar="N")
-    return parser
+    options.add_argument("--settle-seconds", type=float, default=SETTLE_SECONDS, metavar="N")
+    options.add_argument("--calls-per-minute", type=int, default=Limits.calls, metavar="N")
+    options.add_argument("--bulk-calls-per-hour", type=int, default=Limits.bulk_calls, metavar="N")
+    options.add_argument("--calls-per-cycle", type=int, metavar="N")
+    return options
 
 
 def _prepared(options: argparse.Namespace) -> Sandbox:
@@ -75,12 +76,11 @@ def _prepared(options: argparse.Namespace) -> Sandbox:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         sandbox = _prepared(options)
     except ValueError as error:
-        parser.error(str(error))
+        parser().error(str(error))
     enough = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: enough.set())
