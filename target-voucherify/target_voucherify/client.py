@@ -5,20 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import msgspec
 import requests
 
 from target_voucherify import waiting
-from target_voucherify.errors import (
-    AccessError,
-    CycleUsedUpError,
-    MaxCallsError,
-    RefusedRequestError,
-    VoucherifyError,
-)
+from target_voucherify.answers import TOO_MANY, Answer, is_unusable, judged, read
+from target_voucherify.errors import CycleUsedUpError, MaxCallsError, VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,33 +31,9 @@ TRIES_BEFORE_FIRST_ANSWER = 3
 TRIES_WHEN_LIMITED = 50
 """Attempts at one request that meets 429; each waits as told, so this only ends a dead loop."""
 
+JSON = {"Content-Type": "application/json"}
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-MUST_ACT = {
-    401: "Voucherify does not accept the keys: check application_id and secret_key, and that "
-    "api_url is the endpoint of your project's region (Project settings)",
-    402: "the plan of this project does not include what was asked for: ask Voucherify, or whoever "
-    "pays for the project",
-    403: "the API key lacks a permission, or this machine's address is not on its list: check the "
-    "key's role and IP list in Project settings",
-}
-
-
-class Answer(NamedTuple):
-    """One answer: HTTP status, headers, and the JSON it carried (None without one).
-
-    `status` is 0 when nothing usable came back; `trouble` then says why.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any = None
-    trouble: str = ""
-
-    def word(self, name: str) -> str:
-        """A text member of the error object, or "" (reference §3.1: none of them is certain)."""
-        value = self.body.get(name) if isinstance(self.body, dict) else None
-        return value if isinstance(value, str) else ""
 
 
 class Client:
@@ -86,7 +56,6 @@ class Client:
         self._headers = {
             "X-App-Id": str(config["application_id"]),
             "X-App-Token": str(config["secret_key"]),
-            "Content-Type": "application/json",
         }
         self._max_calls: int | None = config.get("max_calls")
         self._calls = calls
@@ -138,7 +107,7 @@ class Client:
             tries += 1
             wait = self._wait_before_retry(answer, tries, what)
             if wait is None:
-                return self._judged(answer, what)
+                return judged(answer, what)
             self._wait(wait)
             self._calls.retries += 1
 
@@ -157,6 +126,7 @@ class Client:
                 self._url + path,
                 params=query,
                 data=body,
+                headers=None if body is None else JSON,
                 timeout=CONNECT_AND_READ,
                 allow_redirects=False,
             )
@@ -169,7 +139,7 @@ class Client:
             return Answer(0, {}, trouble=type(error).__name__)
         self._answered = True
         self._note_quota(response.headers)
-        return _read(response)
+        return read(response.status_code, response.headers, response.content)
 
     def _session(self) -> requests.Session:
         """One session per thread, because a session is not promised to be safe across threads."""
@@ -209,14 +179,17 @@ class Client:
 
     def _wait_before_retry(self, answer: Answer, tries: int, what: str) -> float | None:
         """Seconds until the request is sent again, or None when its answer is final."""
-        if answer.status == requests.codes.too_many_requests:
+        if answer.status == TOO_MANY:
             return self._wait_when_limited(answer, tries, what)
-        if not _unusable(answer):
+        if not is_unusable(answer):
             return None
         trouble = answer.trouble or f"status {answer.status}"
         if tries >= (TRIES if self._answered else TRIES_BEFORE_FIRST_ANSWER):
             raise VoucherifyError(self._no_answer(what, trouble, answer))
-        wait = waiting.backoff(tries)
+        # A 503 may say when it is over; then coming back earlier is in vain.
+        wait = max(waiting.backoff(tries), waiting.retry_after(answer.headers, time.time()))
+        if wait > waiting.LONGEST:
+            raise VoucherifyError(f"{what}: {trouble}, for {wait:.0f} s more; run again later.")
         self._log.warning("%s: %s; trying again in %.1f s", what, trouble, wait)
         return wait
 
@@ -254,26 +227,6 @@ class Client:
         support = f", request_id {request_id}" if request_id else ""
         return f"{what}: no usable answer in {TRIES} tries ({trouble}{support}); run again later."
 
-    def _judged(self, answer: Answer, what: str) -> Answer:
-        """The answer, when it is one; otherwise the error that tells what to do."""
-        status = answer.status
-        if status < requests.codes.multiple_choices or status == requests.codes.not_found:
-            return answer
-        said = ", ".join(
-            f"{name} {answer.word(name)}" for name in ("key", "request_id") if answer.word(name)
-        )
-        sentence = f"{what}: status {status}" + (f" ({said})" if said else "")
-        if status in MUST_ACT:
-            raise AccessError(f"{sentence}: {MUST_ACT[status]}.", status)
-        if status < requests.codes.bad_request:
-            raise VoucherifyError(f"{sentence}: redirects are not followed; check api_url.")
-        raise RefusedRequestError(
-            sentence,
-            key=answer.word("key") or str(status),
-            message=answer.word("message"),
-            details=answer.word("details"),
-        )
-
 
 class ReadOnlyClient(Client):
     """The client of a dry run: it cannot send anything but GET."""
@@ -291,24 +244,6 @@ class ReadOnlyClient(Client):
         if method != "GET" or body is not None:
             raise VoucherifyError(f"A dry run does not send {method} {template}.")
         return super().request(method, template, segment=segment, query=query)
-
-
-def _read(response: requests.Response) -> Answer:
-    """The answer with its JSON; a body that should be JSON and is not makes it unusable."""
-    if not response.content:
-        return Answer(response.status_code, response.headers)
-    try:
-        body = msgspec.json.decode(response.content)
-    except ValueError:
-        return Answer(response.status_code, response.headers, trouble="a body that is not JSON")
-    return Answer(response.status_code, response.headers, body)
-
-
-def _unusable(answer: Answer) -> bool:
-    """Whether asking again is the right thing: nothing, a 5xx, or success without its JSON."""
-    if answer.status == 0 or answer.status >= requests.codes.internal_server_error:
-        return True
-    return bool(answer.trouble) and answer.status < requests.codes.multiple_choices
 
 
 def _no_further_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -64,10 +64,7 @@ class CustomerBuilder:
             NotACustomerError: with everything that is wrong.
         """
         problems: list[str] = []
-        key = record.get(self._key.prop)
-        if self._key.path or not source_ids.is_plain(key):
-            value = _inside(record, self._key)
-            key = source_ids.in_words(value, self._key.prop, self._notice, problems)
+        key = key_of(record, self._key, self._notice, problems)
         kind = "invalid_source_id" if problems else "invalid_record"
         customer: Record = {"source_id": key}
         self._fill(customer, self._fields, record, problems)
@@ -77,7 +74,7 @@ class CustomerBuilder:
             self._look_at_undeclared(record, problems)
         if problems:
             raise NotACustomerError(problems, kind)
-        return str(key), encoded(customer)
+        return key, encoded(customer)
 
     def _objects_to_add(self) -> list[Callable[[Record, Record, list[str]], None]]:
         plan = self._plan
@@ -184,6 +181,16 @@ class CustomerBuilder:
                 self._notice(f"unmapped {name}", said)
             elif self._unmapped == "refuse":
                 problems.append(f"{name} has no place in a customer, and unmapped is refuse")
+
+
+def key_of(
+    record: Record, source: Source, notice: Callable[[str, str], None], problems: list[str]
+) -> str:
+    """The `source_id` of a record; "" when it has none, and then there is a problem more."""
+    key = record.get(source.prop)
+    if source.path or not source_ids.is_plain(key):
+        return source_ids.in_words(_inside(record, source), source.prop, notice, problems)
+    return str(key)
 
 
 def _compiled(

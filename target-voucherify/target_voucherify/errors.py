@@ -68,7 +68,7 @@ class RefusedRequestError(VoucherifyError):
         super().__init__(sentence)
         self.key = key
         self.message = message
-        self.details = details
+        self.words = {"key": key, "message": message, "details": details}
 
 
 class NotACustomerError(Exception):

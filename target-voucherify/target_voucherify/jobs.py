@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from target_voucherify.answers import NOT_FOUND
 from target_voucherify.errors import (
     MaxCallsError,
     RefusedRequestError,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 BULK = "/v1/customers/bulk/async"
 ACTION = "/v1/async-actions/{id}"
-
-HTTP_NOT_FOUND = 404
 
 MOST_JOBS = 5
 MOST_BYTES = 24 * 1024 * 1024
@@ -147,8 +146,7 @@ class BulkWriter:
     def _refused_whole(self, batch: Batch, error: RefusedRequestError) -> None:
         """Halve what was refused until it passes, or until the one bad row is found."""
         if len(batch.rows) == 1:
-            words = {"key": error.key, "message": error.message, "details": error.details}
-            self._refuse(batch, dict.fromkeys(batch.rows, words))
+            self._refuse(batch, dict.fromkeys(batch.rows, error.words))
             self._services.outcomes.settled(batch.ticket)
             return
         self._log.warning("%s; sending its %d customers in halves", error, len(batch.rows))
@@ -188,14 +186,14 @@ class BulkWriter:
         action = answer.body if isinstance(answer.body, dict) else {}
         if has_ended(action):
             return action
-        if answer.status == HTTP_NOT_FOUND:
+        if answer.status == NOT_FOUND:
             return {}
         self._table.not_yet()
         return None
 
     def _reconcile(self, action: Mapping[str, Any]) -> None:
         job = self._queue.popleft()
-        self._table.end()
+        self._table.end(job.sent_at, action.get("processing_time"))
         if self._queue:
             self._table.begin(self._queue[0].sent_at)
         found = verdict(action, job.batch.rows)
@@ -203,7 +201,8 @@ class BulkWriter:
         self._refuse(job.batch, found.named)
         rest = job.batch.without(found.named)
         if found.rest is Rest.ACCEPTED or not rest.rows:
-            self._services.outcomes.accepted(rest)
+            self._services.outcomes.written(rest.rows)
+            self._services.outcomes.settled(rest.ticket)
         elif found.rest is Rest.REFUSED:
             self._refuse(rest, dict.fromkeys(rest.rows, UNEXPLAINED))
             self._services.outcomes.settled(rest.ticket)

@@ -88,6 +88,17 @@ class Ledger:
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
             )
 
+    @property
+    def version(self) -> str | None:
+        """The version under which the stream was last sent whole."""
+        found = self._execute("SELECT value FROM about WHERE name = 'version'").fetchone()
+        return None if found is None else str(found[0])
+
+    @version.setter
+    def version(self, version: str) -> None:
+        with self._database:
+            self._execute("INSERT OR REPLACE INTO about VALUES ('version', ?)", (version,))
+
     def watch(self) -> None:
         """From now on tell apart which customers were seen; kept on disk, not in memory."""
         self._execute("CREATE TEMP TABLE IF NOT EXISTS seen (source_id TEXT PRIMARY KEY)")
@@ -124,7 +135,11 @@ class Ledger:
 
     def _bind(self, project: str, *, read_only: bool) -> None:
         """Tie a new ledger to its project; refuse one of another project."""
-        bound = dict(self._database.execute("SELECT name, value FROM about").fetchall())
+        bound = dict(
+            self._database.execute(
+                "SELECT name, value FROM about WHERE name IN ('project', 'layout')"
+            ).fetchall()
+        )
         if not bound and not read_only:
             with self._database:
                 self._database.executemany(

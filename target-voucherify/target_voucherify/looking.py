@@ -50,13 +50,22 @@ class Timetable:
         self._looks += 1
         self._due = self._clock() + min(LONGEST_LOOK, max(FIRST_LOOK, self.running))
 
-    def end(self) -> None:
-        """The oldest job has ended: expect as much of the next, a little less after a first look.
+    def end(self, sent_at: float, processing_ms: object) -> None:
+        """The oldest job has ended: expect a little more than it took of the next one.
 
-        A queue that moves with every look at it would stretch what is expected without end, hence
-        the limit of misses.
+        Args:
+            sent_at: when the job was sent, by the clock of this table.
+            processing_ms: `processing_time` of the job. In the samples it counts from the job's
+                creation to its end, so together with `sent_at` it tells when the job really ended,
+                which is usually before anybody looked.
         """
+        now = self._clock()
+        ended = sent_at + processing_ms / 1000 if isinstance(processing_ms, int) else now
+        self._ended = min(now, max(ended, self._started))
+        took = min(LONGEST_LOOK, 1.1 * (self._ended - self._started))
+        # A queue that moves when it is looked at would stretch what is expected without end, so
+        # only looks that came too early raise it, and not many of them in a row.
         self._misses = self._misses + 1 if self._looks else 0
-        took = self.running if self._looks else self._expected * 0.9
-        self._expected = max(FIRST_LOOK, took) if self._misses < MISSES else FIRST_LOOK
-        self._ended = self._clock()
+        self._expected = took if self._looks else min(took, self._expected)
+        if self._misses >= MISSES:
+            self._expected = FIRST_LOOK

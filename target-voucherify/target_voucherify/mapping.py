@@ -8,7 +8,7 @@ from target_voucherify import values
 from target_voucherify.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
 """Members of an address (reference §4); all of them text."""
@@ -80,7 +80,8 @@ def resolve(
         InputError: the stream has not what the settings name, or has too much.
     """
     key = _key(config.get("source_id"), stream, properties, key_properties)
-    mapping = config.get("mapping") or {name: name for name in properties if is_field(name)}
+    mapping = dict(_flat(config.get("mapping") or {}))
+    mapping = mapping or {name: name for name in properties if is_field(name)}
     sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
     used = {source.prop for source in sources} | {key.prop}
     spare = tuple(n for n in properties if n not in used and not n.startswith(OURS))
@@ -93,6 +94,15 @@ def resolve(
         sources += [Source(f"metadata.{name}", name) for name in spare]
         spare = ()
     return _sorted(key, sources, frozenset(properties), spare)
+
+
+def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
+    """The mapping with dotted fields: Meltano hands `address.city` on as an object in an object."""
+    for name, prop in mapping.items():
+        if isinstance(prop, dict):
+            yield from _flat(prop, f"{outer}{name}.")
+        else:
+            yield f"{outer}{name}", prop
 
 
 def is_field(name: str) -> bool:

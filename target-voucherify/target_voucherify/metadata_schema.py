@@ -6,14 +6,23 @@ here, where it costs no call and can be explained.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify import values
+from target_voucherify.answers import NOT_FOUND
+from target_voucherify.errors import AccessError, RefusedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from target_voucherify.client import Client
+
 Json = Any
+
+
+PATH = "/v1/metadata-schemas/customer"
+UNAUTHORIZED = 401
 
 
 class MetadataSchema:
@@ -42,6 +51,25 @@ class MetadataSchema:
         if known:
             return known
         return undefined if self._defined_only else values.free
+
+
+def read_schema(client: Client) -> MetadataSchema:
+    """Ask for the schema; an empty one where there is none or the key may not see it.
+
+    Raises:
+        AccessError: the key pair is not accepted at all.
+        VoucherifyError: Voucherify cannot be reached.
+    """
+    try:
+        answer = client.request("GET", PATH)
+    except (AccessError, RefusedRequestError) as error:
+        if isinstance(error, AccessError) and error.status == UNAUTHORIZED:
+            raise
+        logging.getLogger("target-voucherify").warning(
+            "Metadata is not checked before it is sent. %s", error
+        )
+        return MetadataSchema()
+    return MetadataSchema(None if answer.status == NOT_FOUND else answer.body)
 
 
 def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify.errors import RefusedRecordsError
+from target_voucherify.errors import RefusedRecordsError, VoucherifyError
 from target_voucherify.hashing import short_hash
 from target_voucherify.reader import record_in
 from target_voucherify.refusals import RefusalFile
@@ -19,7 +19,7 @@ from target_voucherify.refusals import RefusalFile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_voucherify.batch import Batch
+    from target_voucherify.batch import Row
     from target_voucherify.fence import Fence
     from target_voucherify.ledger import Ledger
     from target_voucherify.reasons import Reason
@@ -58,12 +58,11 @@ class Outcomes:
         self._states_end_here = False
         self._kept = 0
 
-    def accepted(self, batch: Batch) -> None:
-        """Voucherify has all rows of the batch."""
+    def written(self, rows: Mapping[str, Row]) -> None:
+        """Voucherify has these customers."""
         if self._ledger:
-            self._ledger.remember((key, row.payload) for key, row in batch.rows.items())
-        self._records.accepted += len(batch.rows)
-        self.settled(batch.ticket)
+            self._ledger.remember((key, row.payload) for key, row in rows.items())
+        self._records.accepted += len(rows)
 
     def settled(self, ticket: int) -> None:
         """All rows behind one ticket have ended; let states pass that waited for them."""
@@ -134,8 +133,14 @@ class Outcomes:
             return
         if self.file is not None:
             self.file.flush()
-        sys.stdout.write(f"{state}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"{state}\n")
+            sys.stdout.flush()
+        except OSError as error:
+            self._states_end_here = True
+            raise VoucherifyError(
+                f"The state cannot be passed on: standard output is closed ({error.strerror})."
+            ) from None
 
     def _too_many(self) -> bool:
         return self._records.refused * 100 > self._percent * self._records.received

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.batch import Batch, Row
-from target_voucherify.client import Client
+from target_voucherify.client import Client, ReadOnlyClient
+from target_voucherify.deletes import Deletes
+from target_voucherify.dry_run import DryWriter
 from target_voucherify.errors import (
     AccessError,
     CycleUsedUpError,
     InputError,
     MaxCallsError,
-    RefusedRequestError,
+    NotACustomerError,
     StopSignalError,
     VoucherifyError,
 )
 from target_voucherify.fence import Fence
 from target_voucherify.jobs import BulkWriter
 from target_voucherify.ledger import Ledger
-from target_voucherify.metadata_schema import MetadataSchema
+from target_voucherify.metadata_schema import MetadataSchema, read_schema
 from target_voucherify.outcome import Outcomes
+from target_voucherify.parallel import Parallel
+from target_voucherify.reasons import ours
 from target_voucherify.services import Services
+from target_voucherify.single import SingleWriter
 from target_voucherify.stopping import Stopping
 from target_voucherify.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from target_voucherify.mapping import Plan
-
-METADATA_SCHEMA = "/v1/metadata-schemas/customer"
 MOST_NOTICES = 200
 """Things said once; beyond it they are not said, so that memory stays flat."""
+
+SEEN_AT_ONCE = 5000
+"""Keys that are written to disk together when a stream is watched for what is missing."""
 
 PROGRESS_MASK = 0x3FF
 """The clock is looked at every 1,024 records."""
@@ -49,22 +55,28 @@ class Run:
         self.summary = Summary(self._log)
         self.records = self.summary.records
         self.fence = Fence()
-        path = config.get("ledger_path")
-        self._ledger = Ledger(path, config) if path else None
+        self._ledger = _ledger(config)
         self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
-        self.client = Client(config, self.summary.calls, self.stopping.pause)
+        client = ReadOnlyClient if config["dry_run"] else Client
+        self.client = client(config, self.summary.calls, self.stopping.pause)
         services = Services(
             self.client, self.fence, self.outcomes, self.summary, self.stopping, self._ledger
         )
-        self._writer = BulkWriter(
-            services, int(config["batch_size_rows"]), float(config["async_timeout"])
-        )
+        self._parallel = Parallel(self.stopping)
+        self._writer = _writer(config, services, self._parallel)
+        self.deletes = Deletes(config, services, self._parallel)
+        self._seen: list[str] | None = None
+        if self._ledger and self.deletes.wanted:
+            self._ledger.watch()
+            self._seen = []
         self._batch: Batch | None = None
         self._schema: MetadataSchema | None = None
         self._notices: set[str] = set()
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Take one customer to be sent, unless it is known to be there as it is."""
+        if self.deletes.wanted:
+            self._see(key)
         if self._ledger and self._ledger.knows(key, payload) and not self._pending(key):
             self.records.unchanged += 1
             return
@@ -74,6 +86,26 @@ class Run:
             batch = self._batch = Batch(self.fence.hold())
         if batch.add(key, Row(payload, line)):
             self.records.duplicates += 1
+        if len(batch.rows) >= self._writer.most_rows:
+            self.send()
+
+    def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
+        """Set a record aside that cannot become a customer; the CRM still has it."""
+        if key and self.deletes.wanted:
+            self._see(key)
+        self.outcomes.refused(line, key or None, ours(error))
+
+    def delete(self, key: str, line: bytes) -> None:
+        """Take a record that the CRM marks as deleted."""
+        if self.deletes.wanted:
+            self.deletes.add(key, line)
+        else:
+            self.records.deletes_ignored += 1
+
+    def activate_version(self, version: object) -> None:
+        """Take note that the stream was sent whole, so that what is missing from it is gone."""
+        if self.deletes.wanted:
+            self.deletes.activate(str(version))
 
     def count(self) -> None:
         """Count one record received, and say from time to time how far the run is."""
@@ -96,21 +128,12 @@ class Run:
         self._writer.look()
         self.outcomes.pass_states()
 
-    def delete(self, record: dict[str, Any], plan: Plan, line: bytes) -> None:
-        """Take a record that the CRM marks as deleted."""
-        _ = record, plan, line
-        self.records.deletes_ignored += 1
-
-    def activate_version(self, version: object) -> None:
-        """Take note that the stream was sent whole, so that what is missing is gone."""
-        _ = version
-
     def metadata_schema(self, *, wanted: bool) -> MetadataSchema:
-        """The project's metadata schema, asked for once; an empty one where it cannot be read."""
+        """The project's metadata schema, asked for once and only if metadata is sent."""
         if not wanted:
             return MetadataSchema()
         if self._schema is None:
-            self._schema = MetadataSchema(self._read_schema())
+            self._schema = read_schema(self.client)
         return self._schema
 
     def notice(self, topic: str, sentence: str) -> None:
@@ -132,6 +155,7 @@ class Run:
         try:
             error = self._conclude(stopped_by)
         finally:
+            self._parallel.close()
             self.summary.finish(complete=error is None)
             if self._ledger:
                 self._ledger.close()
@@ -144,6 +168,8 @@ class Run:
         """Write what is still to be written, wait for what is on its way; the error, if any."""
         if error is None or isinstance(error, InputError):
             error = self._error_of(self._write_the_rest) or error
+        if error is None:
+            error = self._error_of(self._delete_at_last)
         if self.stopping.signal:
             error = StopSignalError("Stopped by a signal.", self.stopping.exit_code)
             self.stopping.tidy_up()
@@ -156,6 +182,27 @@ class Run:
         self.send()
         self._writer.settle()
 
+    def _delete_at_last(self) -> None:
+        """Delete, now that nothing is on its way that could bring a customer back."""
+        self._flush_seen()
+        if isinstance(self._writer, DryWriter):
+            self._writer.report(self.deletes.would_delete())
+        elif self.deletes.wanted:
+            self.deletes.carry_out()
+
+    def _see(self, key: str) -> None:
+        """Note that the CRM has this customer."""
+        self.deletes.cancel(key)
+        if self._seen is not None:
+            self._seen.append(key)
+            if len(self._seen) >= SEEN_AT_ONCE:
+                self._flush_seen()
+
+    def _flush_seen(self) -> None:
+        if self._ledger and self._seen:
+            self._ledger.see(self._seen)
+            self._seen.clear()
+
     def _error_of(self, step: Callable[[], None]) -> VoucherifyError | None:
         try:
             step()
@@ -167,19 +214,6 @@ class Run:
         """Whether another form of this customer is collected or on its way."""
         return (self._batch is not None and key in self._batch.rows) or self._writer.has(key)
 
-    def _read_schema(self) -> Any:
-        try:
-            answer = self.client.request("GET", METADATA_SCHEMA)
-        except AccessError as error:
-            if error.status == 401:  # noqa: PLR2004 - HTTP
-                raise
-            self._log.warning("Metadata is not checked before sending. %s", error)
-            return None
-        except RefusedRequestError as error:
-            self._log.warning("Metadata is not checked before sending. %s", error)
-            return None
-        return answer.body if answer.status != 404 else None  # noqa: PLR2004 - HTTP
-
     def _look_for_case(self, batch: Batch) -> None:
         if len({key.casefold() for key in batch.rows}) < len(batch.rows):
             self.notice(
@@ -187,3 +221,22 @@ class Run:
                 "Some keys differ only in upper and lower case; they are sent as different "
                 "customers, because Voucherify tells them apart",
             )
+
+
+def _ledger(config: Mapping[str, Any]) -> Ledger | None:
+    """The ledger that is configured; a dry run does not begin one."""
+    path, dry = config.get("ledger_path"), bool(config["dry_run"])
+    if not path or (dry and not Path(path).exists()):
+        return None
+    return Ledger(path, config, read_only=dry)
+
+
+def _writer(
+    config: Mapping[str, Any], services: Services, parallel: Parallel
+) -> BulkWriter | SingleWriter | DryWriter:
+    rows, bulk = int(config["batch_size_rows"]), config["write_path"] == "bulk"
+    if config["dry_run"]:
+        return DryWriter(services, rows, bulk=bulk)
+    if bulk:
+        return BulkWriter(services, rows, float(config["async_timeout"]))
+    return SingleWriter(services, parallel)

@@ -54,7 +54,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "mapping",
-        th.ObjectType(additional_properties=th.StringType),
+        th.ObjectType(additional_properties=th.CustomType({"type": ["string", "object"]})),
         title="Mapping",
         description="Voucherify field to property, for example name: full_name, address.city: "
         "town, metadata.tier: tier. Without it, properties of the same names.",

@@ -15,7 +15,12 @@ from singer_sdk.plugin_base import PluginBase
 from singer_sdk.target_base import Target
 from typing_extensions import override
 
-from target_voucherify.errors import InputError, RecordBeforeSchemaError, SettingsError
+from target_voucherify.errors import (
+    InputError,
+    RecordBeforeSchemaError,
+    SettingsError,
+    StopSignalError,
+)
 from target_voucherify.reader import MessageReader, state_text
 from target_voucherify.run import Run
 from target_voucherify.sinks import Customers
@@ -160,6 +165,8 @@ class FencedTarget(Target):
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """Note the signal and nothing more; the run unwinds where nothing can be half done."""
         self.logger.warning("Signal %d: taking no new records", signum)
+        if not hasattr(self, "run"):
+            raise StopSignalError("Stopped before anything was read.", 128 + signum)
         self.run.stopping.request(signum)
 
     @override

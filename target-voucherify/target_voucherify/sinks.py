@@ -8,9 +8,8 @@ from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_voucherify import mapping
-from target_voucherify.customer import CustomerBuilder
+from target_voucherify.customer import CustomerBuilder, key_of
 from target_voucherify.errors import NotACustomerError
-from target_voucherify.reasons import ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,27 +62,34 @@ class Customers(Sink):
         self.run.send()
 
     def take(self, record: dict[str, Any], line: bytes) -> None:
-        """Turn one record into a customer on its way, or refuse it."""
-        run = self.run
+        """Turn one record into a customer on its way, delete it, or refuse it."""
         if record.get("_sdc_deleted_at") is not None:
-            run.delete(record, self._plan, line)
+            self._delete(record, line)
             return
         builder = self._builder or self._new_builder()
         try:
             key, payload = builder(record)
         except NotACustomerError as error:
-            key_or_none = _key_of(record, self._plan.key)
-            run.outcomes.refused(line, key_or_none, ours(error))
+            self._refuse(record, line, error)
         else:
-            run.add(key, payload, line)
+            self.run.add(key, payload, line)
+
+    def _delete(self, record: dict[str, Any], line: bytes) -> None:
+        """A record that the CRM marks as deleted; nothing of it but its key matters."""
+        problems: list[str] = []
+        key = key_of(record, self._plan.key, self.run.notice, problems)
+        if problems and self.run.deletes.wanted:
+            self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
+        else:
+            self.run.delete(key, line)
+
+    def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
+        key = key_of(record, self._plan.key, self.run.notice, [])
+        self.run.refuse(key, line, error)
 
     def _new_builder(self) -> CustomerBuilder:
         """The builder, made at the first record: without records nothing is asked of the API."""
-        schema = self.run.metadata_schema(wanted=self._plan.has_metadata)
+        wanted = self._plan.has_metadata or self.config["unmapped"] == "metadata"
+        schema = self.run.metadata_schema(wanted=wanted)
         self._builder = CustomerBuilder(self._plan, schema, self.config, self.run.notice)
         return self._builder
-
-
-def _key_of(record: dict[str, Any], source: mapping.Source) -> str | None:
-    value = record.get(source.prop)
-    return value if type(value) is str and value.strip() else None

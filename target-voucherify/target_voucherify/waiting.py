@@ -24,13 +24,21 @@ def told(headers: Mapping[str, str], now: float) -> float | None:
         now: Unix time of this machine. `X-Rate-Limit-Retry` is a Unix time of the server, so the
             server's own `Date` is preferred: a clock that is off would shorten the wait.
     """
-    after = headers.get("Retry-After")
-    if after is not None:
-        return _retry_after(after, _server_time(headers, now))
+    if _number(headers.get("Retry-After")) is not None or _date(headers.get("Retry-After")):
+        return retry_after(headers, now)
     epoch = _number(headers.get("X-Rate-Limit-Retry"))
     if epoch is None:
         return None
     return max(0.0, epoch - _server_time(headers, now))
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """Seconds that `Retry-After` asks for, as a number or as a date; 0 when it says nothing."""
+    value = headers.get("Retry-After")
+    seconds, date = _number(value), _date(value)
+    if seconds is None and date is not None:
+        seconds = date - _server_time(headers, now)
+    return max(0.0, seconds or 0.0)
 
 
 def backoff(tries: int) -> float:
@@ -42,14 +50,6 @@ def backoff(tries: int) -> float:
 def _server_time(headers: Mapping[str, str], now: float) -> float:
     date = _date(headers.get("Date"))
     return now if date is None else date
-
-
-def _retry_after(value: str, now: float) -> float | None:
-    seconds = _number(value)
-    if seconds is not None:
-        return max(0.0, seconds)
-    date = _date(value)
-    return None if date is None else max(0.0, date - now)
 
 
 def _number(text: str | None) -> float | None:

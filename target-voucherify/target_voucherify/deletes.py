@@ -1,0 +1,172 @@
+"""Deleting what the CRM deleted: collected first, counted, and only then carried out."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from target_voucherify.errors import VoucherifyError
+from target_voucherify.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from target_voucherify.parallel import Parallel
+    from target_voucherify.services import Services
+
+REQUESTS = {
+    "delete": ("DELETE", "/v1/customers/{id}"),
+    "permanent_delete": ("POST", "/v1/customers/{id}/permanent-deletion"),
+}
+
+AT_ONCE = 500
+"""Deletions between two looks at the file; only memory depends on it."""
+
+UNSAFE = Reason(
+    "unsafe_source_id",
+    "the source_id reads as a path or as one of Voucherify's own ids (cust_…), so deleting it "
+    "might delete another customer",
+    "its source_id cannot be named safely in a path; delete it in the dashboard",
+)
+
+
+class Deletes:
+    """Customers to be deleted at the end of the run; kept in a temporary file, not in memory."""
+
+    def __init__(self, config: Mapping[str, Any], services: Services, parallel: Parallel) -> None:
+        """Start with none."""
+        self.mode = str(config["on_delete"])
+        self._percent = float(config["max_delete_percent"])
+        self._services = services
+        self._parallel = parallel
+        self._ticket = 0
+        self._activated: str | None = None
+        self._log = logging.getLogger("target-voucherify")
+        self._count = 0
+        self._pending = sqlite3.connect("", isolation_level=None)
+        self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
+        self._pending.execute("BEGIN")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether deletions are carried out at all."""
+        return self.mode != "ignore"
+
+    def add(self, key: str, line: bytes) -> None:
+        """Take one deletion. States wait for it from now on."""
+        self._hold()
+        new = self._pending.execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
+        self._count += new.rowcount
+        self._services.summary.records.duplicates += 1 - new.rowcount
+
+    def cancel(self, key: str) -> None:
+        """The CRM has the customer again: a deletion that waits is not carried out."""
+        if self._count:
+            gone = self._pending.execute("DELETE FROM pending WHERE source_id = ?", (key,))
+            self._count -= gone.rowcount
+            self._services.summary.records.duplicates += gone.rowcount
+
+    def activate(self, version: str) -> None:
+        """The stream was sent whole, under this version: see `_unseen`."""
+        if self._services.ledger is None:
+            self._log.warning(
+                "ACTIVATE_VERSION says that the stream is whole, but without ledger_path nobody "
+                "knows which customers are missing from it: none of them is deleted"
+            )
+            return
+        self._hold()
+        self._activated = version
+
+    def carry_out(self) -> None:
+        """Delete, if no more than `max_delete_percent` are to be deleted.
+
+        Raises:
+            VoucherifyError: too many, and nothing was deleted; or a deletion failed.
+        """
+        unseen = list(self._unseen())
+        self._judge(self._count + len(unseen))
+        for pending in self._in_turns():
+            self._delete(pending)
+        for start in range(0, len(unseen), AT_ONCE):
+            self._delete(dict.fromkeys(unseen[start : start + AT_ONCE]))
+        if self._activated and self._services.ledger:
+            self._services.ledger.version = self._activated
+        if self._ticket:
+            self._services.outcomes.settled(self._ticket)
+
+    def would_delete(self) -> int:
+        """How many deletions wait; for a dry run."""
+        return self._count + sum(1 for _ in self._unseen())
+
+    def _hold(self) -> None:
+        self._ticket = self._ticket or self._services.fence.hold()
+
+    def _unseen(self) -> Iterator[str]:
+        """Customers accepted under an earlier version and not sent under this one.
+
+        Taps that send only changes activate the same version again and again; then nothing is
+        missing. Nor is it when no version was ever noted.
+        """
+        ledger = self._services.ledger
+        if ledger and self._activated and ledger.version not in {None, self._activated}:
+            yield from ledger.unseen()
+
+    def _judge(self, count: int) -> None:
+        received = self._services.summary.records.received
+        if count * 100 > self._percent * received:
+            raise VoucherifyError(
+                f"{count} customers are to be deleted, more than max_delete_percent "
+                f"({self._percent:g}) of the {received} records of this run: nothing was deleted, "
+                "everything else was written. Raise the limit if this is meant."
+            )
+
+    def _in_turns(self) -> Iterator[dict[str, bytes | None]]:
+        last = ""
+        query = "SELECT source_id, line FROM pending WHERE source_id > ? ORDER BY 1 LIMIT ?"
+        while rows := self._pending.execute(query, (last, AT_ONCE)).fetchall():
+            yield dict(rows)
+            last = rows[-1][0]
+
+    def _delete(self, pending: dict[str, bytes | None]) -> None:
+        """Delete some; the line of a record is None when only the ledger knew of the customer."""
+        services = self._services
+        unsafe = [key for key in pending if not is_safe(key)]
+        for key in unsafe:
+            self._refuse(key, pending[key], UNSAFE)
+        safe = [key for key in pending if is_safe(key)]
+        if services.ledger:
+            services.ledger.forget(safe)
+        method, template = REQUESTS[self.mode]
+        sent = self._parallel.each(
+            safe, lambda key: services.client.request(method, template, segment=key)
+        )
+        self._count_done(sent.done, pending)
+        for key, refusal in sent.refused:
+            words = f"{refusal.key}: {refusal.message}"
+            self._refuse(key, pending[key], Reason(refusal.key, words, f"not deleted: {refusal}"))
+        if sent.error is not None:
+            raise sent.error
+
+    def _count_done(self, done: Iterable[str], pending: Mapping[str, bytes | None]) -> None:
+        """Count; a customer that was not there (404) is as deleted as one that was."""
+        summary = self._services.summary
+        for key in done:
+            if pending[key] is None:
+                summary.extra["deleted_unseen"] = summary.extra.get("deleted_unseen", 0) + 1
+            else:
+                summary.records.deleted += 1
+
+    def _refuse(self, key: str, line: bytes | None, reason: Reason) -> None:
+        if line is None:
+            self._log.warning("A customer that the CRM no longer has: %s", reason.said)
+        else:
+            self._services.outcomes.refused(line, key, reason, self._ticket)
+
+
+def is_safe(key: str) -> bool:
+    """Whether a `source_id` in a path can only mean the customer it belongs to (reference §6.4).
+
+    Dots alone are taken out of paths on their way, and ids beginning with `cust_` are Voucherify's.
+    """
+    return key not in {".", ".."} and not key.startswith("cust_")

@@ -1,0 +1,104 @@
+"""A dry run: what would happen and what it would cost, found out by reading only."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from typing import TYPE_CHECKING
+
+from target_voucherify.deletes import is_safe
+
+if TYPE_CHECKING:
+    from target_voucherify.batch import Batch
+    from target_voucherify.services import Services
+
+CUSTOMER = "/v1/customers/{id}"
+
+SAMPLE = 100
+"""Customers that are looked up when there is no ledger; of more, a random sample of as many."""
+
+LOOKS_PER_JOB = 2
+
+
+class DryWriter:
+    """Stands where a writer stands, and only counts."""
+
+    def __init__(self, services: Services, most_rows: int, *, bulk: bool) -> None:
+        """Count for bulk or for single writing."""
+        self._services = services
+        self._bulk = bulk
+        self._batches = 0
+        self._rows = 0
+        self._known = 0
+        self._sample: list[str] = []
+        self._log = logging.getLogger("target-voucherify")
+        self.most_rows = most_rows
+
+    def has(self, key: str) -> bool:
+        """Nothing is ever on its way."""
+        _ = key
+        return False
+
+    def settle(self) -> None:
+        """Nothing is ever on its way."""
+
+    def look(self) -> None:
+        """Nothing is ever on its way."""
+
+    def write(self, batch: Batch) -> None:
+        """Count a batch instead of sending it."""
+        self._batches += 1
+        for key in batch.rows:
+            self._rows += 1
+            if self._services.ledger:
+                self._known += self._services.ledger.has(key)
+            else:
+                self._sample_one(key)
+        self._services.outcomes.settled(batch.ticket)
+
+    def report(self, deletions: int) -> None:
+        """Add to the summary what would happen, and say it.
+
+        Args:
+            deletions: customers that would be deleted.
+        """
+        updates = self._known if self._services.ledger else self._estimated_updates()
+        calls = self._calls() + deletions
+        limit = self._services.summary.calls.quota_limit
+        self._services.summary.extra.update(
+            dry_run=True,
+            would_create=self._rows - updates,
+            would_update=updates,
+            looked_up=len(self._sample),
+            would_delete=deletions,
+            would_call=calls,
+            minutes_at_limit=math.ceil(calls / limit) if limit else None,
+        )
+        self._log.info(
+            "Dry run: %d customers would be created, %d updated, %d deleted, with about %d calls",
+            self._rows - updates,
+            updates,
+            deletions,
+            calls,
+        )
+
+    def _calls(self) -> int:
+        if not self._rows:
+            return 0
+        return 1 + (self._batches * (1 + LOOKS_PER_JOB) if self._bulk else self._rows)
+
+    def _sample_one(self, key: str) -> None:
+        """Keep each key with the same probability, without knowing how many there will be."""
+        if len(self._sample) < SAMPLE:
+            self._sample.append(key)
+        elif (place := random.randrange(self._rows)) < SAMPLE:  # noqa: S311 - a sample, no secret
+            self._sample[place] = key
+
+    def _estimated_updates(self) -> int:
+        """Customers that are there already: exact up to a hundred, from the sample beyond."""
+        keys = [key for key in self._sample if is_safe(key)]
+        client = self._services.client
+        answers = [client.request("GET", CUSTOMER, segment=key) for key in keys]
+        found = sum(bool(answer.word("id")) for answer in answers)
+        return round(self._rows * found / len(keys)) if keys else 0

@@ -1,0 +1,70 @@
+"""Single writing: one call per customer, which is what fires `customer.updated` webhooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from target_voucherify.errors import VoucherifyError
+from target_voucherify.reasons import voucherifys
+
+if TYPE_CHECKING:
+    from target_voucherify.batch import Batch, Row
+    from target_voucherify.parallel import Parallel
+    from target_voucherify.services import Services
+
+CUSTOMERS = "/v1/customers"
+
+MOST_ROWS = 100
+"""Customers between two states at most. A key appears once among them, so order does not matter."""
+
+
+class SingleWriter:
+    """Writes batches through `POST /v1/customers`, several customers at once."""
+
+    most_rows = MOST_ROWS
+
+    def __init__(self, services: Services, parallel: Parallel) -> None:
+        """Take what sends and what is told the outcome."""
+        self._services = services
+        self._parallel = parallel
+
+    def has(self, key: str) -> bool:
+        """Whether a customer of this key is on its way: never, between two batches."""
+        _ = key
+        return False
+
+    def settle(self) -> None:
+        """Nothing is on its way between two batches."""
+
+    def look(self) -> None:
+        """Nothing is on its way between two batches."""
+
+    def write(self, batch: Batch) -> None:
+        """Send every customer of a batch and wait for all answers.
+
+        Raises:
+            VoucherifyError: not all could be sent; the ticket of the batch stays held.
+        """
+        services = self._services
+        if services.ledger:
+            services.ledger.forget(batch.rows)
+        sent = self._parallel.each(batch.rows.items(), self._upsert)
+        services.outcomes.written(dict(sent.done))
+        for (key, row), refusal in sent.refused:
+            reason = voucherifys(refusal.words, row.payload)
+            services.outcomes.refused(row.line, key, reason, batch.ticket)
+        if sent.error is not None:
+            raise sent.error
+        services.outcomes.settled(batch.ticket)
+
+    def _upsert(self, item: tuple[str, Row]) -> None:
+        """Send one customer. Repeating it is right: an upsert by `source_id` changes nothing more.
+
+        Raises:
+            VoucherifyError: the answer is not a customer, so nothing is known.
+        """
+        answer = self._services.client.request("POST", CUSTOMERS, body=item[1].payload)
+        if not answer.word("id"):
+            raise VoucherifyError(
+                f"POST {CUSTOMERS}: status {answer.status} without a customer; check api_url."
+            )
