@@ -96,9 +96,12 @@ class Customer:
         """The payload of events about the customer as a whole."""
         return {"customer": self.shown()}
 
-    def touch(self, now: datetime, lag_since: datetime) -> None:
-        """Note that a change follows, and keep what lists that lag still show."""
-        if self.changed_at is None or self.changed_at <= lag_since:
+    def keep_earlier(self, now: datetime, shown_until: datetime) -> None:
+        """Keep the customer as it is before a change of `now`, for a list that lags.
+
+        A change that such a list does not show yet has kept an earlier one already.
+        """
+        if self.changed_at is None or self.changed_at <= shown_until:
             self.earlier = copy(self)
             self.earlier.earlier = None
         self.changed_at = now

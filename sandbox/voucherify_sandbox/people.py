@@ -102,8 +102,9 @@ class People:
 
     def touch(self, customer: Customer, *, moves: bool, at: datetime | None = None) -> None:
         """Note a change that comes now or at `at`; `moves` says whether `updated_at` follows."""
-        now = at or self._clock.now()
-        customer.touch(now, now - timedelta(seconds=self._readings.list_lag_seconds))
+        now, lag = at or self._clock.now(), self._readings.list_lag_seconds
+        if lag:
+            customer.keep_earlier(now, now - timedelta(seconds=lag))
         if moves:
             customer.updated_at = now
         self._version += 1

@@ -54,3 +54,9 @@ def test_an_option_is_documented(option: str) -> None:
 def test_the_keys_in_the_readme_are_the_ones_it_accepts() -> None:
     assert APPLICATION_ID in README
     assert SECRET_KEY in README
+
+
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own text
+    assert "'loyalty_points': {'count': 1, 'sum': 100}" in capsys.readouterr().out

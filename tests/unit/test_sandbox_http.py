@@ -6,13 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voucherify_sandbox import Limits, Sandbox
+from voucherify_sandbox import Fault, Limits, Sandbox
 from wire import FORM, Wire
 
 if TYPE_CHECKING:
@@ -257,3 +258,31 @@ def test_the_command_refuses_what_it_does_not_know(arguments: list[str]) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_many_clients_at_once_lose_nothing(sandbox: Sandbox) -> None:
+    def write(client: int) -> None:
+        wire = Wire(sandbox)
+        for number in range(40):
+            wire("POST", "/v1/customers", {"source_id": f"{client}-{number}"})
+            wire.get("customers", limit=100, order="created_at")
+        wire.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert len(sandbox.project.customers) == 320
+    assert [served.number for served in sandbox.requests] == list(range(1, 641))
+
+
+def test_half_a_surrogate_pair_survives_the_way_there_and_back(wire: Wire) -> None:
+    raw = b'{"source_id": "a", "name": "\\ud83d"}'
+    assert wire("POST", "/v1/customers", raw=raw).body["name"] == "\ud83d"
+
+
+def test_a_redirect_and_an_unread_body_keep_the_connection_usable(
+    sandbox: Sandbox, wire: Wire
+) -> None:
+    sandbox.faults.add(Fault(kind="redirect", location="http://elsewhere.invalid", status=307))
+    assert wire("POST", "/v1/customers", {"source_id": "a"}).status == 307
+    assert wire("POST", "/v1/customers", {"source_id": "a"}).status == 200
+    assert len(sandbox.project.customers) == 1
