@@ -34,6 +34,7 @@ class Export:
     parameters: Json
     created_at: datetime
     trouble: str = ""
+    elsewhere: str = ""
     status: str = "SCHEDULED"
     polls: int = 0
     file: bytes = b""
@@ -71,8 +72,8 @@ class Exports:
         self._rows = rows
         self.all: dict[str, Export] = {}
 
-    def create(self, body: Json, trouble: str) -> Export:
-        """Schedule an export.
+    def create(self, body: Json, trouble: str, elsewhere: str) -> Export:
+        """Schedule an export; under the trouble `elsewhere` its file is said to be at a host.
 
         Raises:
             ApiError: 400 `invalid_payload` or `invalid_export_fields`.
@@ -84,7 +85,12 @@ class Exports:
             raise invalid_payload("Property .parameters should be object")
         _check(columns.OBJECTS[name], parameters or {})
         export = Export(
-            self._identities.new("exp"), name, parameters or {}, self._clock.now(), trouble
+            self._identities.new("exp"),
+            name,
+            parameters or {},
+            self._clock.now(),
+            trouble,
+            elsewhere,
         )
         self.all[export.id] = export
         return export

@@ -53,6 +53,7 @@ Kind = Literal[
     "export_expires",
     "export_vanishes",
     "export_shrinks",
+    "export_elsewhere",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -75,7 +76,7 @@ class Fault:
         body: of the answer of `status`; text as it is, anything else as JSON.
         seconds: how long to wait, to be told to wait, or to be away.
         size: bytes of `huge_body`, depth of `deep_json`.
-        location: where `redirect` points; a path is put behind it.
+        location: the host `redirect` and `export_elsewhere` point to, such as `http://…`.
         action: what `act` does to the project before the request is served (see the control path).
     """
 

@@ -37,6 +37,7 @@ class Request:
     base_url: str = ""
     job_trouble: str = ""
     export_trouble: str = ""
+    elsewhere: str = ""
 
     def without(self, name: str) -> Request:
         """The same request as if a query parameter were not there."""
@@ -106,10 +107,11 @@ class Request:
 
 @dataclass
 class Served:
-    """One API call that came in. `status` is 0 where no answer went out.
+    """One API call that came in.
 
-    `number` counts from 1, `template` is the operation as the published description writes it
-    (the path itself where there is none), `fault` the kind that hit it or nothing.
+    `status` is what the project answered, even if the connection then broke; 0 if a fault kept
+    the call from it. `number` counts from 1, `template` is the operation as the published
+    description writes it (the path itself where there is none), `fault` the kind that hit it.
     """
 
     number: int

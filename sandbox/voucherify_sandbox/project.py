@@ -73,31 +73,33 @@ class Project:
     @property
     def customers(self) -> Mapping[str, Json]:
         """Every customer that exists, by id, each as the API would show it now."""
+        self.catch_up()
         return Shown(self.lock, self.people.by_id, self.plain)
 
     def customer_by_source_id(self, source_id: str) -> Json | None:
         """One customer as the API would show it, None if there is none."""
         with self.lock:
+            self.catch_up()
             customer = self.people.by_source_id.get(source_id)
             return None if customer is None else self.plain(customer.shown())
 
     def upsert_customer(self, fields: Json) -> Json:
         """Create or update one customer as `POST /v1/customers` does."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             return self.plain(self.people.upsert(fields).shown())
 
     def update_customer(self, key: str, fields: Json) -> Json:
         """Change one customer, named by id or source_id."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             customer = self.people.update(self.people.get(key), fields, bulk=False)
             return self.plain(customer.shown())
 
     def delete_customer(self, key: str) -> None:
         """Delete one customer, named by id or source_id."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             self.people.delete(key)
 
     def add_customers(
@@ -162,7 +164,7 @@ class Project:
     def referral_code(self, campaign: str, referrer: str | Mapping[str, Any]) -> str:
         """Publish a new code of a referral campaign (id or name) to a customer."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             found = self.programs.campaign(campaign)
             customer = self.redeeming.customer(referrer)
             voucher = self.programs.add_referral_code(found, customer)
@@ -178,13 +180,13 @@ class Project:
             order: `amount` in cents and, if there is one, `source_id`.
         """
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             return self.plain(self.redeeming.redeem(code, customer, order))
 
     def roll_back(self, redemption: str | Json) -> Json:
         """Roll a redemption back, given by id or as `redeem` returned it."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             identity = redemption if isinstance(redemption, str) else str(redemption["id"])
             return self.plain(self.redeeming.roll_back(identity))
 
@@ -197,7 +199,7 @@ class Project:
     ) -> Json:
         """Track a custom event; with `{"code": …}` as referral it may convert one."""
         with self.lock:
-            self.later.catch_up()
+            self.catch_up()
             who = self.redeeming.customer(customer)
             return self.plain(self.redeeming.track(event, who, referral, metadata or {}))
 
@@ -235,11 +237,16 @@ class Project:
         with self.lock:
             self.jobs.finish()
 
+    def catch_up(self) -> None:
+        """Let what is due by now have happened."""
+        with self.lock:
+            self.later.catch_up()
+            self.jobs.catch_up()
+
     def begin(self, request_id: str) -> None:
         """Bring the project up to the present before it serves a request."""
         self.request_id = request_id
-        self.later.catch_up()
-        self.jobs.catch_up()
+        self.catch_up()
 
     def end(self) -> None:
         """The request is served; what happens next has another cause."""
@@ -264,11 +271,13 @@ class Project:
     def books(self) -> Json:
         """The rewards given: campaign → `referee`/`referrer` → kind → `count` and `sum`."""
         with self.lock:
+            self.catch_up()
             return self.rewarding.books()
 
     def counts(self) -> Json:
         """How much of everything there is."""
         with self.lock:
+            self.catch_up()
             everyone = (*self.people.by_id.values(), *self.people.deleted.values())
             return {
                 "customers": len(self.people.by_id),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Self
 
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
@@ -52,6 +52,7 @@ class Sandbox:
         self._thread: Thread | None = None
         self._away: Thread | None = None
         self._stopping = Event()
+        self._switch = Lock()
         if seed is not None:
             plant(seed, self.project)
 
@@ -82,19 +83,21 @@ class Sandbox:
 
     def pause(self) -> None:
         """Refuse connections, and close those that are open, until `resume`."""
-        if self._server is not None and self._thread is not None:
-            self._server.stop()
-            self._thread.join()
-            self._server = None
+        with self._switch:
+            if self._server is not None and self._thread is not None:
+                self._server.stop()
+                self._thread.join()
+                self._server = None
 
     def resume(self) -> None:
         """Listen again, on the same port."""
-        if self._server is None:
-            self._server = Server(self._port, self._service, self._be_away)
-            self._port = self._server.server_address[1]
-            # The interval is how long stopping may take, in seconds.
-            self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-            self._thread.start()
+        with self._switch:
+            if self._server is None:
+                self._server = Server(self._port, self._service, self._be_away)
+                self._port = self._server.server_address[1]
+                # The interval is how long stopping may take, in seconds.
+                self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+                self._thread.start()
 
     def _be_away(self, seconds: float) -> None:
         """Refuse connections for some seconds; called by a connection that is being served."""

@@ -127,7 +127,9 @@ class Service:
             control.act(self.project, fault.action)
         if kind == "job":
             return replace(request, job_trouble=trouble)
-        return replace(request, export_trouble=trouble) if kind == "export" else request
+        if fault is not None and kind == "export":
+            return replace(request, export_trouble=trouble, elsewhere=fault.location)
+        return request
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

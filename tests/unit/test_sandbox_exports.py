@@ -189,3 +189,9 @@ def test_a_file_can_lack_rows(sandbox: Sandbox, wire: Wire) -> None:
     sandbox.project.add_customers(4)
     sandbox.faults.add(Fault(kind="export_shrinks"))
     assert len(lines(sandbox, wire)) == 3
+
+
+def test_an_address_can_be_at_another_host(sandbox: Sandbox, wire: Wire) -> None:
+    sandbox.faults.add(Fault(kind="export_elsewhere", location="http://elsewhere.invalid"))
+    url = finished(wire, create(wire)["id"])["result"]["url"]
+    assert url.startswith("http://elsewhere.invalid/v1/exports/")

@@ -16,16 +16,17 @@ _EXPORTS = Rules(data_ref="exports", orders=("created_at", "status"))
 
 
 def _shown(project: Project, request: Request, export: Export) -> Json:
-    """An export; a finished one with a fresh address on the sandbox's own host."""
+    """An export; a finished one with a fresh address, on the sandbox's own host unless told."""
     if export.status != "DONE":
         return export.shown(None)
     token = project.exports.token(export)
-    return export.shown(f"{request.base_url}/v1/exports/{export.id}?token={token}")
+    host = export.elsewhere or request.base_url
+    return export.shown(f"{host}/v1/exports/{export.id}?token={token}")
 
 
 def create_export(project: Project, request: Request) -> Answer:
     """Schedule one (reference §9.1)."""
-    export = project.exports.create(request.object(), request.export_trouble)
+    export = project.exports.create(request.object(), request.export_trouble, request.elsewhere)
     return Answer(200, project.show(_shown(project, request, export)))
 
 
