@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,23 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Later:
-    """What is still to come, oldest first."""
+    """What is still to come, in a heap: the earliest first, and of one instant the oldest."""
 
     clock: Clock
     readings: Readings
-    pending: list[tuple[datetime, Callable[[datetime], None]]] = field(default_factory=list)
+    pending: list[tuple[datetime, int, Callable[[datetime], None]]] = field(default_factory=list)
+    _count: int = 0
 
     def after_settling(self, effect: Callable[[datetime], None]) -> None:
         """Do `effect` once the settle delay is over; it is told the instant it happens at."""
         due = self.clock.now() + timedelta(seconds=self.readings.settle_seconds)
-        self.pending.append((due, effect))
+        self._count += 1
+        heappush(self.pending, (due, self._count, effect))
         self.catch_up()
 
     def catch_up(self, *, everything: bool = False) -> int:
         """Do what is due, or all there is, and say how many effects that were."""
-        now = self.clock.now()
-        due = [one for one in self.pending if everything or one[0] <= now]
-        self.pending = [one for one in self.pending if not (everything or one[0] <= now)]
-        for moment, effect in due:
-            effect(min(moment, now))
-        return len(due)
+        now, done = self.clock.now(), 0
+        while self.pending and (everything or self.pending[0][0] <= now):
+            due, _, effect = heappop(self.pending)
+            effect(min(due, now))
+            done += 1
+        return done

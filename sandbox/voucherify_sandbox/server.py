@@ -105,19 +105,34 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """The body; None if the request was refused because of it."""
-        length = self.headers.get("Content-Length", "0")
-        if "chunked" in self.headers.get("Transfer-Encoding", "") or not length.isdigit():
-            self._refuse_body(411, "Length Required")
-            return None
-        if int(length) > MAX_BODY_BYTES:
-            self._refuse_body(413, "Request Entity Too Large")
-            return None
-        return self.rfile.read(int(length))
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            body = self._chunks()
+        else:
+            length = self.headers.get("Content-Length", "0")
+            small = length.isdigit() and int(length) <= MAX_BODY_BYTES
+            body = self.rfile.read(int(length)) if small else None
+        if body is None:
+            self._refuse_body()
+        return body
 
-    def _refuse_body(self, status: int, error: str) -> None:
+    def _chunks(self) -> bytes | None:
+        """A body sent in chunks, each behind its length as a hexadecimal number."""
+        chunks: list[bytes] = []
+        left = MAX_BODY_BYTES
+        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+            left -= size
+            if left < 0:
+                return None
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def _refuse_body(self) -> None:
         self.close_connection = True
-        body = {"statusCode": status, "error": error, "message": error}
-        self._send(Answer(status, raw=json.dumps(body).encode()), None)
+        text = "Request Entity Too Large"
+        body = {"statusCode": 413, "error": text, "message": text}
+        self._send(Answer(413, raw=json.dumps(body).encode()), None)
 
     def _break_off(self, fault: Fault | None) -> None:
         """Close without an answer; by `reset` at once, else as a connection ends."""

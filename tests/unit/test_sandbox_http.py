@@ -286,3 +286,10 @@ def test_a_redirect_and_an_unread_body_keep_the_connection_usable(
     assert wire("POST", "/v1/customers", {"source_id": "a"}).status == 307
     assert wire("POST", "/v1/customers", {"source_id": "a"}).status == 200
     assert len(sandbox.project.customers) == 1
+
+
+def test_a_body_may_come_in_chunks(wire: Wire) -> None:
+    headers = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
+    raw = b'd;x=1\r\n{"source_id":\r\n4\r\n"a"}\r\n0\r\n\r\n'
+    assert wire("POST", "/v1/customers", raw=raw, headers=headers).status == 200
+    assert wire.get("customers/a")["source_id"] == "a"
