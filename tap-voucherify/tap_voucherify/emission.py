@@ -105,7 +105,8 @@ class VoucherifyStream(Stream):
     def pass_on_state(self) -> None:
         """Write a STATE message for what was written so far."""
         self.mark()
-        self._voucherify_tap.state_writer.write_state(self.tap_state)
+        if self.stream_state:
+            self._voucherify_tap.state_writer.write_state(self.tap_state)
 
     @cached_property
     def _columns(self) -> frozenset[str]:
@@ -118,6 +119,10 @@ class VoucherifyStream(Stream):
     @override
     def get_replication_key_signpost(self, context: Mapping[str, Any] | None = None) -> None:
         """None: `mark` caps the bookmark itself."""
+
+    @override
+    def _write_starting_replication_value(self, context: Mapping[str, Any] | None) -> None:
+        """Leave the state alone: a run that read nothing has nothing to say in it."""
 
     @override
     def _increment_stream_state(

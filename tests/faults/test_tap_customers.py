@@ -1,0 +1,285 @@
+"""Customers over HTTP: ties, never-updated rows, readings, faults, kills; nothing may be lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer import Run, command, run
+from voucherify_sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def customers_only(tmp_path: Path) -> list[str]:
+    """Arguments that select the stream customers alone, as a scheduler's catalog does."""
+    discovered = json.loads(run("tap_voucherify", {}, "--discover").stdout)
+    for stream in discovered["streams"]:
+        for entry in stream["metadata"]:
+            if entry["breadcrumb"] == []:
+                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps(discovered))
+    return ["--catalog", str(path)]
+
+
+def with_state(folder: Path, state: dict[str, Any] | None) -> list[str]:
+    if state is None:
+        return []
+    path = folder / "state.json"
+    path.write_text(json.dumps(state))
+    return ["--state", str(path)]
+
+
+def ids(done: Run) -> list[str]:
+    return [record["id"] for record in done.records("customers")]
+
+
+def populate(sandbox: Sandbox, customers: int, tied: int, never_updated: int) -> None:
+    """Customers over a day, `tied` of them in one millisecond that lies across page edges."""
+    day = timedelta(days=1)
+    scattered = customers - tied - never_updated
+    updated = LONG_AGO + timedelta(days=3)
+    project = sandbox.project
+    project.add_customers(
+        scattered, prefix="a-", created_at=LONG_AGO, spread=day, updated_at=updated
+    )
+    project.add_customers(
+        tied, prefix="t-", created_at=LONG_AGO + day / 2, updated_at=LONG_AGO + 4 * day
+    )
+    project.add_customers(never_updated, prefix="n-", created_at=LONG_AGO + day, spread=day)
+
+
+def some_of_each_kind(sandbox: Sandbox, count: int) -> list[str]:
+    """So many scattered, tied, and never-updated customers, by their `source_id`."""
+    keys = [customer["source_id"] for customer in sandbox.project.customers.values()]
+    kinds = [[key for key in keys if key.startswith(kind)] for kind in ("a-", "t-", "n-")]
+    return [key for kind in kinds for key in kind[:count]]
+
+
+def test_twelve_thousand_customers_arrive_first_and_after_changes(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    populate(sandbox, customers=12_000, tied=300, never_updated=200)
+
+    first = run("tap_voucherify", connection, *customers_only)
+
+    assert first.exit_code == 0, first.log
+    assert sorted(ids(first)) == sorted(sandbox.project.customers)
+    assert sandbox.calls <= 1.03 * 120 + 10
+    assert "12000 customers counted by the API, 12000 distinct rows" in first.log
+
+    sandbox.forget_requests()
+    changed = set()
+    for key in some_of_each_kind(sandbox, 100):
+        changed.add(sandbox.project.update_customer(key, {"metadata": {"visits": 1}})["id"])
+    changed.add(sandbox.project.upsert_customer({"source_id": "new-1"})["id"])
+    second = run(
+        "tap_voucherify", connection, *customers_only, *with_state(tmp_path, first.states[-1])
+    )
+
+    assert second.exit_code == 0, second.log
+    assert set(ids(second)) == changed
+    assert len(ids(second)) == len(changed)
+
+
+def test_nothing_new_costs_two_calls(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    populate(sandbox, customers=300, tied=120, never_updated=30)
+    state = run("tap_voucherify", connection, *customers_only).states[-1]
+    sandbox.forget_requests()
+
+    done = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, state))
+
+    assert done.records() == []
+    assert sandbox.calls == 2
+
+
+def test_a_slice_takes_what_was_created_in_it_and_leaves_the_state_alone(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str]
+) -> None:
+    populate(sandbox, customers=900, tied=250, never_updated=100)
+    borders = [LONG_AGO + timedelta(hours=hours) for hours in (0, 7, 12, 30, 60)]
+
+    slices = [
+        run(
+            "tap_voucherify",
+            {**connection, "start_date": since.isoformat(), "end_date": until.isoformat()},
+            *customers_only,
+        )
+        for since, until in itertools.pairwise(borders)
+    ]
+
+    assert sorted(key for part in slices for key in ids(part)) == sorted(sandbox.project.customers)
+    assert all(not state["bookmarks"].get("customers") for p in slices for state in p.states)
+
+
+def test_start_date_alone_takes_what_changed_since(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str]
+) -> None:
+    populate(sandbox, customers=300, tied=20, never_updated=30)
+    since = LONG_AGO + timedelta(days=3, hours=1)
+
+    done = run("tap_voucherify", {**connection, "start_date": since.isoformat()}, *customers_only)
+
+    tied = {c["id"] for c in sandbox.project.customers.values() if c["source_id"][0] == "t"}
+    assert set(ids(done)) == tied
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            {"status": 429, "headers": {"Retry-After": "0"}},
+            id="429 with Retry-After",
+        ),
+        pytest.param({"status": 500}, id="500"),
+        pytest.param({"status": 502, "body": "<html>bad gateway</html>"}, id="502 HTML"),
+        pytest.param(
+            {"status": 503, "headers": {"Retry-After": "0"}},
+            id="503 with Retry-After",
+        ),
+    ],
+)
+def test_a_fault_that_passes_costs_a_call_and_no_row(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], fault: dict[str, Any]
+) -> None:
+    populate(sandbox, customers=400, tied=120, never_updated=50)
+    sandbox.faults.add(Fault(path="/v1/customers", kind="status", nth=(2, 4), times=2, **fault))
+
+    done = run("tap_voucherify", connection, *customers_only)
+
+    assert done.exit_code == 0, done.log
+    assert sorted(ids(done)) == sorted(sandbox.project.customers)
+    assert sandbox.faults.injected == 2
+
+
+def test_a_run_stopped_after_each_call_goes_on_where_it_was(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    """`max_calls` ends a run between two requests; its exit code is 0 and its state is true."""
+    populate(sandbox, customers=700, tied=230, never_updated=60)
+    seen: set[str] = set()
+    state: dict[str, Any] | None = None
+    complete = False
+    for _ in range(40):
+        done = run(
+            "tap_voucherify",
+            {**connection, "max_calls": 3},
+            *customers_only,
+            *with_state(tmp_path, state),
+        )
+        assert done.exit_code == 0, done.log
+        seen.update(ids(done))
+        state = done.states[-1]
+        complete = '"complete": true' in done.log
+        if complete:
+            break
+
+    assert complete
+    assert seen == set(sandbox.project.customers)
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_state(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    """SIGKILL while request n is being answered, for growing n, then a run to the end."""
+    populate(sandbox, customers=5_000, tied=400, never_updated=200)
+    seen: set[str] = set()
+    state: dict[str, Any] | None = None
+    for number in (2, 14, 15, 23, 31):
+        process = subprocess.Popen(
+            command(
+                "tap_voucherify",
+                connection,
+                tmp_path,
+                *customers_only,
+                *with_state(tmp_path, state),
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        sandbox.forget_requests()
+        killer = threading.Thread(target=kill_at, args=(sandbox, process, number))
+        killer.start()
+        stdout, stderr = process.communicate(timeout=60)
+        killer.join()
+        cut = Run(process.returncode, stdout.decode(), stderr.decode())
+        seen.update(ids(cut))
+        state = cut.states[-1] if cut.states else state
+    rest = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, state))
+    seen.update(ids(rest))
+
+    assert rest.exit_code == 0, rest.log
+    assert seen == set(sandbox.project.customers)
+
+
+def kill_at(sandbox: Sandbox, process: subprocess.Popen[bytes], number: int) -> None:
+    while process.poll() is None:
+        if sandbox.calls >= number:
+            process.send_signal(signal.SIGKILL)
+            return
+
+
+def test_sigterm_ends_with_a_true_state_and_143(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    populate(sandbox, customers=3_000, tied=200, never_updated=100)
+    sandbox.faults.add(
+        Fault(
+            path="/v1/customers",
+            kind="status",
+            nth=(20,),
+            status=429,
+            headers={"Retry-After": "600"},
+        )
+    )
+    process = subprocess.Popen(
+        command("tap_voucherify", connection, tmp_path, *customers_only),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while sandbox.faults.injected == 0 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    cut = Run(process.returncode, stdout.decode(), stderr.decode())
+
+    assert cut.exit_code == 143, cut.log
+    assert len(ids(cut)) >= 1_800
+    assert "Traceback" not in cut.log
+    sandbox.faults.clear()
+    rest = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, cut.states[-1]))
+    assert set(ids(cut)) | set(ids(rest)) == set(sandbox.project.customers)
+    assert len(ids(rest)) < 1_500
+
+
+def test_rows_that_go_missing_fail_the_run(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str]
+) -> None:
+    """A list that ends early is caught by the API's own count, and nothing is acknowledged."""
+    populate(sandbox, customers=250, tied=0, never_updated=0)
+    sandbox.faults.add(
+        Fault(kind="status", path="/v1/customers", nth=(2,), status=200, body=EMPTY_PAGE)
+    )
+
+    done = run("tap_voucherify", connection, *customers_only)
+
+    assert done.exit_code == 1
+    assert "the API counted 250 customers but gave 100" in done.log
+    assert "replication_key_value" not in json.dumps(done.states)
+
+
+EMPTY_PAGE = {"object": "list", "data_ref": "customers", "customers": [], "total": 250}
