@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from tap_voucherify import schemas
 from tap_voucherify.errors import CallsSpentError
+from tap_voucherify.fitting import Fitting
 from tap_voucherify.stopping import StopRequest
 from tap_voucherify.walk import Tally
 
@@ -88,7 +89,7 @@ class VoucherifyStream(Stream):
         try:
             for record in self.rows():
                 if record is not None:
-                    yield record
+                    yield self.fitting.fitted(record)
                     self.report.rows += 1
                 pace.checkpoint()
                 self._voucherify_tap.stop.raise_if_asked()
@@ -101,6 +102,19 @@ class VoucherifyStream(Stream):
         else:
             self.report.complete = True
             self.mark()
+        finally:
+            self._tell_nulled()
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """Makes records fit the schema that was announced, which a catalog may have changed."""
+        return Fitting(self.effective_schema)
+
+    def _tell_nulled(self) -> None:
+        for path, count in self.fitting.nulled.items():
+            self.logger.warning(
+                "%s: %d values of another type than the schema's became null", path, count
+            )
 
     def pass_on_state(self) -> None:
         """Write a STATE message for what was written so far."""
