@@ -45,9 +45,13 @@ class People:
         insensitive = self._readings.source_id_case == "insensitive"
         return source_id.casefold() if insensitive else source_id
 
+    def with_source_id(self, source_id: str) -> Customer | None:
+        """The customer with this `source_id`, if there is one."""
+        return self.by_source_id.get(self._key(source_id))
+
     def find(self, key: str) -> Customer | None:
         """The customer with this `id` or `source_id` (reference §6.2)."""
-        return self.by_id.get(key) or self.by_source_id.get(self._key(key))
+        return self.by_id.get(key) or self.with_source_id(key)
 
     def get(self, key: str) -> Customer:
         """As `find`; unknown is 404."""
@@ -64,7 +68,7 @@ class People:
             raise invalid_payload("Property .source_id should be a string that is not empty")
         customer = None if bulk or not fields.get("id") else self.by_id.get(fields["id"])
         if customer is None and source_id is not None:
-            customer = self.by_source_id.get(self._key(source_id))
+            customer = self.with_source_id(source_id)
         if customer is not None:
             return self.update(customer, fields, bulk=bulk)
         metadata.check(fields.get("metadata") or {}, self.rules, creating=True)

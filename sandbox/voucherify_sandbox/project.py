@@ -80,7 +80,7 @@ class Project:
         """One customer as the API would show it, None if there is none."""
         with self.lock:
             self.catch_up()
-            customer = self.people.by_source_id.get(source_id)
+            customer = self.people.with_source_id(source_id)
             return None if customer is None else self.plain(customer.shown())
 
     def upsert_customer(self, fields: Json) -> Json:
