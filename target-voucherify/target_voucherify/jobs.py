@@ -224,8 +224,8 @@ class BulkWriter:
         rest.tries += 1
         if rest.tries >= TRIES:
             raise VoucherifyError(
-                f"Job {job} is the {TRIES}rd in a row of which Voucherify does not say what became "
-                f"of its customers ({why}); run again later, or ask Voucherify about this job."
+                f"Customers were sent {TRIES} times, and Voucherify does not say what became of "
+                f"them (job {job}: {why}); run again later, or ask Voucherify about this job."
             )
         self._log.warning("Job %s is sent again: %s", job, why)
         self._send(rest)

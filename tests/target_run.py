@@ -1,0 +1,59 @@
+"""Run the target inside the test's own process: quick, for tests that need many runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import signal
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+from target_voucherify.errors import VoucherifyError
+from target_voucherify.target import TargetVoucherify
+
+
+@dataclass
+class Outcome:
+    """What a run printed, logged and raised."""
+
+    states: list[dict[str, Any]] = field(default_factory=list)
+    log: str = ""
+    error: VoucherifyError | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The counts of the run's last line."""
+        line = next(line for line in reversed(self.log.splitlines()) if "run summary" in line)
+        counts: dict[str, Any] = json.loads(line.partition("run summary ")[2])
+        return counts
+
+    @property
+    def accounted(self) -> int:
+        """Records that ended somewhere."""
+        counts = self.summary
+        names = ("accepted", "unchanged", "duplicates", "refused", "deleted", "deletes_ignored")
+        return sum(counts[name] for name in names)
+
+
+def load(config: dict[str, Any], text: str) -> Outcome:
+    """Let the target read `text` to its end."""
+    outcome, lines = Outcome(), io.StringIO()
+    logger, handler = logging.getLogger("target-voucherify"), logging.StreamHandler(lines)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    level, logger.level = logger.level, logging.INFO
+    logger.addHandler(handler)
+    try:
+        with redirect_stdout(io.StringIO()) as printed:
+            TargetVoucherify(config=dict(config)).listen(io.StringIO(text))
+    except VoucherifyError as error:
+        outcome.error = error
+    finally:
+        logger.removeHandler(handler)
+        logger.level = level
+        for number, before in handlers.items():
+            signal.signal(number, before)
+    outcome.log = lines.getvalue()
+    outcome.states = [json.loads(line) for line in printed.getvalue().splitlines()]
+    return outcome
