@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tap_voucherify.errors import CallsSpentError, NotFoundError, VoucherifyError
-from tap_voucherify.waiting import backoff, server_time, told_to_wait
+from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
     import logging
@@ -193,8 +193,8 @@ class VoucherifyClient:
                     f"Cannot reach {host} ({answer.failure}): check api_url and the network."
                 )
             return None
-        told = told_to_wait(answer.headers, datetime.now(UTC))
-        if answer.status == requests.codes.too_many_requests:
+        told = told_to_wait(answer.status, answer.headers, datetime.now(UTC))
+        if answer.status == TOO_MANY_REQUESTS:
             if answer.headers.get("X-Rate-Limit-Type") == "api_calls_cycle":
                 raise VoucherifyError(
                     "Voucherify's calls of this billing cycle are used up: run again when the "

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TOO_MANY_REQUESTS = 429
+
 FIRST_BACKOFF = 0.2
 """Seconds before the first retry of a call whose answer says nothing about waiting."""
 
@@ -16,18 +18,21 @@ LONGEST_BACKOFF = 60.0
 """Seconds between tries at most, where the server named no time."""
 
 
-def told_to_wait(headers: Mapping[str, str], now: datetime) -> tuple[float, str] | None:
+def told_to_wait(
+    status: int, headers: Mapping[str, str], now: datetime
+) -> tuple[float, str] | None:
     """Seconds to wait and the header that says so; none when the server named no time.
 
-    `Retry-After` holds seconds or an HTTP date; `X-Rate-Limit-Retry` is an instant in Unix seconds,
-    read against the server's own clock (`Date`) so that a wrong local clock shortens no wait.
+    `Retry-After` holds seconds or an HTTP date. `X-Rate-Limit-Retry` is an instant in Unix seconds;
+    it stands on every answer, so it asks to wait only beside a 429. Both are read against the
+    server's own clock (`Date`), so that a wrong local clock shortens no wait.
     """
     now = server_time(headers) or now
     seconds = _retry_after(headers.get("Retry-After", ""), now)
     if seconds is not None:
         return max(0.0, seconds), "Retry-After"
     retry_at = headers.get("X-Rate-Limit-Retry", "")
-    if retry_at.isdecimal():
+    if status == TOO_MANY_REQUESTS and retry_at.isdecimal():
         return max(0.0, int(retry_at) - now.timestamp()), "X-Rate-Limit-Retry"
     return None
 
