@@ -5,6 +5,7 @@ VENV := .venv
 export XDG_RUNTIME_DIR ?= /tmp
 BIN := $(VENV)/bin
 EDITABLE := -e ./tap-voucherify -e ./target-voucherify -e ./sandbox
+DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md
 INSTALL_PLUGINS := $(BIN)/python -m pip install -q --no-deps --no-build-isolation $(EDITABLE)
 
 .DEFAULT_GOAL := help
@@ -27,16 +28,26 @@ $(VENV)/dev.done: requirements/dev.txt */pyproject.toml | $(BIN)/python
 
 install: $(VENV)/dev.done ## set up .venv with everything the project needs
 
-lint: $(VENV)/dev.done ## style, imports, declared dependencies
+demo: $(VENV)/demo.done ## CRM, Voucherify's stand-in and DuckDB, the three jobs twice, the result
+	$(BIN)/python -m demo
+
+services: $(VENV)/demo.done ## a filled CRM and the sandbox, for meltano's environment `sandbox`
+	$(BIN)/python -m demo.services
+
+lint: $(VENV)/dev.done ## style, imports, declared dependencies, documents made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	cd tap-voucherify && ../$(BIN)/deptry .
 	cd target-voucherify && ../$(BIN)/deptry .
 	cd sandbox && ../$(BIN)/deptry .
+	$(BIN)/cog --check -I scripts $(DOCUMENTS)
+
+docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
+	$(BIN)/cog -r -I scripts $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -44,6 +55,9 @@ test: $(VENV)/dev.done ## the whole test suite
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in demo dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
+	for name in demo dev; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
 
-.PHONY: help install lint type test check lock
+clean: ## remove what the targets above made, except what git tracks
+	rm -rf $(VENV) .demo .meltano output
+
+.PHONY: help install demo services lint docs type test check lock clean

@@ -88,3 +88,9 @@ def _shown(default: object) -> str:
 
 def _first_line(stream: type) -> str:
     return (stream.__doc__ or "").strip().splitlines()[0]
+
+
+def reward_event_types() -> str:
+    """The events that become reward events by default, as a list."""
+    types = {name: fact for name, fact, _ in settings("tap-voucherify")}["reward_event_types"]
+    return "\n".join(f"- `{event}`" for event in types["default"])
