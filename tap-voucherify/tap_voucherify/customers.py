@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from singer_sdk import StreamSchema
 from typing_extensions import override
 
 from tap_voucherify.changes import changed_customers, modified_at
+from tap_voucherify.completeness import FirstRun, incomplete, is_complete
 from tap_voucherify.emission import SCHEMAS, Record
-from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.incremental import IncrementalStream
-from tap_voucherify.instants import parse, written
+from tap_voucherify.instants import written
 from tap_voucherify.listings import CUSTOMERS, CUSTOMERS_BY_CREATION, pages_of
 from tap_voucherify.walk import Fetch, Query, Row, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-
-
-@dataclass(slots=True)
-class FirstRun:
-    """How far the walk over all customers by `created_at` has come.
-
-    Attributes:
-        started: when the walk began; the bookmark that it leaves.
-        reached: `created_at` of the last record written.
-        total: how many customers the API counted at the first answer.
-        rows: records written whose `created_at` lies before `reached`.
-    """
-
-    started: datetime | None = None
-    reached: datetime | None = None
-    total: int | None = None
-    rows: int = 0
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """The progress an earlier run left, or a beginning."""
-        if not state.get("reached"):
-            return cls()
-        return cls(
-            parse(state["started"], what="`started` in the state of customers"),
-            parse(state["reached"], what="`reached` in the state of customers"),
-            state.get("total"),
-            int(state.get("rows", 0)),
-        )
-
-    def to_state(self) -> dict[str, Any]:
-        """The progress as JSON values, of constant size."""
-        return {
-            "started": self.started and written(self.started),
-            "reached": self.reached and written(self.reached),
-            "total": self.total,
-            "rows": self.rows,
-        }
 
 
 class Customers(IncrementalStream):
@@ -135,24 +96,14 @@ class Customers(IncrementalStream):
     def _prove_complete(self, fetch: Fetch, run: FirstRun, seen: int, newer: int) -> None:
         """Hold the rows of a first run against the API's own count at its beginning.
 
-        The count moves with customers created or deleted meanwhile: those created were seen, and
-        a second count tells how many were deleted.
-
         Raises:
             VoucherifyError: rows are missing and no deletion explains it.
         """
-        short = 0 if run.total is None else run.total - (seen - newer)
-        if run.total is not None and short > 0:
-            now = fetch(Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)).total
-            deleted = run.total + newer - (run.total if now is None else now)
-            if short > deleted:
-                self._first_run = FirstRun(started=None)
-                self.stream_state["first_run"] = {}
-                raise VoucherifyError(
-                    f"customers: the API counted {run.total:,} customers but gave {seen:,}: "
-                    "run again, which starts over; if the figures stay, ask Voucherify's support "
-                    "what `total` counts in this project."
-                )
+        query = Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)
+        if not is_complete(run.total, seen, newer, lambda: fetch(query).total):
+            self._first_run = FirstRun(started=None)
+            self.stream_state["first_run"] = {}
+            raise incomplete(self.name, run.total, seen)
         self.logger.info(
             "complete: %s customers counted by the API, %d distinct rows (%d of them created "
             "during the run), %d duplicates dropped, %d calls",
