@@ -12,8 +12,9 @@ FIRST_LOOK = 0.25
 LONGEST_LOOK = 20.0
 """Seconds between two looks: as long again as the job already took, between these two."""
 
-MISSES = 2
-"""First looks in a row that come too early before experience counts for nothing."""
+JUST_NOW = 0.1
+"""Seconds. A job that ended just as it was looked at teaches nothing: a queue that moves when it is
+looked at would stretch the waits without end."""
 
 
 class Timetable:
@@ -23,8 +24,6 @@ class Timetable:
         """Start without experience. `clock` counts seconds and never goes back."""
         self._clock = clock
         self._expected = FIRST_LOOK
-        self._misses = 0
-        self._looks = 0
         self._started = 0.0
         self._ended = 0.0
         self._due = 0.0
@@ -43,11 +42,9 @@ class Timetable:
         """A job is now the oldest: it runs since it was sent, or since the one before it ended."""
         self._started = max(sent_at, self._ended)
         self._due = self._started + self._expected
-        self._looks = 0
 
     def not_yet(self) -> None:
         """The look came too early."""
-        self._looks += 1
         self._due = self._clock() + min(LONGEST_LOOK, max(FIRST_LOOK, self.running))
 
     def end(self, sent_at: float, processing_ms: object) -> None:
@@ -62,10 +59,5 @@ class Timetable:
         now = self._clock()
         ended = sent_at + processing_ms / 1000 if isinstance(processing_ms, int) else now
         self._ended = min(now, max(ended, self._started))
-        took = min(LONGEST_LOOK, 1.1 * (self._ended - self._started))
-        # A queue that moves when it is looked at would stretch what is expected without end, so
-        # only looks that came too early raise it, and not many of them in a row.
-        self._misses = self._misses + 1 if self._looks else 0
-        self._expected = took if self._looks else min(took, self._expected)
-        if self._misses >= MISSES:
-            self._expected = FIRST_LOOK
+        if now - self._ended > JUST_NOW:
+            self._expected = min(LONGEST_LOOK, 1.1 * (self._ended - self._started))

@@ -151,12 +151,13 @@ class Run:
         Raises:
             VoucherifyError: the run failed, or was stopped by a signal.
         """
-        error = stopped_by
+        complete = False
         try:
             error = self._conclude(stopped_by)
+            complete = error is None
         finally:
             self._parallel.close()
-            self.summary.finish(complete=error is None)
+            self.summary.finish(complete=complete)
             if self._ledger:
                 self._ledger.close()
         if isinstance(error, MaxCallsError):
