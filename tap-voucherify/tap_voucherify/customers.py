@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singer_sdk import StreamSchema
 from typing_extensions import override
 
 from tap_voucherify.changes import changed_customers, modified_at
 from tap_voucherify.completeness import FirstRun, incomplete, is_complete
-from tap_voucherify.emission import SCHEMAS, Record
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import written
 from tap_voucherify.listings import CUSTOMERS, CUSTOMERS_BY_CREATION, pages_of
@@ -19,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from tap_voucherify.emission import Record
+
 
 class Customers(IncrementalStream):
     """Every customer of the project, with the instant of its last change."""
 
     name = "customers"
-    primary_keys = ("id",)
     replication_key = "modified_at"
-    schema = StreamSchema(SCHEMAS)
 
     _first_run: FirstRun | None = None
     _reached: datetime | None = None

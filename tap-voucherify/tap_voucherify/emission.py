@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import SchemaDirectory, Stream, Tap
+from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
@@ -57,6 +57,8 @@ class VoucherifyStream(Stream):
     moved; `mark` writes the position of what was yielded so far into `stream_state`.
     """
 
+    primary_keys = ("id",)
+    schema = StreamSchema(SCHEMAS)
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: InterruptibleTap) -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import StreamSchema
 from typing_extensions import override
 
-from tap_voucherify.asking import CustomersToAsk
+from tap_voucherify.asking import IdsToAsk
 from tap_voucherify.changes import (
     changed_customers,
     may_have_rewards,
@@ -22,8 +21,7 @@ from tap_voucherify.changes import (
     named_by_redemption,
 )
 from tap_voucherify.concurrency import in_order
-from tap_voucherify.emission import SCHEMAS, Record
-from tap_voucherify.errors import NotFoundError, VoucherifyError
+from tap_voucherify.errors import NotFoundError
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import parse, written
 from tap_voucherify.listings import (
@@ -32,15 +30,17 @@ from tap_voucherify.listings import (
     REDEMPTIONS,
     REDEMPTIONS_BY_CREATION,
     in_milliseconds,
-    page_of,
     pages_of,
 )
+from tap_voucherify.paging import pages_by_cursor
 from tap_voucherify.rewards import reward_event
 from tap_voucherify.walk import PAGE_ROWS, Row, Timed, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from tap_voucherify.emission import Record
 
 ACTIVITY = "/v1/customers/{id}/activity"
 
@@ -93,9 +93,7 @@ class RewardEvents(IncrementalStream):
     """Who received what reward, from which campaign, because of which order."""
 
     name = "reward_events"
-    primary_keys = ("id",)
     replication_key = "created_at"
-    schema = StreamSchema(SCHEMAS)
 
     _scan = Scan()
 
@@ -107,7 +105,7 @@ class RewardEvents(IncrementalStream):
             self.since(),
             self.instant_setting("end_date"),
         )
-        with CustomersToAsk() as to_ask:
+        with IdsToAsk() as to_ask:
             yield from self._collect(to_ask, window)
             self._scan.started = self._scan.started or self.client.run_started
             self.logger.info("%s customers to ask", f"{len(to_ask):,}")
@@ -128,7 +126,7 @@ class RewardEvents(IncrementalStream):
                 "position": scan.position,
             }
 
-    def _collect(self, to_ask: CustomersToAsk, window: Window) -> Iterator[None]:
+    def _collect(self, to_ask: IdsToAsk, window: Window) -> Iterator[None]:
         """Find whom to ask; yields after each page's worth of rows, where the run may pause."""
         for count, (instant, row) in enumerate(self._customers(window.since)):
             changed = window.since is None or instant >= window.since
@@ -158,7 +156,7 @@ class RewardEvents(IncrementalStream):
         for _, row in walk(fetch, CUSTOMERS_BY_CREATION, tally=self.tally):
             yield modified_at(row), row
 
-    def _ask(self, to_ask: CustomersToAsk, window: Window) -> Iterator[Record | None]:
+    def _ask(self, to_ask: IdsToAsk, window: Window) -> Iterator[Record | None]:
         """The events of each customer, in the order of the ids, from where a cut run stopped."""
         first_answer = partial(self._first_answer, params=window.params)
         for (identity, cheap), answer in in_order(
@@ -187,25 +185,13 @@ class RewardEvents(IncrementalStream):
     def _activities(
         self, identity: str, answer: Answer | None, params: dict[str, Any]
     ) -> Iterator[Row]:
-        """All activities behind a first page; the cursor is the last event's id (§10.1).
+        """All activities behind a first page."""
 
-        Raises:
-            VoucherifyError: the cursor leads nowhere, so events could be missed.
-        """
-        used: str | None = None
-        while answer is not None:
-            page = page_of(answer)
+        def ask(cursor: str) -> Answer | None:
+            return self._first_answer((identity, True), {**params, "starting_after_id": cursor})
+
+        for page in pages_by_cursor(answer, ask):
             yield from page.rows
-            if not page.may_have_successor:
-                return
-            cursor = str(answer.get("more_starting_after") or page.rows[-1].get("id"))
-            if cursor == used:
-                raise VoucherifyError(
-                    "reward_events: the API repeats a page of a customer's activity, so events "
-                    "could be missed: report it to Voucherify's support with the time of this run."
-                )
-            used = cursor
-            answer = self._first_answer((identity, True), {**params, "starting_after_id": cursor})
 
     def _tell_complete(self) -> None:
         scan = self._scan

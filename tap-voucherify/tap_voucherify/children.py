@@ -1,0 +1,164 @@
+"""The base of streams whose list belongs to a parent: a call or more for each parent."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from tap_voucherify.asking import IdsToAsk
+from tap_voucherify.concurrency import in_order
+from tap_voucherify.errors import NotFoundError
+from tap_voucherify.incremental import IncrementalStream
+from tap_voucherify.instants import parse, written
+from tap_voucherify.paging import pages_by_cursor
+from tap_voucherify.walk import PAGE_ROWS, Page, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tap_voucherify.emission import Record
+
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Scan:
+    """How far the parents were asked.
+
+    Attributes:
+        started: when the scan began; the bookmark that it leaves, kept by a run that resumes it.
+        position: id of the last parent whose rows were all written; ids are asked ascending.
+        asked: parents asked in this run.
+        gone: how many of them were deleted meanwhile.
+    """
+
+    started: datetime | None = None
+    position: str = ""
+    asked: int = 0
+    gone: int = 0
+
+
+class ChildStream(IncrementalStream):
+    """Rows that never change, listed by parent; one bookmark for all parents together.
+
+    Attributes:
+        path: the list of one parent, `{id}` in its place.
+        order: how it is ordered.
+    """
+
+    selected_by_default = False
+    path: ClassVar[str]
+    order: ClassVar[str] = "id"
+
+    _scan = Scan()
+
+    @abc.abstractmethod
+    def parents(self, since: datetime | None) -> Iterator[str]:
+        """Ids of the parents that may have rows created at or after `since`."""
+
+    def narrowed(self, since: datetime) -> dict[str, str]:
+        """Parameters that leave out rows created before `since`, where the list takes any."""
+        del since
+        return {}
+
+    def is_past(self, page: Page, since: datetime) -> bool:
+        """Whether all rows behind this page were created before `since`."""
+        del page, since
+        return False
+
+    @override
+    def rows(self) -> Iterator[Record | None]:
+        self._scan = self._resumed()
+        since = self._since()
+        with IdsToAsk() as to_ask:
+            for count, parent in enumerate(self.parents(since)):
+                to_ask.add([parent])
+                if count % PAGE_ROWS == 0:
+                    yield None
+            self._scan.started = self._scan.started or self.client.run_started
+            yield from self._ask(to_ask, since)
+        self.logger.info(
+            "complete: %d rows, %d parents asked, %d of them deleted meanwhile",
+            self.report.rows,
+            self._scan.asked,
+            self._scan.gone,
+        )
+
+    @override
+    def mark(self) -> None:
+        scan = self._scan
+        if self.instant_setting("end_date") is not None or scan.started is None:
+            return
+        if self.report.complete:
+            self.stream_state.pop("scan", None)
+            self.move_bookmark(scan.started, scan.started)
+        elif scan.position:
+            self.stream_state["scan"] = {
+                "started": written(scan.started),
+                "position": scan.position,
+            }
+
+    def _since(self) -> datetime | None:
+        if self.instant_setting("end_date") is not None:
+            return self.instant_setting("start_date")
+        return self.since()
+
+    def _resumed(self) -> Scan:
+        state = self.stream_state.get("scan", {})
+        if not state.get("position"):
+            return Scan()
+        started = parse(state["started"], what=f"`started` in the state of {self.name}")
+        return Scan(started, str(state["position"]))
+
+    def _ask(self, to_ask: IdsToAsk, since: datetime | None) -> Iterator[Record | None]:
+        """The rows of each parent, in the order of the ids, from where a cut run stopped."""
+        params: dict[str, Any] = {"limit": PAGE_ROWS, "order": self.order}
+        if since is not None:
+            params |= self.narrowed(since)
+
+        def first_page(parent: tuple[str, bool]) -> Body | None:
+            return self._answer(parent[0], params)
+
+        for (parent, _), body in in_order(
+            first_page, to_ask.after(self._scan.position), at_once=self.config["max_concurrency"]
+        ):
+            yield from self._rows_of(parent, body, params, since)
+            self._scan.position = parent
+            self._scan.asked += 1
+            self._scan.gone += body is None
+            yield None
+
+    def _rows_of(
+        self, parent: str, body: Body | None, params: dict[str, Any], since: datetime | None
+    ) -> Iterator[Record]:
+        until = self.instant_setting("end_date")
+
+        def ask(cursor: str) -> Body | None:
+            return self._answer(parent, {**params, "starting_after_id": cursor})
+
+        for page in pages_by_cursor(body, ask):
+            for row in page.rows:
+                instant = self.created_at(row)
+                if (since is None or instant >= since) and (until is None or instant < until):
+                    yield {**row, "created_at": written(instant)}
+            if since is not None and self.is_past(page, since):
+                return
+
+    def created_at(self, row: Row) -> datetime:
+        """When a row was created.
+
+        Raises:
+            VoucherifyError: the row does not say.
+        """
+        return parse(row.get("created_at", ""), what=f"`created_at` of {self.name}")
+
+    def _answer(self, parent: str, params: dict[str, Any]) -> Body | None:
+        """One page of a parent's list; none for a parent deleted meanwhile."""
+        try:
+            return self.client.get(self.path, {"id": parent}, params)
+        except NotFoundError:
+            return None

@@ -1,0 +1,155 @@
+"""The base of streams whose list has an order but no time filter: read back to the bookmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from tap_voucherify.completeness import incomplete
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.incremental import IncrementalStream
+from tap_voucherify.instants import parse, written
+from tap_voucherify.listings import page_of
+from tap_voucherify.modified import modified_at
+from tap_voucherify.paging import LAST_PAGE, NumberedPages
+from tap_voucherify.walk import PAGE_ROWS, Page, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tap_voucherify.emission import Record
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the pages were read.
+
+    Attributes:
+        started: when the reading began; the bookmark that it leaves.
+        time: the time that orders the list being read.
+        page: its page being read; rows of earlier pages were all written.
+    """
+
+    started: datetime | None = None
+    time: str = ""
+    page: int = 1
+
+
+class NewestFirstStream(IncrementalStream):
+    """A list read page by page from its newest row back to the bookmark, 10,000 rows at most.
+
+    Rows that come or move to the front meanwhile belong to the next run: the bookmark is the
+    instant the reading began. A run that was cut goes on at its page, one page of overlap.
+
+    Attributes:
+        path: the list.
+        times: the times that it is read by, each newest first; `created_at` comes last and, after
+            `updated_at`, gives the rows that were never updated.
+    """
+
+    selected_by_default = False
+    path: ClassVar[str]
+    times: ClassVar[tuple[str, ...]] = ("created_at",)
+
+    _progress = Progress()
+
+    @override
+    def rows(self) -> Iterator[Record | None]:
+        self._progress = self._resumed()
+        resumed = self._progress.started is not None
+        since, whole = self._range()
+        times = self.times[-1:] if whole else self.times
+        first = times.index(self._progress.time) if self._progress.time in times else 0
+        for time in times[first:]:
+            pages = self._pages(time, since)
+            yield from self._wanted(pages, never_updated=time != times[0])
+            self._refuse_cap(pages)
+            if since is None and not resumed and len(pages.distinct) < (self.tally.total or 0):
+                raise incomplete(self.name, self.tally.total, len(pages.distinct))
+        self._tell_complete()
+
+    @override
+    def mark(self) -> None:
+        progress = self._progress
+        if self.instant_setting("end_date") is not None or progress.started is None:
+            return
+        if self.report.complete:
+            self.stream_state.pop("pages", None)
+            self.move_bookmark(progress.started, progress.started)
+        else:
+            self.stream_state["pages"] = {
+                "started": written(progress.started),
+                "time": progress.time,
+                "page": progress.page,
+            }
+
+    def _resumed(self) -> Progress:
+        state = self.stream_state.get("pages", {})
+        if not state.get("started"):
+            return Progress()
+        started = parse(state["started"], what=f"`started` in the state of {self.name}")
+        return Progress(started, str(state["time"]), int(state["page"]))
+
+    def _range(self) -> tuple[datetime | None, bool]:
+        """Where the reading ends, and whether it is by time of creation alone."""
+        if self.instant_setting("end_date") is not None:
+            return self.instant_setting("start_date"), True
+        since = self.since()
+        return since, since is None
+
+    def _pages(self, time: str, since: datetime | None) -> NumberedPages:
+        """The pages by one time, from where an earlier run was cut in them."""
+        if time != self._progress.time:
+            self._progress.time, self._progress.page = time, 1
+        number = max(1, self._progress.page - 1)
+        ask = partial(self._page, time)
+        return NumberedPages(ask, self.tally, time, since, number=number)
+
+    def _page(self, time: str, number: int) -> Page:
+        params = {"limit": PAGE_ROWS, "order": f"-{time}", "page": number}
+        page = page_of(self.client.get(self.path, params=params))
+        self._progress.started = self._progress.started or self.client.run_started
+        return page
+
+    def _wanted(self, pages: NumberedPages, *, never_updated: bool) -> Iterator[Record | None]:
+        """The rows of the time wanted; of those ordered by creation perhaps the never updated."""
+        until = self.instant_setting("end_date")
+        for row in pages.rows():
+            self._progress.page = pages.number
+            text = row.get(str(pages.stamp))
+            if text is None or (never_updated and row.get("updated_at")):
+                yield None
+                continue
+            instant = parse(text, what=f"`{pages.stamp}` of {self.name}")
+            late_enough = pages.since is None or instant >= pages.since
+            if late_enough and (until is None or instant < until):
+                yield self._record(row, instant)
+
+    def _record(self, row: Row, instant: datetime) -> Record:
+        if len(self.times) > 1:
+            instant = modified_at(row, self.name)
+        return {**row, str(self.replication_key): written(instant)}
+
+    def _refuse_cap(self, pages: NumberedPages) -> None:
+        if pages.capped:
+            total = "more" if self.tally.total is None else f"{self.tally.total:,}"
+            raise VoucherifyError(
+                f"{self.name}: the API lists only the newest {LAST_PAGE * PAGE_ROWS:,} rows and "
+                f"there are {total}; older ones were not read and the bookmark stays where it "
+                "was: set start_date to an instant those rows reach back to, and get the older "
+                "ones as an export."
+            )
+
+    def _tell_complete(self) -> None:
+        self.logger.info(
+            "complete: %s rows counted by the API, %d rows new since the bookmark, "
+            "%d duplicates dropped, %d calls",
+            "no" if self.tally.total is None else self.tally.total,
+            self.report.rows,
+            self.tally.duplicates,
+            self.tally.calls,
+        )

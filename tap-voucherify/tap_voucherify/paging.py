@@ -1,0 +1,170 @@
+"""Lists without a time filter, read to their end or back to an instant: nothing may slip through.
+
+Between two requests rows can come, go and move, and rows of one instant may change places. A row
+that comes or moves to the front pushes others down, which shows them twice; a row that goes pulls
+others up, past a page that was read. So pages are read once more, down and up, until a pass each
+way brought nothing new, unless the first pass already proves that nothing was pulled.
+
+Nothing here knows HTTP: a page comes from a function.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.instants import parse
+from tap_voucherify.listings import page_of
+from tap_voucherify.walk import BOTH_WAYS, Page, Row, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+LAST_PAGE = 100
+"""The last page of the lists that have no time filter (reference §12); 10,000 rows."""
+
+DISTINCT_TIMES = 20
+
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class NumberedPages:
+    """One list by page number, its newest rows first or in no known order.
+
+    Attributes:
+        ask: fetches the page with this number.
+        tally: counts calls and duplicates, and keeps the last `total`.
+        stamp: the time that orders the list, newest first; none if no order is known.
+        since: rows older than this end the reading; none reads everything.
+        number: the page being read; rows of earlier pages were all given.
+        last_page: the last page that the API serves.
+        capped: whether the API served no further page although there were more rows.
+    """
+
+    ask: Callable[[int], Page]
+    tally: Tally
+    stamp: str | None = None
+    since: datetime | None = None
+    number: int = 1
+    last_page: int = LAST_PAGE
+    capped: bool = False
+    distinct: set[str] = field(default_factory=set)
+    _totals: list[int | None] = field(default_factory=list)
+    _edge: Row | None = None
+    _timed: bool = False
+    _ended: bool = False
+    _tied: bool = False
+
+    def rows(self) -> Iterator[Row]:
+        """Each row once; old ones may be among them."""
+        first = self.number
+        for number in range(first, self.last_page + 1):
+            self.number = number
+            page = self._asked(number)
+            yield from self._fresh(page)
+            if self._is_last(page):
+                break
+        else:
+            self.capped = self._totals[-1] is None or len(self.distinct) < self._totals[-1]
+        if self.number > first and not self._is_proven():
+            yield from self._again(first, self.number)
+
+    def _again(self, first: int, last: int) -> Iterator[Row]:
+        quiet, numbers = 0, range(last, first - 1, -1)
+        while quiet < BOTH_WAYS:
+            known = len(self.distinct)
+            for number in numbers:
+                yield from self._fresh(self._asked(number))
+            quiet = quiet + 1 if len(self.distinct) == known else 0
+            numbers = numbers[::-1]
+
+    def _asked(self, number: int) -> Page:
+        page = self.ask(number)
+        self.tally.calls += 1
+        if page.total is not None:
+            self.tally.total = page.total
+        return page
+
+    def _fresh(self, page: Page) -> list[Row]:
+        fresh = []
+        for row in page.rows:
+            identity = row.get("id")
+            if identity in self.distinct:
+                self.tally.duplicates += 1
+            else:
+                self.distinct.add(str(identity))
+                fresh.append(row)
+        return fresh
+
+    def _is_last(self, page: Page) -> bool:
+        """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""
+        self._totals.append(page.total)
+        self._ended = not page.may_have_successor
+        if not page.rows:
+            return True
+        self._tied = self._tied or self._is_tied(page.rows[0])
+        self._edge = page.rows[-1]
+        return self._ended or self._is_old(page)
+
+    def _is_tied(self, row: Row) -> bool:
+        """Whether the first row of a page and the last one before could change places unseen."""
+        if self.stamp is None or self._edge is None:
+            return self._edge is not None
+        same = self._edge.get(self.stamp) == row.get(self.stamp)
+        return same and self._edge.get("id") != row.get("id")
+
+    def _is_proven(self) -> bool:
+        """Whether the first pass shows that no row was pulled past it."""
+        counted = self._ended and set(self._totals) == {len(self.distinct)}
+        known = [total for total in self._totals if total is not None]
+        shrank = any(later < total for total, later in itertools.pairwise(known))
+        return counted or not (self._tied or shrank or len(known) < len(self._totals))
+
+    def _is_old(self, page: Page) -> bool:
+        """Whether the page reaches past `since`, or past all rows that have the time."""
+        if self.since is None or self.stamp is None:
+            return False
+        last = page.rows[-1].get(self.stamp)
+        self._timed = self._timed or bool(page.rows[0].get(self.stamp))
+        if last is None:
+            return self._timed  # whether rows without the time sort first or last is not published
+        return parse(last, what=f"`{self.stamp}` of a row") < self.since
+
+
+def is_newest_first(times: list[datetime]) -> bool:
+    """Whether rows that came in the order of their ids are so surely ordered by time as well.
+
+    That ids grow with time is not published. Where it does not hold, that many distinct times
+    would stand in order by chance once in 20! pages.
+    """
+    return len(set(times)) >= DISTINCT_TIMES and times == sorted(times, reverse=True)
+
+
+def pages_by_cursor(body: Body | None, ask: Callable[[str], Body | None]) -> Iterator[Page]:
+    """All pages behind a first answer; the cursor is the last row's id unless the answer names it.
+
+    Args:
+        body: the first answer; none for a parent that is gone.
+        ask: fetches the answer behind a cursor, none if the parent is gone by then.
+
+    Raises:
+        VoucherifyError: the cursor leads nowhere, so rows could be missed.
+    """
+    used: str | None = None
+    while body is not None:
+        page = page_of(body)
+        yield page
+        if not page.may_have_successor:
+            return
+        cursor = str(body.get("more_starting_after") or page.rows[-1].get("id"))
+        if cursor == used:
+            raise VoucherifyError(
+                "The API repeats a page, so rows could be missed: report it to Voucherify's "
+                "support with the time of this run."
+            )
+        used = cursor
+        body = ask(cursor)
