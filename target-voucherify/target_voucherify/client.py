@@ -31,6 +31,12 @@ TRIES_BEFORE_FIRST_ANSWER = 3
 TRIES_WHEN_LIMITED = 50
 """Attempts at one request that meets 429; each waits as told, so this only ends a dead loop."""
 
+BULK_BUCKET = "bulk_api_calls"
+"""Bulk requests have a limit of their own (reference §2.1): others may go on while they wait."""
+
+LONG_WAIT = 2.0
+"""Seconds from which on it is worth doing something else first."""
+
 JSON = {"Content-Type": "application/json"}
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,6 +66,7 @@ class Client:
         self._max_calls: int | None = config.get("max_calls")
         self._calls = calls
         self._pause = pause
+        self.meanwhile: Callable[[], None] = _nothing
         self._answered = False
         self._not_before = 0.0
         self._lock = threading.Lock()
@@ -108,7 +115,10 @@ class Client:
             wait = self._wait_before_retry(answer, tries, what)
             if wait is None:
                 return judged(answer, what)
-            self._wait(wait)
+            until = time.monotonic() + wait
+            if wait > LONG_WAIT and _bucket(answer) == BULK_BUCKET:
+                self.meanwhile()
+            self._wait(until - time.monotonic())
             self._calls.retries += 1
 
     def _attempt(
@@ -194,7 +204,7 @@ class Client:
         return wait
 
     def _wait_when_limited(self, answer: Answer, tries: int, what: str) -> float:
-        kind = answer.headers.get("X-Rate-Limit-Type", "")
+        kind = _bucket(answer)
         if kind == "api_calls_cycle":
             raise CycleUsedUpError(
                 f"{what}: the API calls of this billing cycle are used up; run again when the next "
@@ -207,11 +217,12 @@ class Client:
                 f"{what}: limited ({kind or 'api_calls'}) for {wait:.0f} s more after {tries} "
                 "tries; run again later."
             )
-        self._not_before = time.monotonic() + wait
+        if kind != BULK_BUCKET:
+            self._not_before = time.monotonic() + wait
         self._log.warning(
             "%s: limit reached (%s); waiting %.1f s %s",
             what,
-            kind or "api_calls",
+            kind,
             wait,
             "as a guess, because the server did not say" if asked is None else "as told",
         )
@@ -243,7 +254,16 @@ class ReadOnlyClient(Client):
         """As `Client.request`, for reading only."""
         if method != "GET" or body is not None:
             raise VoucherifyError(f"A dry run does not send {method} {template}.")
-        return super().request(method, template, segment=segment, query=query)
+        return super().request(method, template, segment=segment, query=query, meanwhile=meanwhile)
+
+
+def _nothing() -> None:
+    """What is done during a long wait unless somebody knows better."""
+
+
+def _bucket(answer: Answer) -> str:
+    """Which limit a 429 is about; the header that says so is optional."""
+    return answer.headers.get("X-Rate-Limit-Type", "api_calls")
 
 
 def _no_further_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

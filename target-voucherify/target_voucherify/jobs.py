@@ -70,9 +70,12 @@ class BulkWriter:
         self._services = services
         self._timeout = timeout
         self._queue: deque[Job] = deque()
+        self._postponed: list[Batch] = []
+        self._limited = False
         self._table = Timetable()
         self._log = logging.getLogger("target-voucherify")
         self.most_rows = most_rows
+        services.client.meanwhile = self._settle_meanwhile
 
     def has(self, key: str) -> bool:
         """Whether a customer of this key is on its way."""
@@ -80,13 +83,23 @@ class BulkWriter:
 
     def write(self, batch: Batch) -> None:
         """Send a batch once no key of it is on its way."""
-        while any(not batch.rows.keys().isdisjoint(job.batch.rows) for job in self._queue):
-            self._settle_oldest()
+        while self._postponed or not self._is_free(batch):
+            self._move_on()
         self._send(batch)
 
     def settle(self) -> None:
         """Wait until nothing is on its way."""
-        while self._queue:
+        while self._queue or (self._postponed and not self._limited):
+            self._move_on()
+
+    def _is_free(self, batch: Batch) -> bool:
+        return all(batch.rows.keys().isdisjoint(job.batch.rows) for job in self._queue)
+
+    def _move_on(self) -> None:
+        """One step towards nothing being on its way."""
+        if self._postponed and not self._limited:
+            self._send(self._postponed.pop(0))
+        else:
             self._settle_oldest()
 
     def look(self) -> None:
@@ -98,6 +111,9 @@ class BulkWriter:
 
     def _send(self, batch: Batch) -> bool:
         """Send a batch in as few requests as fit; True when each of them was taken."""
+        if self._limited:
+            self._postponed.append(batch)
+            return True
         parts = batch.parts(self.most_rows)
         for _ in parts[1:]:
             self._services.fence.share(batch.ticket)
@@ -124,6 +140,18 @@ class BulkWriter:
         if len(self._queue) == 1:
             self._table.begin(job.sent_at)
         return True
+
+    def _settle_meanwhile(self) -> None:
+        """Use a long wait for the next bulk request: confirm what is on its way, pass states.
+
+        Nothing is sent in here. Rows that must go again do so after the request that waits; they
+        share no key with it.
+        """
+        self._limited = True
+        try:
+            self.settle()
+        finally:
+            self._limited = False
 
     def _make_room(self, batch: Batch) -> None:
         while self._queue and (
