@@ -120,6 +120,11 @@ class VoucherifyClient:
         """
         return self._started
 
+    @property
+    def calls_left(self) -> int | None:
+        """Calls that `max_calls` still allows; none without such a limit."""
+        return None if self._max_calls is None else max(0, self._max_calls - self.usage.calls)
+
     def get(
         self,
         path: str,

@@ -19,7 +19,7 @@ Nothing here knows HTTP: a page comes from the function `fetch`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -95,7 +95,15 @@ class Tally:
     duplicates: int = 0
     total: int | None = None
     """`total` of the first answer; it may or may not count filtered rows (reference §5.2)."""
-    calls: int = field(default=0)
+    calls: int = 0
+    rows: int = 0
+    """Distinct rows of the answers, those a millisecond beyond the bounds included."""
+
+    def add(self, part: Tally) -> None:
+        """Add what a part of the walk saw; `total` stays that of the whole."""
+        self.duplicates += part.duplicates
+        self.calls += part.calls
+        self.rows += part.rows
 
 
 def walk(
@@ -118,12 +126,19 @@ def walk(
     since = None if since is None else whole_millisecond(since)
     until = None if until is None else whole_millisecond(until)
     steps = _Steps(fetch, listing, tally if tally is not None else Tally())
-    for instant, row in steps.rows(
-        None if since is None else since - MILLISECOND,
-        None if until is None else until + MILLISECOND,
-    ):
+    for instant, row in steps.rows(*widened(since, until)):
         if (since is None or instant >= since) and (until is None or instant < until):
             yield instant, row
+
+
+def widened(
+    since: datetime | None, until: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """The bounds of a walk as filters that hold whether the API includes a bound or not."""
+    return (
+        None if since is None else since - MILLISECOND,
+        None if until is None else until + MILLISECOND,
+    )
 
 
 class _Steps:
@@ -188,6 +203,7 @@ class _Steps:
             else:
                 self._edge.add(known)
                 fresh.append((instant, row))
+        self._tally.rows += len(fresh)
         return fresh
 
     def _forget_before(self, cursor: datetime) -> None:

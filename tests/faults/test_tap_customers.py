@@ -287,3 +287,18 @@ def test_rows_that_go_missing_fail_the_run(
 
 
 EMPTY_PAGE = {"object": "list", "data_ref": "customers", "customers": [], "total": 250}
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 16])
+def test_twenty_five_thousand_customers_in_few_calls_at_any_concurrency(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], concurrency: int
+) -> None:
+    populate(sandbox, customers=25_000, tied=1_500, never_updated=2_000)
+
+    done = run("tap_voucherify", {**connection, "max_concurrency": concurrency}, *customers_only)
+
+    assert done.exit_code == 0, done.log
+    found = [record["created_at"] for record in done.records("customers")]
+    assert len(set(ids(done))) == len(ids(done)) == 25_000
+    assert found == sorted(found)
+    assert sandbox.calls <= 1.03 * 250 + 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tap_voucherify.changes import changed_customers
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, walk
+from tap_voucherify.windows import Window, WindowedWalk
 
 BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
 BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")
@@ -49,6 +51,7 @@ class Api:
     between: Any = None
 
     def __post_init__(self) -> None:
+        self._lock = threading.Lock()
         self._random = random.Random(self.seed)  # noqa: S311 - the order of ties, not a secret
 
     def fetch(self, query: Query) -> Page:
@@ -62,6 +65,11 @@ class Api:
         total = len(found if self.readings.total_filtered else self.stored)
         more = len(found) > start + PAGE_ROWS if self.readings.has_more else None
         return Page(rows, total, more)
+
+    def locked_fetch(self, query: Query) -> Page:
+        """As `fetch`, for several threads."""
+        with self._lock:
+            return self.fetch(query)
 
     def _in_order(self, query: Query) -> list[str]:
         keys = list(self.stored)
@@ -228,6 +236,52 @@ def test_slices_share_no_row_and_miss_none(
     ]
 
     assert sorted(key for part in slices for key in part) == sorted(api.stored)
+
+
+@FEW
+@given(
+    readings,
+    populations(),
+    st.tuples(st.sampled_from([120, 300]), st.integers(1, 5)),
+    st.sampled_from(["long ago", "until now"]),
+    st.integers(0, 2**16),
+)
+def test_windows_read_side_by_side_are_the_one_walk(
+    reading: Readings, times: list[int], windows: tuple[int, int], when: str, seed: int
+) -> None:
+    api = filled(Api(reading, seed=seed), times)
+    tally = Tally(total=len(times))
+    window_rows, at_once = windows
+    windowed = WindowedWalk(
+        api.locked_fetch, BY_CREATION, at_once=at_once, tally=tally, window_rows=window_rows
+    )
+    now = at(40_000_000 if when == "long ago" else max(times) // 2 + 1_000)
+
+    rows = list(windowed.rows(Window(None, None), at(min(times)), now))
+
+    assert sorted(row["id"] for _, row in rows) == sorted(api.stored)
+    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+
+
+def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_passed_on() -> None:
+    api = filled(Api(), [number * 1_000 for number in range(2_000)])
+    whole = api.fetch(Query("created_at", "created_at"))
+
+    def hiding(query: Query) -> Page:
+        page = api.locked_fetch(query)
+        hidden = [row for row in page.rows if not row["id"].endswith("777")]
+        return Page(hidden, page.total, len(page.rows) == PAGE_ROWS)
+
+    windowed = WindowedWalk(
+        hiding, BY_CREATION, at_once=3, tally=Tally(total=whole.total), window_rows=300
+    )
+    given_rows: list[str] = []
+    with pytest.raises(VoucherifyError, match="but gave"):
+        given_rows.extend(
+            row["id"] for _, row in windowed.rows(Window(None, None), at(0), at(10**7))
+        )
+
+    assert "c00776" not in given_rows
 
 
 def test_an_instant_may_hold_as_many_rows_as_the_pages_reach() -> None:
