@@ -107,6 +107,11 @@ class VoucherifyStream(Stream):
         finally:
             self._tell_nulled()
 
+    def announce(self, schema: dict[str, Any]) -> None:
+        """Describe the records by this schema instead of the one in the stream's file."""
+        # The descriptor of the class only reads, so the instance's own attribute goes before it.
+        vars(self)["schema"] = schema
+
     @cached_property
     def fitting(self) -> Fitting:
         """Makes records fit the schema that was announced, which a catalog may have changed."""

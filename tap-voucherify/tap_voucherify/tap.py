@@ -12,14 +12,18 @@ from typing_extensions import override
 
 from tap_voucherify.client import Connection, VoucherifyClient
 from tap_voucherify.emission import InterruptibleTap, VoucherifyStream
+from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.listings import CUSTOMERS, page_of
+from tap_voucherify.metadata_types import RESOURCES, with_metadata_types
 from tap_voucherify.settings import SETTINGS, check
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams import STREAMS, MetadataSchemas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import click
+
+    from tap_voucherify.walk import Row
 
 
 class TapVoucherify(InterruptibleTap):
@@ -51,6 +55,29 @@ class TapVoucherify(InterruptibleTap):
     @override
     def discover_streams(self) -> Sequence[VoucherifyStream]:
         return [stream(self) for stream in STREAMS]
+
+    @override
+    def run_discovery(self) -> str:
+        """Print the catalog, metadata typed as the project defined it; that costs one call."""
+        definitions = self._metadata_schemas()
+        for name, stream in self.streams.items():
+            if isinstance(stream, VoucherifyStream) and name in RESOURCES:
+                stream.announce(with_metadata_types(stream.schema, name, definitions))
+        return super().run_discovery()
+
+    def _metadata_schemas(self) -> list[Row]:
+        """What metadata the project has defined; nothing where it cannot be asked for.
+
+        Discovery must work without settings, and for a key that may not read this.
+        """
+        if not (self.config.get("application_id") and self.config.get("secret_key")):
+            return []
+        try:
+            check(self.config, self.config_jsonschema)
+            return page_of(self.client.get(MetadataSchemas.path)).rows
+        except VoucherifyError as reason:
+            self.logger.warning("Metadata stays without types. %s", reason)
+            return []
 
     def test_connection(self) -> None:
         """Prove the keys and the region with one call.
