@@ -11,6 +11,7 @@ from target_voucherify.errors import AccessError, RefusedRequestError, Voucherif
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NO_CONTENT = 204
 OK_BELOW = 300
 CLIENT_ERRORS = 400
 NOT_FOUND = 404
@@ -47,7 +48,8 @@ class Answer(NamedTuple):
 def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     """The answer with its JSON; what should be JSON and is not makes it unusable."""
     if not content:
-        return Answer(status, headers)
+        said_nothing = status < OK_BELOW and status != NO_CONTENT
+        return Answer(status, headers, trouble="an empty body" if said_nothing else "")
     try:
         body = msgspec.json.decode(content)
     except (ValueError, RecursionError):

@@ -254,7 +254,7 @@ class ReadOnlyClient(Client):
         """As `Client.request`, for reading only."""
         if method != "GET" or body is not None:
             raise VoucherifyError(f"A dry run does not send {method} {template}.")
-        return super().request(method, template, segment=segment, query=query, meanwhile=meanwhile)
+        return super().request(method, template, segment=segment, query=query)
 
 
 def _nothing() -> None:
