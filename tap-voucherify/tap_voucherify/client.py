@@ -13,6 +13,7 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
+from tap_voucherify.authorization import SCOPE, Authorization, BearerToken, KeyPair
 from tap_voucherify.errors import CallsSpentError, NotFoundError, VoucherifyError
 from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
@@ -27,6 +28,8 @@ TRIES = 9
 
 TRIES_UNREACHED = 4
 """Tries while the API has not answered once: a wrong host should be said soon."""
+
+TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -76,6 +79,23 @@ class Connection:
     api_url: str
     application_id: str
     secret_key: str
+    auth_method: str = "api_key"
+    """How the pair is used: in every request (`api_key`), or to make tokens (`oauth`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it is sent, and in a form that is safe to log: no query, no identifiers."""
+
+    name: str
+    url: str
+    params: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
+
+    @property
+    def method(self) -> str:
+        """A form is posted, everything else is read."""
+        return "GET" if self.form is None else "POST"
 
 
 class VoucherifyClient:
@@ -107,9 +127,10 @@ class VoucherifyClient:
         self._started = datetime.now(UTC)
         self._reached = False
         self._session = _session(self._api_url, max_concurrency)
-        self._session.headers.update(
-            {"X-App-Id": connection.application_id, "X-App-Token": connection.secret_key}
-        )
+        self._key_pair = KeyPair(connection.application_id, connection.secret_key)
+        self._authorization: Authorization = self._key_pair
+        if connection.auth_method == "oauth":
+            self._authorization = BearerToken(self._new_token)
 
     @property
     def run_started(self) -> datetime:
@@ -146,20 +167,43 @@ class VoucherifyClient:
         """
         encoded = {name: quote(value, safe="") for name, value in (segments or {}).items()}
         url = self._api_url + path.format_map(encoded)
-        for attempt in range(TRIES):
-            answer = self._exchange(url, params)
-            if answer.status == requests.codes.ok and answer.failure is None:
-                return self._object(answer, path)
-            self._wait(answer, path, attempt, self._judge(answer, path))
-        raise VoucherifyError(f"{_said(answer, path)} {TRIES} times in a row: try again later.")
+        return self._repeated(Call(f"GET {path}", url, params), self._authorization)
 
-    def _exchange(self, url: str, params: Mapping[str, Any] | None) -> Answer:
+    def _new_token(self) -> dict[str, Any]:
+        """A token made with the key pair; asking twice only makes two (reference §1.4)."""
+        form = {"grant_type": "client_credentials", "scope": SCOPE}
+        call = Call(f"POST {TOKEN}", self._api_url + TOKEN, form=form)
+        return self._repeated(call, self._key_pair)
+
+    def _repeated(self, call: Call, authorization: Authorization) -> dict[str, Any]:
+        """The answer to a call that may be made again, once it is one to use."""
+        for attempt in range(TRIES):
+            answer = self._authorized(call, authorization)
+            if answer.status == requests.codes.ok and answer.failure is None:
+                return self._object(answer, call.name)
+            self._wait(answer, call.name, attempt, self._judge(answer, call.name))
+        raise VoucherifyError(
+            f"{_said(answer, call.name)} {TRIES} times in a row: try again later."
+        )
+
+    def _authorized(self, call: Call, authorization: Authorization) -> Answer:
+        """One exchange, or two where the first was refused and the headers could be renewed."""
+        headers = authorization.headers()
+        answer = self._exchange(call, headers)
+        if answer.status == requests.codes.unauthorized and authorization.renew(headers):
+            return self._exchange(call, authorization.headers())
+        return answer
+
+    def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer:
         """One request and its answer; what went wrong on the way becomes part of the answer."""
         self._count_call()
         try:
-            response = self._session.get(
-                url,
-                params=params,
+            response = self._session.request(
+                call.method,
+                call.url,
+                params=call.params,
+                data=call.form,
+                headers=headers,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 # A redirect would carry the key headers to whatever host it names.
                 allow_redirects=False,
@@ -189,7 +233,7 @@ class VoucherifyClient:
                 self._reached = True
                 self._started = min(self._started, server_time(answer.headers) or self._started)
 
-    def _judge(self, answer: Answer, path: str) -> tuple[float, str] | None:
+    def _judge(self, answer: Answer, name: str) -> tuple[float, str] | None:
         """Return the wait that the answer names, if any; raise when trying again is pointless."""
         if answer.failure is not None or answer.status is None:
             if not self._reached and self.usage.calls >= TRIES_UNREACHED:
@@ -208,10 +252,10 @@ class VoucherifyClient:
             return told
         if answer.status >= requests.codes.server_error:
             return told
-        raise _refusal(answer, path)
+        raise _refusal(answer, name)
 
     def _wait(
-        self, answer: Answer, path: str, attempt: int, told: tuple[float, str] | None
+        self, answer: Answer, name: str, attempt: int, told: tuple[float, str] | None
     ) -> None:
         if attempt == TRIES - 1:
             return
@@ -219,7 +263,7 @@ class VoucherifyClient:
         limit = answer.headers.get("X-Rate-Limit-Type")
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",
-            _said(answer, path),
+            _said(answer, name),
             seconds,
             why,
             f", limit {limit}" if limit else "",
@@ -232,10 +276,10 @@ class VoucherifyClient:
             self.usage.retries += 1
             self.usage.seconds_waited += time.monotonic() - began
 
-    def _object(self, answer: Answer, path: str) -> dict[str, Any]:
+    def _object(self, answer: Answer, name: str) -> dict[str, Any]:
         if not isinstance(answer.body, dict):
             raise VoucherifyError(
-                f"{_said(answer, path)} without a JSON object: check that api_url is a Voucherify "
+                f"{_said(answer, name)} without a JSON object: check that api_url is a Voucherify "
                 "API endpoint."
             )
         return answer.body
@@ -274,20 +318,20 @@ def _answer_of(response: requests.Response) -> Answer:
     return Answer(response.status_code, response.headers, body)
 
 
-def _said(answer: Answer, path: str) -> str:
+def _said(answer: Answer, name: str) -> str:
     """What came back for a call, in a form that is safe to log: no body, no query, no key."""
     if answer.status is None:
-        return f"GET {path}: {answer.failure}"
+        return f"{name}: {answer.failure}"
     error = answer.error_object
-    parts = [f"GET {path} answered {answer.status}"]
+    parts = [f"{name} answered {answer.status}"]
     if answer.failure is not None:
         parts.append(answer.failure)
-    parts += [f"{name} {error[name]}" for name in ("key", "request_id") if error.get(name)]
+    parts += [f"{part} {error[part]}" for part in ("key", "request_id") if error.get(part)]
     return ", ".join(parts)
 
 
-def _refusal(answer: Answer, path: str) -> VoucherifyError:
-    said = _said(answer, path)
+def _refusal(answer: Answer, name: str) -> VoucherifyError:
+    said = _said(answer, name)
     if answer.status == requests.codes.not_found:
         return NotFoundError(f"{said}: check that api_url is a Voucherify API endpoint.")
     if answer.status is not None and answer.status // 100 == 3:  # noqa: PLR2004 - the class of redirects

@@ -42,6 +42,15 @@ SETTINGS = th.PropertiesList(
         "https, or http on a loopback address.",
     ),
     th.Property(
+        "auth_method",
+        th.StringType,
+        allowed_values=["api_key", "oauth"],
+        default="api_key",
+        title="Authentication method",
+        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
+        "that last 15 minutes, and those go with the requests.",
+    ),
+    th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",

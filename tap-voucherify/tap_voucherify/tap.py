@@ -44,7 +44,10 @@ class TapVoucherify(InterruptibleTap):
     def client(self) -> VoucherifyClient:
         return VoucherifyClient(
             Connection(
-                self.config["api_url"], self.config["application_id"], self.config["secret_key"]
+                self.config["api_url"],
+                self.config["application_id"],
+                self.config["secret_key"],
+                self.config["auth_method"],
             ),
             max_concurrency=self.config["max_concurrency"],
             max_calls=self.config.get("max_calls"),
