@@ -39,7 +39,7 @@ CONTACTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("contact", CONTACTS.values(), ids=CONTACTS.keys())
 def test_a_customer_fits_both_endpoints(contact: dict[str, Any], nulls: str) -> None:
     config = {"mapping": MAPPING, "unmapped": "ignore", "nulls": nulls}
-    plan = resolve(config, "contacts", dict.fromkeys(["id", *MAPPING.values()], {}), ["id"])
+    plan = resolve(config, "contacts", {name: {} for name in ("id", *MAPPING.values())}, ["id"])
     build = CustomerBuilder(plan, MetadataSchema(), config, lambda _topic, _words: None)
     key, payload = build({"id": "crm-1", **contact})
     batch = Batch(1, {key: Row(payload, b"")})
