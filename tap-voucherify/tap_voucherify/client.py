@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -14,7 +14,13 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tap_voucherify.authorization import SCOPE, Authorization, BearerToken, KeyPair
-from tap_voucherify.errors import CallsSpentError, NotFoundError, VoucherifyError
+from tap_voucherify.errors import (
+    CallsSpentError,
+    DeniedError,
+    ExpiredDownloadError,
+    NotFoundError,
+    VoucherifyError,
+)
 from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
@@ -33,6 +39,15 @@ TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
+
+CHUNK_BYTES = 65_536
+
+DOWNLOAD_HOSTS = (
+    "download.voucherify.io",
+    "us1.download.voucherify.io",
+    "as1.download.voucherify.io",
+)
+"""Where the shared regions keep exported files (reference §1.1)."""
 
 FIX_BY_STATUS: Mapping[int, str] = {
     401: "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
@@ -54,6 +69,22 @@ class Usage:
     seconds_waited: float = 0.0
     quota_left: int | None = None
     """Calls left in the current period, as the last answer said (reference §2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: `path` is what logs show, `url` may hold ids and secrets and is never shown.
+
+    With a `file`, the body of the answer goes there.
+    """
+
+    method: str
+    path: str
+    url: str = field(repr=False)
+    params: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    file: IO[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +112,6 @@ class Connection:
     secret_key: str
     auth_method: str = "api_key"
     """How the pair is used: in every request (`api_key`), or to make tokens (`oauth`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call as it is sent, and in a form that is safe to log: no query, no identifiers."""
-
-    name: str
-    url: str
-    params: Mapping[str, Any] | None = None
-    form: Mapping[str, str] | None = None
-
-    @property
-    def method(self) -> str:
-        """A form is posted, everything else is read."""
-        return "GET" if self.form is None else "POST"
 
 
 class VoucherifyClient:
@@ -166,25 +182,58 @@ class VoucherifyClient:
             VoucherifyError: anything else that waiting and trying again did not cure.
         """
         encoded = {name: quote(value, safe="") for name, value in (segments or {}).items()}
-        url = self._api_url + path.format_map(encoded)
-        return self._repeated(Call(f"GET {path}", url, params), self._authorization)
+        return self._object(Call("GET", path, self._api_url + path.format_map(encoded), params))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that one POST answers; for calls that do no harm when they happen twice.
+
+        Raises:
+            VoucherifyError: as `get`.
+        """
+        return self._object(Call("POST", path, self._api_url + path, body=body))
+
+    def download(self, url: str, file: IO[bytes]) -> None:
+        """Fill a file from the address that an export gives, which holds a secret (ref. §9.3).
+
+        Raises:
+            ExpiredDownloadError: the address is no longer good.
+            VoucherifyError: it lies on a host that must not see the keys, or as `get`.
+        """
+        if not may_hold_downloads(url, self._api_url):
+            raise VoucherifyError(
+                "The export's file is said to lie on a host that is not Voucherify's, so it was "
+                "not asked for: set customers_backfill to list, and tell Voucherify's support."
+            )
+        call = Call("GET", "/v1/exports/{id} (download)", url, file=file)
+        self._answered(call, self._authorization)
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two looks at something in the making; a signal ends the wait."""
+        self._stop.wait(seconds)
+        self._stop.raise_if_asked()
 
     def _new_token(self) -> dict[str, Any]:
         """A token made with the key pair; asking twice only makes two (reference §1.4)."""
         form = {"grant_type": "client_credentials", "scope": SCOPE}
-        call = Call(f"POST {TOKEN}", self._api_url + TOKEN, form=form)
-        return self._repeated(call, self._key_pair)
+        return self._object(Call("POST", TOKEN, self._api_url + TOKEN, form=form), self._key_pair)
 
-    def _repeated(self, call: Call, authorization: Authorization) -> dict[str, Any]:
-        """The answer to a call that may be made again, once it is one to use."""
+    def _object(self, call: Call, authorization: Authorization | None = None) -> dict[str, Any]:
+        answer = self._answered(call, authorization or self._authorization)
+        if not isinstance(answer.body, dict):
+            raise VoucherifyError(
+                f"{_said(answer, call)} without a JSON object: check that api_url is a Voucherify "
+                "API endpoint."
+            )
+        return answer.body
+
+    def _answered(self, call: Call, authorization: Authorization) -> Answer:
+        """The answer to a call, after as many tries as it takes and is worth."""
         for attempt in range(TRIES):
             answer = self._authorized(call, authorization)
             if answer.status == requests.codes.ok and answer.failure is None:
-                return self._object(answer, call.name)
-            self._wait(answer, call.name, attempt, self._judge(answer, call.name))
-        raise VoucherifyError(
-            f"{_said(answer, call.name)} {TRIES} times in a row: try again later."
-        )
+                return answer
+            self._wait(answer, call, attempt, self._judge(answer, call))
+        raise VoucherifyError(f"{_said(answer, call)} {TRIES} times in a row: try again later.")
 
     def _authorized(self, call: Call, authorization: Authorization) -> Answer:
         """One exchange, or two where the first was refused and the headers could be renewed."""
@@ -202,17 +251,19 @@ class VoucherifyClient:
                 call.method,
                 call.url,
                 params=call.params,
+                json=call.body,
                 data=call.form,
                 headers=headers,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 # A redirect would carry the key headers to whatever host it names.
                 allow_redirects=False,
+                stream=call.file is not None,
             )
+            answer = _answer_of(response) if call.file is None else _saved(response, call.file)
         except requests.Timeout:
             return Answer(None, failure="time-out")
         except requests.RequestException:
             return Answer(None, failure="cut connection")
-        answer = _answer_of(response)
         self._note(answer)
         return answer
 
@@ -233,7 +284,7 @@ class VoucherifyClient:
                 self._reached = True
                 self._started = min(self._started, server_time(answer.headers) or self._started)
 
-    def _judge(self, answer: Answer, name: str) -> tuple[float, str] | None:
+    def _judge(self, answer: Answer, call: Call) -> tuple[float, str] | None:
         """Return the wait that the answer names, if any; raise when trying again is pointless."""
         if answer.failure is not None or answer.status is None:
             if not self._reached and self.usage.calls >= TRIES_UNREACHED:
@@ -252,10 +303,10 @@ class VoucherifyClient:
             return told
         if answer.status >= requests.codes.server_error:
             return told
-        raise _refusal(answer, name)
+        raise _refusal(answer, call)
 
     def _wait(
-        self, answer: Answer, name: str, attempt: int, told: tuple[float, str] | None
+        self, answer: Answer, call: Call, attempt: int, told: tuple[float, str] | None
     ) -> None:
         if attempt == TRIES - 1:
             return
@@ -263,7 +314,7 @@ class VoucherifyClient:
         limit = answer.headers.get("X-Rate-Limit-Type")
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",
-            _said(answer, name),
+            _said(answer, call),
             seconds,
             why,
             f", limit {limit}" if limit else "",
@@ -275,14 +326,6 @@ class VoucherifyClient:
         with self._lock:
             self.usage.retries += 1
             self.usage.seconds_waited += time.monotonic() - began
-
-    def _object(self, answer: Answer, name: str) -> dict[str, Any]:
-        if not isinstance(answer.body, dict):
-            raise VoucherifyError(
-                f"{_said(answer, name)} without a JSON object: check that api_url is a Voucherify "
-                "API endpoint."
-            )
-        return answer.body
 
 
 def _session(api_url: str, max_concurrency: int) -> requests.Session:
@@ -318,20 +361,46 @@ def _answer_of(response: requests.Response) -> Answer:
     return Answer(response.status_code, response.headers, body)
 
 
-def _said(answer: Answer, name: str) -> str:
+def _saved(response: requests.Response, file: IO[bytes]) -> Answer:
+    """The answer to a download, its body in the file: whole, or the exchange counts as cut."""
+    with response:
+        if response.status_code != requests.codes.ok:
+            return Answer(response.status_code, response.headers)
+        file.seek(0)
+        file.truncate()
+        for chunk in response.iter_content(CHUNK_BYTES):
+            file.write(chunk)
+    return Answer(response.status_code, response.headers)
+
+
+def may_hold_downloads(url: str, api_url: str) -> bool:
+    """Whether an export's file may lie there: on the API's own host or the region's download host.
+
+    The keys go along with a download (reference §9.3), so no other host may be asked.
+    """
+    asked, api = urlsplit(url), urlsplit(api_url)
+    if (asked.scheme, asked.netloc) == (api.scheme, api.netloc):
+        return True
+    of_region = (api.hostname or "").replace("api.", "download.", 1)
+    return asked.scheme == "https" and asked.netloc in {*DOWNLOAD_HOSTS, of_region}
+
+
+def _said(answer: Answer, call: Call) -> str:
     """What came back for a call, in a form that is safe to log: no body, no query, no key."""
     if answer.status is None:
-        return f"{name}: {answer.failure}"
+        return f"{call.method} {call.path}: {answer.failure}"
     error = answer.error_object
-    parts = [f"{name} answered {answer.status}"]
+    parts = [f"{call.method} {call.path} answered {answer.status}"]
     if answer.failure is not None:
         parts.append(answer.failure)
     parts += [f"{part} {error[part]}" for part in ("key", "request_id") if error.get(part)]
     return ", ".join(parts)
 
 
-def _refusal(answer: Answer, name: str) -> VoucherifyError:
-    said = _said(answer, name)
+def _refusal(answer: Answer, call: Call) -> VoucherifyError:
+    said = _said(answer, call)
+    if call.file is not None and answer.status in {401, 404}:
+        return ExpiredDownloadError(f"{said}: run again, which asks for a fresh address.")
     if answer.status == requests.codes.not_found:
         return NotFoundError(f"{said}: check that api_url is a Voucherify API endpoint.")
     if answer.status is not None and answer.status // 100 == 3:  # noqa: PLR2004 - the class of redirects
@@ -343,4 +412,5 @@ def _refusal(answer: Answer, name: str) -> VoucherifyError:
         answer.status or 0,
         "report it to the maintainers with the run's log",
     )
-    return VoucherifyError(f"{said}: {fix}.")
+    kind = DeniedError if answer.status in {402, 403} else VoucherifyError
+    return kind(f"{said}: {fix}.")

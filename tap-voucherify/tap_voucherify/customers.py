@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from tap_voucherify.changes import changed_customers, modified_at
 from tap_voucherify.completeness import FirstRun, incomplete, is_complete
+from tap_voucherify.export_file import rows_of
+from tap_voucherify.exporting import Export, customer_definitions, fetched
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import written
 from tap_voucherify.listings import CUSTOMERS, CUSTOMERS_BY_CREATION, pages_of
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from tap_voucherify.emission import Record
     from tap_voucherify.walk import Fetch, Row, Timed
 
+EVERY_CUSTOMER = Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)
+
 
 class Customers(IncrementalStream):
     """Every customer of the project, with the instant of its last change."""
@@ -29,6 +34,7 @@ class Customers(IncrementalStream):
     replication_key = "modified_at"
 
     _first_run: FirstRun | None = None
+    _export: Export | None = None
     _reached: datetime | None = None
 
     @override
@@ -37,6 +43,8 @@ class Customers(IncrementalStream):
         since = self.since()
         if self.instant_setting("end_date") is not None:
             yield from self._slice(fetch)
+        elif since is None and self._takes_export():
+            yield from self._exported(fetch)
         elif since is None:
             yield from self._everything(fetch)
         else:
@@ -49,14 +57,23 @@ class Customers(IncrementalStream):
             return  # a slice keeps no state, and nothing was read yet
         if self.report.complete:
             self.stream_state.pop("first_run", None)
+            self.stream_state.pop("export", None)
             self.move_bookmark(started, started)
+        elif self._export is not None:
+            self.stream_state["export"] = self._export.to_state()
         elif self._first_run is not None:
             self.stream_state["first_run"] = self._first_run.to_state()
         elif self._reached is not None:
             self.move_bookmark(self._reached, started)
 
     def _started(self) -> datetime | None:
-        return self.client.run_started if self._first_run is None else self._first_run.started
+        run = self._export or self._first_run
+        return self.client.run_started if run is None else run.started
+
+    def _takes_export(self) -> bool:
+        """Whether the first run goes through an export; one begun through the list ends there."""
+        wanted = self.config["customers_backfill"] == "export"
+        return "first_run" not in self.stream_state and (wanted or "export" in self.stream_state)
 
     def _slice(self, fetch: Fetch) -> Iterator[Record]:
         """Customers created in [`start_date`, `end_date`), whatever the state says."""
@@ -124,16 +141,31 @@ class Customers(IncrementalStream):
             run.started, run.total = self.client.run_started, self.tally.total
         self._prove_complete(fetch, run, seen, newer)
 
-    def _prove_complete(self, fetch: Fetch, run: FirstRun, seen: int, newer: int) -> None:
+    def _exported(self, fetch: Fetch) -> Iterator[Record | None]:
+        """Each customer once, from the file of an export."""
+        export = self._export = Export.from_state(self.stream_state.get("export", {}))
+        total = None if export.id else fetch(EVERY_CUSTOMER).total
+        schema = customer_definitions(self.client)
+        for file in fetched(self.client, export, total):
+            yield None
+            if file is None:
+                continue
+            newer, done = 0, export.rows
+            for row in islice(rows_of(file, schema), done, None):
+                yield self._record(row)
+                export.rows += 1
+                newer += export.started is not None and modified_at(row) >= export.started
+        self._prove_complete(fetch, export, export.rows, newer)
+
+    def _prove_complete(self, fetch: Fetch, run: FirstRun | Export, seen: int, newer: int) -> None:
         """Hold the rows of a first run against the API's own count at its beginning.
 
         Raises:
             VoucherifyError: rows are missing and no deletion explains it.
         """
-        query = Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)
-        if not is_complete(run.total, seen, newer, lambda: fetch(query).total):
-            self._first_run = FirstRun(started=None)
-            self.stream_state["first_run"] = {}
+        if not is_complete(run.total, seen, newer, lambda: fetch(EVERY_CUSTOMER).total):
+            self._first_run = self._export = None
+            self.stream_state.clear()
             raise incomplete(self.name, run.total, seen)
         self.logger.info(
             "complete: %s customers counted by the API, %d distinct rows (%d of them created "

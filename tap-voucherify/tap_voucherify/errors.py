@@ -2,6 +2,8 @@
 
 VoucherifyError            one sentence for the reader of the log; the run ends with exit code 1
 ├── NotFoundError          the one thing asked for is gone; a scan over many skips it
+├── DeniedError            the plan or the key's role does not allow it; the optional goes without
+├── ExpiredDownloadError  an export's address is no longer good; a fresh one can be asked for
 ├── CallsSpentError        `max_calls` is used up; the run ends cleanly, its state says where
 └── StoppedError           a signal asked the run to stop
 """
@@ -15,6 +17,14 @@ class VoucherifyError(Exception):
 
 class NotFoundError(VoucherifyError):
     """The resource does not exist, or no longer does (404, reference §3.2)."""
+
+
+class DeniedError(VoucherifyError):
+    """The plan or the role of the API key does not allow the call (402, 403, reference §1.5)."""
+
+
+class ExpiredDownloadError(VoucherifyError):
+    """The address of an export's file is no longer good (reference §9.3)."""
 
 
 class CallsSpentError(VoucherifyError):

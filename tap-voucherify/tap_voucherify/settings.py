@@ -79,6 +79,16 @@ SETTINGS = th.PropertiesList(
         description="Requests in flight at most.",
     ),
     th.Property(
+        "customers_backfill",
+        th.StringType,
+        allowed_values=["list", "export"],
+        default="list",
+        title="Customers backfill",
+        description="How the first run reads customers. list: a call per hundred, every field. "
+        "export: about ten calls through the Exports API, which leaves out referrals, loyalty by "
+        "campaign, gift and loyalty-card totals, system metadata and metadata outside the schema.",
+    ),
+    th.Property(
         "reward_event_types",
         th.ArrayType(th.StringType),
         default=list(REWARD_EVENT_TYPES),

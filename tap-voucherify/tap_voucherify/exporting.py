@@ -1,0 +1,162 @@
+"""The way of a customers export: ordered, awaited, downloaded, each step once (reference §9)."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from tap_voucherify.errors import (
+    DeniedError,
+    ExpiredDownloadError,
+    NotFoundError,
+    VoucherifyError,
+)
+from tap_voucherify.export_file import FIELDS
+from tap_voucherify.instants import parse, written
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+    from datetime import datetime
+
+    from tap_voucherify.client import VoucherifyClient
+
+EXPORTS = "/v1/exports"
+EXPORT = "/v1/exports/{id}"
+METADATA_SCHEMA = "/v1/metadata-schemas/{resource}"
+
+ORDERS = 2
+"""An export that fails or vanishes is ordered again once."""
+
+FIRST_LOOK = 0.5
+LONGEST_BETWEEN_LOOKS = 300.0
+LONGEST_EXPORT = 7_200.0
+"""Seconds: the looks at an export double their distance, so that two hours cost some thirty."""
+
+
+@dataclass(slots=True)
+class Export:
+    """An export in flight, as the state keeps it.
+
+    Attributes:
+        id: which one; none before it is ordered.
+        started: when it was ordered; the bookmark that it leaves.
+        total: how many customers the API counted then.
+        rows: how many rows of its file were written.
+    """
+
+    id: str | None = None
+    started: datetime | None = None
+    total: int | None = None
+    rows: int = 0
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The export that an earlier run left in flight, or none."""
+        if not state.get("id"):
+            return cls()
+        started = parse(state["started"], what="`started` in the state of an export")
+        return cls(str(state["id"]), started, state.get("total"), int(state.get("rows", 0)))
+
+    def to_state(self) -> dict[str, Any]:
+        """The export as JSON values."""
+        return {
+            "id": self.id,
+            "started": self.started and written(self.started),
+            "total": self.total,
+            "rows": self.rows,
+        }
+
+
+def fetched(
+    client: VoucherifyClient, export: Export, total: int | None
+) -> Iterator[IO[bytes] | None]:
+    """Get an export's file: nothing while it is in the making, then the file.
+
+    Args:
+        client: reaches the project.
+        export: the one to pick up, or an empty one; kept up to date for the state.
+        total: customers the API counts now.
+
+    Raises:
+        VoucherifyError: it failed twice, or takes too long.
+    """
+    for left in range(ORDERS - 1, -1, -1):
+        if export.id is None:
+            _order(client, export, total)
+            yield None
+        url = yield from _awaited(client, export)
+        if url is not None:
+            yield _downloaded(client, export, url)
+            return
+        if left:
+            export.id, export.rows = None, 0
+    raise VoucherifyError(
+        "Voucherify could not make the export of customers, twice: run again later, or set "
+        "customers_backfill to list."
+    )
+
+
+def customer_definitions(client: VoucherifyClient) -> Mapping[str, Any]:
+    """The keys of the project's metadata schema for customers; none where there is no schema.
+
+    They tell the export's numbers, booleans and lists from text.
+    """
+    try:
+        answer = client.get(METADATA_SCHEMA, {"resource": "customer"})
+    except (NotFoundError, DeniedError):
+        return {}
+    properties = answer.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _order(client: VoucherifyClient, export: Export, total: int | None) -> None:
+    answer = client.post(
+        EXPORTS,
+        {
+            "exported_object": "customer",
+            "parameters": {"order": "created_at", "fields": list(FIELDS)},
+        },
+    )
+    export.id, export.started, export.total = str(answer.get("id")), client.run_started, total
+
+
+def _awaited(client: VoucherifyClient, export: Export) -> Generator[None, None, str | None]:
+    """Wait for an export; gives its address, or none if it failed or is gone."""
+    waited, pause = 0.0, FIRST_LOOK
+    while waited < LONGEST_EXPORT:
+        try:
+            answer = client.get(EXPORT, {"id": str(export.id)})
+        except NotFoundError:
+            return None
+        if answer.get("status") == "DONE":
+            return _address(answer)
+        if answer.get("status") == "ERROR":
+            return None
+        yield None
+        client.pause(pause)
+        waited, pause = waited + pause, min(LONGEST_BETWEEN_LOOKS, pause * 2)
+    raise VoucherifyError(
+        f"The export of customers is not done after {LONGEST_EXPORT / 3600:.0f} hours: run again, "
+        "which picks it up, or set customers_backfill to list."
+    )
+
+
+def _address(answer: dict[str, Any]) -> str | None:
+    result = answer.get("result")
+    url = result.get("url") if isinstance(result, dict) else None
+    return url if isinstance(url, str) else None
+
+
+def _downloaded(client: VoucherifyClient, export: Export, url: str) -> IO[bytes]:
+    """The file on disk, whole; an address that expired is asked for again once (§9.3)."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the reader of the rows closes it
+    try:
+        client.download(url, file)
+    except ExpiredDownloadError:
+        fresh = _address(client.get(EXPORT, {"id": str(export.id)}))
+        if fresh is None:
+            raise
+        client.download(fresh, file)
+    file.seek(0)
+    return file
