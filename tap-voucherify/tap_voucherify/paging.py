@@ -2,8 +2,8 @@
 
 Between two requests rows can come, go and move, and rows of one instant may change places. A row
 that comes or moves to the front pushes others down, which shows them twice; a row that goes pulls
-others up, past a page that was read. So pages are read once more, down and up, until a pass each
-way brought nothing new, unless the first pass already proves that nothing was pulled.
+others up, past a page that was read. So pages are read again, down and up, until that brought
+nothing new, unless the first pass already proves that nothing was pulled.
 
 Nothing here knows HTTP: a page comes from a function.
 """
@@ -17,16 +17,25 @@ from typing import TYPE_CHECKING, Any
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.instants import parse
 from tap_voucherify.listings import page_of
-from tap_voucherify.walk import BOTH_WAYS, Page, Row, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tap_voucherify.walk import Page, Row, Tally
+
 LAST_PAGE = 100
 """The last page of the lists that have no time filter (reference §12); 10,000 rows."""
 
+QUIET_PASSES = 6
+"""Passes, down and up in turn, that must bring nothing new where no count proves it.
+
+They cost something only where rows of one instant lie across a page's edge, or where the list has
+neither an order nor a count that holds.
+"""
+
 DISTINCT_TIMES = 20
+"""Times in falling order on one page that show that the list's ids grow with time."""
 
 Body = dict[str, Any]
 
@@ -75,7 +84,7 @@ class NumberedPages:
 
     def _again(self, first: int, last: int) -> Iterator[Row]:
         quiet, numbers = 0, range(last, first - 1, -1)
-        while quiet < BOTH_WAYS:
+        while quiet < QUIET_PASSES and not self._is_counted():
             known = len(self.distinct)
             for number in numbers:
                 yield from self._fresh(self._asked(number))
@@ -114,15 +123,19 @@ class NumberedPages:
         """Whether the first row of a page and the last one before could change places unseen."""
         if self.stamp is None or self._edge is None:
             return self._edge is not None
-        same = self._edge.get(self.stamp) == row.get(self.stamp)
+        time = row.get(self.stamp)
+        same = time is not None and self._edge.get(self.stamp) == time
         return same and self._edge.get("id") != row.get("id")
+
+    def _is_counted(self) -> bool:
+        """Whether the list was read whole and every answer counted as many rows as were seen."""
+        return self._ended and set(self._totals) == {len(self.distinct)}
 
     def _is_proven(self) -> bool:
         """Whether the first pass shows that no row was pulled past it."""
-        counted = self._ended and set(self._totals) == {len(self.distinct)}
         known = [total for total in self._totals if total is not None]
         shrank = any(later < total for total, later in itertools.pairwise(known))
-        return counted or not (self._tied or shrank or len(known) < len(self._totals))
+        return self._is_counted() or not (self._tied or shrank or len(known) < len(self._totals))
 
     def _is_old(self, page: Page) -> bool:
         """Whether the page reaches past `since`, or past all rows that have the time."""

@@ -1,0 +1,191 @@
+"""Lists without a time filter, against a model of a list whose rows come, go and change places."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.paging import NumberedPages, is_newest_first, pages_by_cursor
+from tap_voucherify.walk import PAGE_ROWS, Page, Tally
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(second: float) -> str:
+    return (EPOCH + timedelta(seconds=second)).isoformat()
+
+
+@dataclass
+class List:
+    """Rows by id, each with the second of its time or none; shown newest first."""
+
+    rows: dict[str, float | None] = field(default_factory=dict)
+    untimed: str = "last"
+    has_total: bool = True
+    shuffled: bool = False
+    seed: int = 0
+    asked: list[int] = field(default_factory=list)
+    between: dict[int, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - the order of ties, not a secret
+
+    def page(self, number: int) -> Page:
+        assert len(self.asked) < 2_000, "no progress"
+        self.asked.append(number)
+        self.between.pop(len(self.asked), lambda: None)()
+        start = (number - 1) * PAGE_ROWS
+        rows = [self._row(key) for key in self._ordered()[start : start + PAGE_ROWS]]
+        return Page(rows, len(self.rows) if self.has_total else None)
+
+    def _ordered(self) -> list[str]:
+        keys = list(self.rows)
+        if self.shuffled:
+            self._random.shuffle(keys)
+        lowest, highest = float("-inf"), float("inf")
+        untimed = lowest if self.untimed == "last" else highest
+        time = {key: untimed if value is None else value for key, value in self.rows.items()}
+        return sorted(keys, key=lambda key: -time[key])
+
+    def _row(self, key: str) -> dict[str, Any]:
+        time = self.rows[key]
+        return {"id": key} if time is None else {"id": key, "time": at(time)}
+
+
+def listing(count: int, **options: Any) -> List:
+    return List({f"r{number}": float(number) for number in range(count)}, **options)
+
+
+def read(listed: List, since: float | None = None, stamp: str | None = "time") -> list[str]:
+    instant = None if since is None else EPOCH + timedelta(seconds=since)
+    pages = NumberedPages(listed.page, Tally(), stamp, instant)
+    return [row["id"] for row in pages.rows()]
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
+def test_everything_is_read_page_by_page_and_once(count: int) -> None:
+    listed = listing(count)
+
+    assert read(listed) == [f"r{number}" for number in range(count - 1, -1, -1)]
+    assert len(listed.asked) <= count // PAGE_ROWS + 1
+
+
+def test_reading_ends_at_the_page_that_reaches_back_to_the_bookmark() -> None:
+    listed = listing(5_000)
+
+    assert set(read(listed, since=4_850)) >= {f"r{number}" for number in range(4_850, 5_000)}
+    assert listed.asked == [1, 2]
+
+
+@pytest.mark.parametrize("untimed", ["first", "last"])
+def test_rows_that_were_never_updated_end_no_reading_too_soon(untimed: str) -> None:
+    listed = listing(150, untimed=untimed)
+    listed.rows |= {f"never{number}": None for number in range(450)}
+
+    assert set(read(listed, since=20)) >= {f"r{number}" for number in range(20, 150)}
+    assert len(listed.asked) <= (2 if untimed == "last" else 7)
+
+
+def test_a_row_deleted_between_two_pages_hides_no_other() -> None:
+    listed = listing(350)
+    listed.between[3] = lambda: listed.rows.pop("r349")
+
+    assert set(read(listed)) == {f"r{number}" for number in range(350)}
+
+
+def test_rows_that_come_in_meanwhile_show_others_twice_and_they_are_read_once() -> None:
+    listed = listing(350)
+    listed.between[2] = lambda: listed.rows.update({f"new{n}": 1_000.0 + n for n in range(7)})
+
+    found = read(listed)
+
+    assert len(found) == len(set(found))
+    assert set(found) >= {f"r{number}" for number in range(350)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_one_instant_may_come_in_another_order_at_each_request(seed: int) -> None:
+    listed = listing(120, shuffled=True, seed=seed)
+    listed.rows |= {f"tie{number}": 1_000.0 for number in range(130)}
+
+    assert set(read(listed)) == set(listed.rows)
+    assert set(read(listed, since=500)) >= {f"tie{number}" for number in range(130)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_list_in_no_order_is_read_until_its_count_is_met_or_nothing_new_comes(seed: int) -> None:
+    listed = List({f"r{number}": 0.0 for number in range(250)}, shuffled=True, seed=seed)
+
+    assert set(read(listed, stamp=None)) == set(listed.rows)
+
+
+def test_a_list_without_a_count_is_read_down_and_up_again() -> None:
+    listed = listing(250, has_total=False)
+
+    assert len(read(listed)) == 250
+    assert listed.asked == [1, 2, 3, *([3, 2, 1, 1, 2, 3] * 3)]
+
+
+@pytest.mark.parametrize(("count", "capped"), [(9_999, False), (10_000, False), (10_001, True)])
+def test_the_cap_of_the_pages_is_told(count: int, capped: bool) -> None:  # noqa: FBT001 - a table
+    listed = listing(count)
+    pages = NumberedPages(listed.page, Tally(), "time")
+
+    assert len(list(pages.rows())) == min(count, 10_000)
+    assert pages.capped is capped
+    assert max(listed.asked) <= 100
+
+
+def times(*seconds: float) -> list[datetime]:
+    return [EPOCH + timedelta(seconds=second) for second in seconds]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "newest_first"),
+    [
+        pytest.param(range(100, 0, -1), True, id="descending"),
+        pytest.param([*range(100, 50, -1), 99], False, id="one out of place"),
+        pytest.param([5.0] * 100, False, id="all of one instant"),
+        pytest.param([3, 2, 1], False, id="too few to be sure"),
+    ],
+)
+def test_that_ids_grow_with_time_is_believed_only_where_it_shows(
+    seconds: Any,
+    newest_first: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert is_newest_first(times(*seconds)) is newest_first
+
+
+def body(*ids: str, more: bool = False, cursor: str | None = None) -> dict[str, Any]:
+    rows = [{"id": identity} for identity in ids]
+    named = {} if cursor is None else {"more_starting_after": cursor}
+    return {"object": "list", "data_ref": "data", "data": rows, "has_more": more, **named}
+
+
+def test_a_cursor_is_the_answers_own_or_the_last_id() -> None:
+    asked = []
+    answers = iter([body("c", more=True), body("d")])
+
+    def ask(cursor: str) -> dict[str, Any]:
+        asked.append(cursor)
+        return next(answers)
+
+    pages = pages_by_cursor(body("a", "b", more=True, cursor="B"), ask)
+
+    assert [row["id"] for page in pages for row in page.rows] == ["a", "b", "c", "d"]
+    assert asked == ["B", "c"]
+
+
+def test_a_cursor_that_leads_nowhere_is_an_error_and_no_endless_run() -> None:
+    with pytest.raises(VoucherifyError, match="repeats a page"):
+        list(pages_by_cursor(body("a", more=True), lambda _: body("a", more=True)))
+
+
+def test_a_parent_that_is_gone_has_no_pages() -> None:
+    assert list(pages_by_cursor(None, lambda _: None)) == []
+    assert len(list(pages_by_cursor(body("a", more=True), lambda _: None))) == 1
