@@ -1,0 +1,272 @@
+"""The pure parts of the target: reading lines, waiting, batching, judging jobs, naming records."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from target_voucherify import waiting
+from target_voucherify.batch import Batch, Row
+from target_voucherify.deletes import is_safe
+from target_voucherify.errors import SettingsError
+from target_voucherify.hashing import short_hash
+from target_voucherify.looking import Timetable
+from target_voucherify.payload import LARGEST_BODY
+from target_voucherify.reader import MessageReader
+from target_voucherify.reasons import Reason, voucherifys
+from target_voucherify.reconciling import Rest, verdict
+from target_voucherify.refusals import RefusalFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+AT_DATE = 1792567680.0
+
+
+class Dribble(io.BytesIO):
+    """A pipe that gives a few bytes at a time."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        _ = size
+        return super().read1(7)
+
+
+def read(source: Any) -> tuple[list[dict[str, Any]], MessageReader]:
+    found: list[dict[str, Any]] = []
+    reader = MessageReader()
+    reader.process_lines(source, {"RECORD": found.append})
+    return found, reader
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), max_size=20))
+def test_lines_are_read_however_they_arrive(records: list[dict[str, Any]]) -> None:
+    messages = [{"type": "RECORD", "record": record} for record in records]
+    text = "\r\n\n".join(json.dumps(message, ensure_ascii=False) for message in messages)
+    found, reader = read(Dribble(text.encode("utf-8", "surrogatepass")))
+    assert (found, reader.stopped_by) == (messages, None)
+
+
+def test_numbers_keep_their_digits() -> None:
+    line = b'{"type":"RECORD","a":0.1000000000000000055,"b":12345678901234567890123}\n'
+    found, _ = read(io.BytesIO(line))
+    assert found[0]["a"] == Decimal("0.1000000000000000055")
+    assert found[0]["b"] == 12345678901234567890123
+
+
+@pytest.mark.parametrize("line", [b"\xef\xbb\xbf{}", b"{", b"nul", b'{"a":1}{"b":2}', b"\x00"])
+def test_what_is_no_json_stops_the_reading(line: bytes) -> None:
+    found, reader = read(io.BytesIO(b'{"type":"RECORD"}\n' + line + b'\n{"type":"RECORD"}\n'))
+    assert len(found) == 1
+    assert "Message 2 of the input" in str(reader.stopped_by)
+
+
+WAITS = {
+    "seconds": ({"Retry-After": "7"}, 7.0),
+    "no seconds at all": ({"Retry-After": "0"}, 0.0),
+    "seconds with a fraction": ({"Retry-After": "0.25"}, 0.25),
+    "a date": ({"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT", "Date": DATE}, 30.0),
+    "a date in the past": ({"Retry-After": DATE, "Date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0.0),
+    "an instant": ({"X-Rate-Limit-Retry": str(int(AT_DATE) + 60), "Date": DATE}, 60.0),
+    "an instant, by the server's clock": (
+        {"X-Rate-Limit-Retry": str(int(AT_DATE) + 60), "Date": DATE},
+        60.0,
+    ),
+    "an instant in the past": ({"X-Rate-Limit-Retry": "1", "Date": DATE}, 0.0),
+    "seconds win over an instant": ({"Retry-After": "3", "X-Rate-Limit-Retry": "9999999999"}, 3.0),
+    "nonsense, then an instant": (
+        {"Retry-After": "soon", "X-Rate-Limit-Retry": str(int(AT_DATE) + 5), "Date": DATE},
+        5.0,
+    ),
+    "nothing": ({}, None),
+    "nonsense": ({"Retry-After": "soon", "X-Rate-Limit-Retry": "later"}, None),
+    "infinity": ({"X-Rate-Limit-Retry": "inf"}, None),
+}
+
+
+@pytest.mark.parametrize(("headers", "seconds"), WAITS.values(), ids=WAITS.keys())
+def test_waits_as_told(headers: dict[str, str], seconds: float | None) -> None:
+    assert waiting.told(headers, now=0.0 if "Date" in headers else AT_DATE) == seconds
+
+
+def test_backoff_doubles_and_jitter_only_lengthens() -> None:
+    for tries, least in enumerate([0.5, 1, 2, 4, 8, 16, 32, 60, 60], start=1):
+        waits = [waiting.backoff(tries) for _ in range(50)]
+        assert min(waits) >= least
+        assert max(waits) <= least * 1.25
+
+
+keys = st.text(min_size=1, max_size=3)
+payloads = st.binary(min_size=2, max_size=30)
+
+
+@given(st.lists(st.tuples(keys, payloads), min_size=1, max_size=30), st.integers(1, 5))
+def test_bytes_are_counted_exactly(rows: list[tuple[str, bytes]], most: int) -> None:
+    batch = Batch(1)
+    replaced = sum(batch.add(key, Row(payload, b"")) for key, payload in rows)
+    assert batch.size == len(batch.body())
+    assert len(batch.rows) + replaced == len(rows)
+    assert {key: row.payload for key, row in batch.rows.items()} == dict(rows)
+    parts = batch.parts(most)
+    assert all(part.size == len(part.body()) and len(part.rows) <= most for part in parts)
+    assert [key for part in parts for key in part.rows] == list(batch.rows)
+
+
+def test_a_batch_stays_under_the_limit_to_the_byte() -> None:
+    batch = Batch(1)
+    room = LARGEST_BODY - 1 - 2
+    assert batch.takes("a", b"x" * room, 10)
+    assert not batch.takes("a", b"x" * (room + 1), 10)
+    batch.add("a", Row(b"x" * (room - 10), b""))
+    assert batch.takes("b", b"x" * 9, 10)
+    assert not batch.takes("b", b"x" * 10, 10)
+    assert not batch.takes("b", b"x", 1)
+
+
+def action(done: Any, failed: Any, errors: list[Any] | None = None, **more: Any) -> dict[str, Any]:
+    result = {"done_count": done, "failed_count": failed, "errors": errors or []}
+    return {"status": "DONE", "operation_status": "SUCCESS", "result": result, **more}
+
+
+A, B = {"source_id": "a", "key": "k"}, {"source_id": "b", "key": "k"}
+VERDICTS = {
+    "all done": (action(3, 0), [], Rest.ACCEPTED),
+    "all done, operation_status missing": (action(3, 0, operation_status=None), [], Rest.ACCEPTED),
+    "one refused by name": (action(2, 1, [A]), ["a"], Rest.ACCEPTED),
+    "one refused, named twice": (action(2, 1, [A, A]), ["a"], Rest.ACCEPTED),
+    "one refused without a name": (action(2, 1), [], Rest.SOME_REFUSED),
+    "one of two named": (action(1, 2, [A]), ["a"], Rest.SOME_REFUSED),
+    "a name nobody knows": (action(2, 1, [{"source_id": "x"}]), [], Rest.SOME_REFUSED),
+    "errors that are no errors": (
+        action(2, 1, [None, "a", {"source_id": 1}]),
+        [],
+        Rest.SOME_REFUSED,
+    ),
+    "all refused without a name": (action(0, 3), [], Rest.REFUSED),
+    "more names than failures": (action(2, 1, [A, B]), ["a", "b"], Rest.UNKNOWN),
+    "a row is missing": (action(2, 0), [], Rest.UNKNOWN),
+    "a row too many": (action(4, 0), [], Rest.UNKNOWN),
+    "negative counts": (action(4, -1), [], Rest.UNKNOWN),
+    "counts that are no numbers": (action("3", None), [], Rest.UNKNOWN),
+    "no result": ({"status": "DONE"}, [], Rest.UNKNOWN),
+    "failed": (action(3, 0, status="FAILED"), [], Rest.UNKNOWN),
+    "failed, one row named": (action(2, 1, [A], operation_status="FAILED"), ["a"], Rest.UNKNOWN),
+    "unknown to Voucherify": ({}, [], Rest.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize(("found", "named", "rest"), VERDICTS.values(), ids=VERDICTS.keys())
+def test_a_job_is_judged(found: dict[str, Any], named: list[str], rest: Rest) -> None:
+    judged = verdict(found, {"a", "b", "c"})
+    assert (list(judged.named), judged.rest) == (named, rest)
+
+
+def looks(durations: list[float], *, moves_when_looked_at: int = 0) -> list[int]:
+    """How many looks each job of a queue needs, by a clock that only the table moves."""
+    now, counts, free = [0.0], [], 0.0
+    table = Timetable(lambda: now[0])
+    for duration in durations:
+        table.begin(0.0)
+        ends, count = free + duration, 0
+        while True:
+            now[0] += table.wait
+            count += 1
+            if (count >= moves_when_looked_at) if moves_when_looked_at else now[0] >= ends:
+                break
+            table.not_yet()
+        free = now[0] if moves_when_looked_at else ends
+        table.end(0.0, round(free * 1000))
+        counts.append(count)
+    return counts
+
+
+@pytest.mark.parametrize("duration", [0.0, 0.1, 0.7, 3.0, 15.0])
+def test_experience_saves_looks(duration: float) -> None:
+    assert sum(looks([duration] * 20)) <= 20 + 8
+
+
+def test_a_queue_that_moves_when_looked_at_does_not_stretch_the_waits() -> None:
+    assert looks([0.0] * 50, moves_when_looked_at=2) == [2] * 50
+
+
+def test_reasons_of_voucherify_reach_the_log_without_the_record() -> None:
+    payload = json.dumps({"source_id": "ann@example.com", "name": "Ann Smith"}).encode()
+    error = {"key": "bad", "message": "Ann Smith (ann@example.com) has 'x', 600100200"}
+    reason = voucherifys({**error, "details": "Ann"}, payload)
+    assert "Ann Smith" in reason.text
+    assert reason.key == "bad"
+    for personal in ("Ann", "example", "600100200"):
+        assert personal not in reason.said
+
+
+def test_a_record_has_one_name_per_project() -> None:
+    assert short_hash("a", "project") == short_hash("a", "project") != short_hash("a", "other")
+    assert len(short_hash("\ud800", "project")) == 10
+
+
+def test_dots_are_no_names() -> None:
+    assert [key for key in (".", "..", "...", "a", "cust_1") if is_safe(key)] == ["...", "a"]
+
+
+MESSAGE = {"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": {}}}}
+REASON = Reason("k", "because", "because")
+
+
+def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "refused.singer"
+    for number in range(2):
+        file = RefusalFile(str(path))
+        file.declare(MESSAGE)
+        file.write("s", {"a": number}, REASON)
+        file.flush()
+    kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
+    assert kinds == ["SCHEMA", "RECORD"] * 2
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_that_a_crash_cut_is_dropped_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "refused.singer"
+    file = RefusalFile(str(path))
+    file.declare(MESSAGE)
+    file.write("s", {"a": 1}, REASON)
+    whole = path.read_text()
+    path.write_text(whole + '{"type":"RECORD","stream":"s","reco')
+    RefusalFile(str(path))
+    assert path.read_text() == whole
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes")
+    with pytest.raises(SettingsError, match="something else"):
+        RefusalFile(str(path))
+    assert path.read_text() == "my notes"
+
+
+def test_only_json_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "refused.singer"
+    file = RefusalFile(str(path))
+    file.declare(MESSAGE)
+    deep: Any = "bottom"
+    for _ in range(500):
+        deep = [deep]
+    record = {
+        "a": float("nan"),
+        "b": "x\ud800",
+        "c": Decimal("1.50"),
+        "d": {"\udfff": [float("inf")]},
+        "e": deep,
+        "f": 10**30,
+    }
+    file.write("s", record, REASON)
+    line = path.read_bytes().splitlines()[1]
+    written = json.loads(line, parse_constant=pytest.fail)["record"]
+    assert (written["a"], written["b"], written["d"]) == (None, None, {"": [None]})
+    assert b'"c":1.50' in line
+    assert written["f"] == 10**30
