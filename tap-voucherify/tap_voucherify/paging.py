@@ -10,8 +10,8 @@ Nothing here knows HTTP: a page comes from a function.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tap_voucherify.errors import VoucherifyError
@@ -124,18 +124,32 @@ class NumberedPages:
         if self.stamp is None or self._edge is None:
             return self._edge is not None
         time = row.get(self.stamp)
-        same = time is not None and self._edge.get(self.stamp) == time
-        return same and self._edge.get("id") != row.get("id")
+        if time is None or self._edge.get(self.stamp) != time:
+            return False
+        # The same row again is one that a new row pushed down, if the count grew with it.
+        pushed = self._edge.get("id") == row.get("id") and len(set(self._totals[-2:])) > 1
+        return not pushed
 
     def _is_counted(self) -> bool:
-        """Whether the list was read whole and every answer counted as many rows as were seen."""
-        return self._ended and set(self._totals) == {len(self.distinct)}
+        """Whether the list was read whole and its count shows that every row was seen.
+
+        Rows that come in go to the front of a list with the newest first, so there the count of
+        the first answer is enough; elsewhere every answer must count the same.
+        """
+        if self.stamp is None or self._shrank():
+            return self._ended and set(self._totals) == {len(self.distinct)}
+        first = self._totals[0]
+        return self._ended and first is not None and len(self.distinct) >= first
 
     def _is_proven(self) -> bool:
         """Whether the first pass shows that no row was pulled past it."""
+        return self._is_counted() or not (self._tied or self._shrank())
+
+    def _shrank(self) -> bool:
+        """Whether rows may have gone meanwhile: the count fell, or there is none."""
         known = [total for total in self._totals if total is not None]
-        shrank = any(later < total for total, later in itertools.pairwise(known))
-        return self._is_counted() or not (self._tied or shrank or len(known) < len(self._totals))
+        fell = any(later < total for total, later in pairwise(known))
+        return fell or len(known) < len(self._totals)
 
     def _is_old(self, page: Page) -> bool:
         """Whether the page reaches past `since`, or past all rows that have the time."""
