@@ -25,23 +25,26 @@ def exit_code() -> int:
     except StopSignalError as stop:
         log.warning("%s", stop)
         return stop.exit_code
-    except (VoucherifyError, SingerSDKError) as error:
-        log.error("%s", error)  # noqa: TRY400 - a sentence for users, who have no use for the code
-        return 1
-    except OSError as error:
-        log.error("%s: %s", error.filename or "Input or output", error.strerror)  # noqa: TRY400 - as above
-        return 1
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        log.critical(
-            "Unexpected %s in %s, line %d: please report this line",
-            type(error).__name__,
-            where.name,
-            where.lineno or 0,
-        )
+        log.error("%s", in_words(error))  # noqa: TRY400 - users have no use for the code
         log.debug("Where it happened", exc_info=True)
         return 1
     return 0
+
+
+def in_words(error: Exception) -> str:
+    """The sentence for an error; of a bug only where it is, for its message may quote a record."""
+    if isinstance(error, VoucherifyError | SingerSDKError | OSError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if type(error).__name__ == "JSONDecodeError":
+        # Lines of the input never come this far, so it is the configuration. The class is looked
+        # at by its name, because the SDK takes it from one of two libraries.
+        return f"The configuration is not JSON from line {getattr(error, 'lineno', '?')} on."
+    return (
+        f"Unexpected {type(error).__name__} in {where.name}, line {where.lineno}: please report "
+        "this line."
+    )
 
 
 if __name__ == "__main__":

@@ -134,12 +134,12 @@ class Outcomes:
         if self.file is not None:
             self.file.flush()
         try:
-            sys.stdout.write(f"{state}\n")
-            sys.stdout.flush()
-        except OSError as error:
+            _print(state)
+        except OSError:
             self._states_end_here = True
             raise VoucherifyError(
-                f"The state cannot be passed on: standard output is closed ({error.strerror})."
+                "The state cannot be passed on, because standard output is closed: the next run "
+                "will send the customers of this one again."
             ) from None
 
     def _too_many(self) -> bool:
@@ -169,3 +169,10 @@ class Outcomes:
 
     def _reasons(self) -> str:
         return ", ".join(f"{key}: {count}" for key, count in self._kinds.most_common(5))
+
+
+def _print(state: str) -> None:
+    if sys.stdout is None:  # the process was started without one
+        raise OSError
+    sys.stdout.write(f"{state}\n")
+    sys.stdout.flush()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import run
+from singer import command, run
 from singer_input import PROPERTIES, TEXT, lines, record, schema, state
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from singer import Run
     from voucherify_sandbox import Sandbox
+
+DATA = Path(__file__).parents[1] / "data"
 
 BAD_LINES = {
     "a line that is not JSON": ("hello\n", "not a complete JSON message"),
@@ -280,3 +283,74 @@ def test_nine_megabytes_travel_alone(sandbox: Sandbox, connection: dict[str, Any
     assert done.exit_code == 0
     assert len(sandbox.project.customers) == 3
     assert [r.status for r in sandbox.requests if r.method == "POST"] == [202, 202]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [(None, "no-such-file.json"), ("{", "The configuration is not JSON"), ("[]", "")],
+    ids=["no configuration", "half a configuration", "a list"],
+)
+def test_a_configuration_that_cannot_be_read_is_said(
+    tmp_path: Path, config: str | None, words: str
+) -> None:
+    path = tmp_path / "no-such-file.json"
+    if config is not None:
+        path.write_text(config)
+    done = subprocess.run(
+        [sys.executable, "-m", "target_voucherify", "--config", str(path)],
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert words in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_closed_standard_output_acknowledges_nothing(
+    connection: dict[str, Any], tmp_path: Path
+) -> None:
+    line = command("target_voucherify", connection, tmp_path)
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *line],
+        input=lines(schema(), record(1), state({"seen": 1})).encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"standard output is closed" in done.stderr.splitlines()[-1]
+
+
+def test_contacts_as_tap_postgres_writes_them(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    """Keys are uuids; jsonb as anything, numeric of full precision, arrays, time stamps."""
+    path = tmp_path / "refused.singer"
+    settings = {
+        **connection,
+        "customers_stream": "public-contacts",
+        "refused_records_path": str(path),
+        "max_refused_percent": 50,
+        "mapping": {
+            "name": "full_name",
+            "birthdate": "born",
+            "address.city": "town",
+            "metadata.balance": "balance",
+            "metadata.tags": "tags",
+            "metadata.extra": "extra",
+            "metadata.since": "created_at",
+        },
+    }
+    done = run("target_voucherify", settings, stdin=(DATA / "public-contacts.singer").read_bytes())
+    assert (done.exit_code, done.states[-1]) == (
+        0,
+        {"bookmarks": {"public-contacts": {"replication_key_value": "2026-01-03T09:00:00+00:00"}}},
+    )
+    first = sandbox.project.customer_by_source_id("0b0a2f5e-6f2c-4c1c-9a51-000000000001")
+    assert first["birthdate"] == "1990-01-31"
+    assert first["metadata"]["balance"] == pytest.approx(1234.5678901234567)
+    assert first["metadata"]["tags"] == ["vip", "new"]
+    assert first["metadata"]["extra"] == {"utm": {"source": "fair"}, "visits": 3}
+    assert len(sandbox.project.customers) == 3
+    refused = [json.loads(line) for line in path.read_text().splitlines()][1]
+    assert refused["record"]["_refused_reason"].startswith("born is not a date")
