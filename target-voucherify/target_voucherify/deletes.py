@@ -23,6 +23,9 @@ REQUESTS = {
 AT_ONCE = 500
 """Deletions between two looks at the file; only memory depends on it."""
 
+SEEN_AT_ONCE = 5000
+"""Keys that are written to disk together when a stream is watched for what is missing."""
+
 UNSAFE = Reason(
     "unsafe_source_id",
     "the source_id reads as a path or as one of Voucherify's own ids (cust_…), so deleting it "
@@ -44,6 +47,9 @@ class Deletes:
         self._activated: str | None = None
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
+        self._seen: list[str] = []
+        if self.wanted and services.ledger:
+            services.ledger.watch()
         self._pending = sqlite3.connect("", isolation_level=None)
         self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
         self._pending.execute("BEGIN")
@@ -60,12 +66,16 @@ class Deletes:
         self._count += new.rowcount
         self._services.summary.records.duplicates += 1 - new.rowcount
 
-    def cancel(self, key: str) -> None:
-        """The CRM has the customer again: a deletion that waits is not carried out."""
+    def saw(self, key: str) -> None:
+        """The CRM has this customer: a deletion that waits for it is not carried out."""
         if self._count:
             gone = self._pending.execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
             self._services.summary.records.duplicates += gone.rowcount
+        if self._services.ledger:
+            self._seen.append(key)
+            if len(self._seen) >= SEEN_AT_ONCE:
+                self._write_seen()
 
     def activate(self, version: str) -> None:
         """The stream was sent whole, under this version: see `_unseen`."""
@@ -109,8 +119,14 @@ class Deletes:
         missing. Nor is it when no version was ever noted.
         """
         ledger = self._services.ledger
+        self._write_seen()
         if ledger and self._activated and ledger.version not in {None, self._activated}:
             yield from ledger.unseen()
+
+    def _write_seen(self) -> None:
+        if self._services.ledger and self._seen:
+            self._services.ledger.see(self._seen)
+            self._seen.clear()
 
     def _judge(self, count: int) -> None:
         received = self._services.summary.records.received

@@ -60,6 +60,14 @@ class Ledger:
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
 
+    @classmethod
+    def configured(cls, config: Mapping[str, Any]) -> Ledger | None:
+        """The ledger that `ledger_path` names, if any; a dry run does not begin one."""
+        path, dry = config.get("ledger_path"), bool(config["dry_run"])
+        if not path or (dry and not Path(path).exists()):
+            return None
+        return cls(path, config, read_only=dry)
+
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shaped it."""
         return blake2b(payload, digest_size=16, key=self._salt).digest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.batch import Batch, Row
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 MOST_NOTICES = 200
 """Things said once; beyond it they are not said, so that memory stays flat."""
 
-SEEN_AT_ONCE = 5000
-"""Keys that are written to disk together when a stream is watched for what is missing."""
-
 PROGRESS_MASK = 0x3FF
 """The clock is looked at every 1,024 records."""
 
@@ -55,7 +51,7 @@ class Run:
         self.summary = Summary(self._log)
         self.records = self.summary.records
         self.fence = Fence()
-        self._ledger = _ledger(config)
+        self._ledger = Ledger.configured(config)
         self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
         client = ReadOnlyClient if config["dry_run"] else Client
         self.client = client(config, self.summary.calls, self.stopping.pause)
@@ -65,10 +61,6 @@ class Run:
         self._parallel = Parallel(self.stopping)
         self._writer = _writer(config, services, self._parallel)
         self.deletes = Deletes(config, services, self._parallel)
-        self._seen: list[str] | None = None
-        if self._ledger and self.deletes.wanted:
-            self._ledger.watch()
-            self._seen = []
         self._batch: Batch | None = None
         self._schema: MetadataSchema | None = None
         self._notices: set[str] = set()
@@ -76,7 +68,7 @@ class Run:
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Take one customer to be sent, unless it is known to be there as it is."""
         if self.deletes.wanted:
-            self._see(key)
+            self.deletes.saw(key)
         if self._ledger and self._ledger.knows(key, payload) and not self._pending(key):
             self.records.unchanged += 1
             return
@@ -92,7 +84,7 @@ class Run:
     def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
         """Set a record aside that cannot become a customer; the CRM still has it."""
         if key and self.deletes.wanted:
-            self._see(key)
+            self.deletes.saw(key)
         self.outcomes.refused(line, key or None, ours(error))
 
     def delete(self, key: str, line: bytes) -> None:
@@ -166,18 +158,24 @@ class Run:
             raise error
 
     def _conclude(self, error: VoucherifyError | None) -> VoucherifyError | None:
-        """Write what is still to be written, wait for what is on its way; the error, if any."""
+        """Write what is still to be written, wait for what is on its way; the error, if any.
+
+        `max_calls` ends a run well, so any other error is worse and wins over it.
+        """
         if error is None or isinstance(error, InputError):
-            error = self._error_of(self._write_the_rest) or error
-        if error is None:
-            error = self._error_of(self._delete_at_last)
+            failed = self._error_of(self._write_the_rest)
+            error = error if isinstance(failed, MaxCallsError) and error else failed or error
         if self.stopping.signal:
             error = StopSignalError("Stopped by a signal.", self.stopping.exit_code)
             self.stopping.tidy_up()
         if error is not None and not isinstance(error, AccessError | CycleUsedUpError):
             self._error_of(self._writer.settle)
+        if error is None or isinstance(error, MaxCallsError):
+            error = self._error_of(self.outcomes.fail_if_refused) or error
+        if error is None:
+            error = self._error_of(self._delete_at_last)
         self.outcomes.pass_states()
-        return error or self._error_of(self.outcomes.fail_if_refused)
+        return error
 
     def _write_the_rest(self) -> None:
         self.send()
@@ -185,24 +183,10 @@ class Run:
 
     def _delete_at_last(self) -> None:
         """Delete, now that nothing is on its way that could bring a customer back."""
-        self._flush_seen()
         if isinstance(self._writer, DryWriter):
             self._writer.report(self.deletes.would_delete())
         elif self.deletes.wanted:
             self.deletes.carry_out()
-
-    def _see(self, key: str) -> None:
-        """Note that the CRM has this customer."""
-        self.deletes.cancel(key)
-        if self._seen is not None:
-            self._seen.append(key)
-            if len(self._seen) >= SEEN_AT_ONCE:
-                self._flush_seen()
-
-    def _flush_seen(self) -> None:
-        if self._ledger and self._seen:
-            self._ledger.see(self._seen)
-            self._seen.clear()
 
     def _error_of(self, step: Callable[[], None]) -> VoucherifyError | None:
         try:
@@ -222,14 +206,6 @@ class Run:
                 "Some keys differ only in upper and lower case; they are sent as different "
                 "customers, because Voucherify tells them apart",
             )
-
-
-def _ledger(config: Mapping[str, Any]) -> Ledger | None:
-    """The ledger that is configured; a dry run does not begin one."""
-    path, dry = config.get("ledger_path"), bool(config["dry_run"])
-    if not path or (dry and not Path(path).exists()):
-        return None
-    return Ledger(path, config, read_only=dry)
 
 
 def _writer(

@@ -397,3 +397,18 @@ def test_log_lines_name_records_by_hash_only(fresh: Sandbox, tmp_path: Path) -> 
     assert "metadata_validation_failed" in done.log
     for personal in ("example.com", "secret.example", "Contact"):
         assert personal not in done.log
+
+
+def test_a_refusal_fails_a_run_that_max_calls_ends(fresh: Sandbox) -> None:
+    given = contacts(60, state_every=5)
+    given.insert(1, record("bad", name=[]))
+    done = load(settings(fresh, batch_size_rows=5, max_calls=12), lines(*given))
+    assert "records were refused" in str(done.error)
+    assert done.states == []
+
+
+def test_bad_input_fails_a_run_that_max_calls_ends(fresh: Sandbox) -> None:
+    config = settings(fresh, batch_size_rows=50, max_calls=2)
+    done = load(config, lines(*contacts(10, state_every=5), "not json\n"))
+    assert "Message 14 of the input" in str(done.error)
+    assert done.states == []
