@@ -40,7 +40,7 @@ class Rules:
 def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
     """One numbered page."""
     limit, page = request.limit(), request.page(rules.last_page) or 1
-    matching = _ordered(_matching(request, rows, rules), request, rules)
+    matching = _ordered(project, _matching(request, rows, rules), request, rules)
     chosen = matching[(page - 1) * limit : page * limit]
     body = _envelope(project, chosen, rules, len(matching))
     if rules.has_more:
@@ -51,7 +51,7 @@ def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rul
 def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
     """The rows after the one named by `starting_after_id`; the next such id comes along."""
     limit, after = request.limit(), request.text("starting_after_id")
-    matching = _ordered(_matching(request, rows, rules), request, rules)
+    matching = _ordered(project, _matching(request, rows, rules), request, rules)
     rest = matching
     if after is not None:
         ids = [row["id"] for row in matching]
@@ -94,15 +94,19 @@ def _matching(request: Request, rows: Iterable[Json], rules: Rules) -> list[Json
     return [row for row in rows if all(test(row) for test in tests)]
 
 
-def _ordered(rows: list[Json], request: Request, rules: Rules) -> list[Json]:
+def _ordered(project: Project, rows: list[Json], request: Request, rules: Rules) -> list[Json]:
     allowed = {f"{sign}{name}" for name in rules.orders for sign in ("", "-")}
     order = (request.text("order", allowed) if rules.orders else None) or rules.default
     name = order.lstrip("-")
     name = rules.aliases.get(name, name)
 
     def key(row: Json) -> tuple[bool, Any]:
-        """Rows without the field come first, whatever the type of the others is."""
+        """Rows without the field count as the lowest, whatever the type of the others is."""
         value = row.get(name)
         return (value is not None, "" if value is None else value)
 
-    return sorted(rows, key=key, reverse=order.startswith("-"))
+    ordered = sorted(rows, key=key, reverse=order.startswith("-"))
+    if project.readings.never_updated != "excluded":
+        first = project.readings.never_updated == "first"
+        ordered.sort(key=lambda row: (row.get(name) is None) is not first)
+    return ordered

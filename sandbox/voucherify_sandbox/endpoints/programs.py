@@ -205,9 +205,11 @@ def get_segment(project: Project, request: Request) -> Answer:
     return found(project, project.segments.all, request.parameters["segmentId"], "segment")
 
 
-def list_metadata_schemas(project: Project, request: Request) -> Answer:
-    """Every metadata schema (reference §13)."""
-    return by_page(project, request, project.schemas.values(), Rules(data_ref="schemas"))
+def list_metadata_schemas(project: Project, _: Request) -> Answer:
+    """Every metadata schema (reference §13); the list takes no parameters."""
+    rows = [project.show(schema) for schema in project.schemas.values()]
+    body = {"object": "list", "data_ref": "schemas", "schemas": rows, "total": len(rows)}
+    return Answer(200, body)
 
 
 def get_metadata_schema(project: Project, request: Request) -> Answer:
