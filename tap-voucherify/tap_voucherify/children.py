@@ -73,14 +73,14 @@ class ChildStream(IncrementalStream):
     @override
     def rows(self) -> Iterator[Record | None]:
         self._scan = self._resumed()
-        since = self._since()
+        since, until = self.span()
         with IdsToAsk() as to_ask:
             for count, parent in enumerate(self.parents(since)):
                 to_ask.add([parent])
                 if count % PAGE_ROWS == 0:
                     yield None
             self._scan.started = self._scan.started or self.client.run_started
-            yield from self._ask(to_ask, since)
+            yield from self._ask(to_ask, since, until)
         self.logger.info(
             "complete: %d rows, %d parents asked, %d of them deleted meanwhile",
             self.report.rows,
@@ -102,11 +102,6 @@ class ChildStream(IncrementalStream):
                 "position": scan.position,
             }
 
-    def _since(self) -> datetime | None:
-        if self.instant_setting("end_date") is not None:
-            return self.instant_setting("start_date")
-        return self.since()
-
     def _resumed(self) -> Scan:
         state = self.stream_state.get("scan", {})
         if not state.get("position"):
@@ -114,7 +109,9 @@ class ChildStream(IncrementalStream):
         started = parse(state["started"], what=f"`started` in the state of {self.name}")
         return Scan(started, str(state["position"]))
 
-    def _ask(self, to_ask: IdsToAsk, since: datetime | None) -> Iterator[Record | None]:
+    def _ask(
+        self, to_ask: IdsToAsk, since: datetime | None, until: datetime | None
+    ) -> Iterator[Record | None]:
         """The rows of each parent, in the order of the ids, from where a cut run stopped."""
         params: dict[str, Any] = {"limit": PAGE_ROWS, "order": self.order}
         if since is not None:
@@ -126,27 +123,31 @@ class ChildStream(IncrementalStream):
         for (parent, _), body in in_order(
             first_page, to_ask.after(self._scan.position), at_once=self.config["max_concurrency"]
         ):
-            yield from self._rows_of(parent, body, params, since)
+            for page in self._pages(parent, body, params, since):
+                yield from self._records(page, since, until)
             self._scan.position = parent
             self._scan.asked += 1
             self._scan.gone += body is None
             yield None
 
-    def _rows_of(
+    def _pages(
         self, parent: str, body: Body | None, params: dict[str, Any], since: datetime | None
-    ) -> Iterator[Record]:
-        until = self.instant_setting("end_date")
-
+    ) -> Iterator[Page]:
         def ask(cursor: str) -> Body | None:
             return self._answer(parent, {**params, "starting_after_id": cursor})
 
         for page in pages_by_cursor(body, ask):
-            for row in page.rows:
-                instant = self.created_at(row)
-                if (since is None or instant >= since) and (until is None or instant < until):
-                    yield {**row, "created_at": written(instant)}
+            yield page
             if since is not None and self.is_past(page, since):
                 return
+
+    def _records(
+        self, page: Page, since: datetime | None, until: datetime | None
+    ) -> Iterator[Record]:
+        for row in page.rows:
+            instant = self.created_at(row)
+            if (since is None or instant >= since) and (until is None or instant < until):
+                yield {**row, "created_at": written(instant)}
 
     def created_at(self, row: Row) -> datetime:
         """When a row was created.

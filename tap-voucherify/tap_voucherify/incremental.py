@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_voucherify.emission import VoucherifyStream
-from tap_voucherify.instants import parse, written
+from tap_voucherify.instants import parse, whole_millisecond, written
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +33,19 @@ class IncrementalStream(VoucherifyStream):
         """The instant that a setting such as `start_date` names."""
         value = self.config.get(name)
         return None if value is None else parse(value, what=f"The setting {name}")
+
+    def span(self) -> tuple[datetime | None, datetime | None]:
+        """First and last instant wanted, to the millisecond; without an `end_date` no last one.
+
+        With an `end_date` the run is a slice, whose beginning is `start_date` whatever the state
+        says.
+        """
+        until = self.instant_setting("end_date")
+        since = self.since() if until is None else self.instant_setting("start_date")
+        return (
+            None if since is None else whole_millisecond(since),
+            None if until is None else whole_millisecond(until),
+        )
 
     def since(self) -> datetime | None:
         """Where this run starts: the bookmark less the lookback or `start_date`, the later one."""

@@ -56,17 +56,20 @@ class NewestFirstStream(IncrementalStream):
     times: ClassVar[tuple[str, ...]] = ("created_at",)
 
     _progress = Progress()
+    _peeked: tuple[str, int, Page] | None = None
 
     @override
     def rows(self) -> Iterator[Record | None]:
         self._progress = self._resumed()
         resumed = self._progress.started is not None
-        since, whole = self._range()
-        times = self.times[-1:] if whole else self.times
+        since, until = self.span()
+        times = self.times[-1:] if since is None or until is not None else self.times
         first = times.index(self._progress.time) if self._progress.time in times else 0
         for time in times[first:]:
             pages = self._pages(time, since)
-            yield from self._wanted(pages, never_updated=time != times[0])
+            if pages is None:
+                continue
+            yield from self._wanted(pages, until, never_updated=time != times[0])
             self._refuse_cap(pages)
             if since is None and not resumed and len(pages.distinct) < (self.tally.total or 0):
                 raise incomplete(self.name, self.tally.total, len(pages.distinct))
@@ -94,30 +97,60 @@ class NewestFirstStream(IncrementalStream):
         started = parse(state["started"], what=f"`started` in the state of {self.name}")
         return Progress(started, str(state["time"]), int(state["page"]))
 
-    def _range(self) -> tuple[datetime | None, bool]:
-        """Where the reading ends, and whether it is by time of creation alone."""
-        if self.instant_setting("end_date") is not None:
-            return self.instant_setting("start_date"), True
-        since = self.since()
-        return since, since is None
-
-    def _pages(self, time: str, since: datetime | None) -> NumberedPages:
-        """The pages by one time, from where an earlier run was cut in them."""
+    def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
+        """The pages by one time, from where an earlier run was cut in them; none to read none."""
+        begin: int | None = max(1, self._progress.page - 1)
         if time != self._progress.time:
             self._progress.time, self._progress.page = time, 1
-        number = max(1, self._progress.page - 1)
-        ask = partial(self._page, time)
-        return NumberedPages(ask, self.tally, time, since, number=number)
+            begin = 1 if time == self.times[-1] else self._first_page(time)
+        if begin is None:
+            return None
+        return NumberedPages(partial(self._page, time), self.tally, time, since, number=begin)
+
+    def _first_page(self, time: str) -> int | None:
+        """Where the rows begin that have a time which others lack; none if no row has it.
+
+        Whether rows without it come first is not published. Where they do, they can fill more
+        pages than there are, so the place is searched by halves.
+        """
+        first = self._page(time, 1)
+        self._peeked = (time, 1, first)
+        if not first.may_have_successor or _has_time(first, time):
+            return 1
+        reach = LAST_PAGE * PAGE_ROWS
+        low, high = 2, min(LAST_PAGE, -(-(first.total or reach) // PAGE_ROWS))
+        if not _has_time(self._page(time, high), time):
+            self._tell_unseen(time, first.total)
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if _has_time(self._page(time, middle), time):
+                high = middle
+            else:
+                low = middle + 1
+        return low - 1
+
+    def _tell_unseen(self, time: str, total: int | None) -> None:
+        if total is None or total > LAST_PAGE * PAGE_ROWS:
+            self.logger.warning(
+                "no row with `%s` is on any page that the API lists; if rows are updated in this "
+                "project, their changes are not read",
+                time,
+            )
 
     def _page(self, time: str, number: int) -> Page:
+        if self._peeked is not None and (time, number) == self._peeked[:2]:
+            page, self._peeked = self._peeked[2], None
+            return page
         params = {"limit": PAGE_ROWS, "order": f"-{time}", "page": number}
         page = page_of(self.client.get(self.path, params=params))
         self._progress.started = self._progress.started or self.client.run_started
         return page
 
-    def _wanted(self, pages: NumberedPages, *, never_updated: bool) -> Iterator[Record | None]:
+    def _wanted(
+        self, pages: NumberedPages, until: datetime | None, *, never_updated: bool
+    ) -> Iterator[Record | None]:
         """The rows of the time wanted; of those ordered by creation perhaps the never updated."""
-        until = self.instant_setting("end_date")
         for row in pages.rows():
             self._progress.page = pages.number
             text = row.get(str(pages.stamp))
@@ -153,3 +186,7 @@ class NewestFirstStream(IncrementalStream):
             self.tally.duplicates,
             self.tally.calls,
         )
+
+
+def _has_time(page: Page, time: str) -> bool:
+    return any(row.get(time) for row in page.rows)

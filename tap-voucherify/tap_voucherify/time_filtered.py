@@ -42,10 +42,9 @@ class TimeFilteredStream(IncrementalStream):
     @override
     def rows(self) -> Iterator[Record | None]:
         fetch = pages_of(self.client.get, self.path, filters=self.filters)
-        since, until = self.since(), self.instant_setting("end_date")
+        since, until = self.span()
         if until is not None:
-            start = self.instant_setting("start_date")
-            created = walk(fetch, self.by_creation, since=start, until=until, tally=self.tally)
+            created = walk(fetch, self.by_creation, since=since, until=until, tally=self.tally)
             yield from (self._record(row, instant) for instant, row in created)
         elif since is None:
             yield from self._everything(fetch)
