@@ -72,6 +72,8 @@ class Client:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._log = logging.getLogger("target-voucherify")
+        # At debug level urllib3 logs paths, and a path may hold an e-mail address.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
 
     @property
     def calls_left(self) -> float:

@@ -354,3 +354,28 @@ def test_contacts_as_tap_postgres_writes_them(
     assert len(sandbox.project.customers) == 3
     refused = [json.loads(line) for line in path.read_text().splitlines()][1]
     assert refused["record"]["_refused_reason"].startswith("born is not a date")
+
+
+def test_even_the_most_talkative_log_holds_no_person_and_no_secret(
+    connection: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {
+        **connection,
+        "on_delete": "delete",
+        "max_delete_percent": 100,
+        "ledger_path": str(tmp_path / "ledger.db"),
+        "refused_records_path": str(tmp_path / "refused.singer"),
+        "max_refused_percent": 100,
+    }
+    columns = {**PROPERTIES, "_sdc_deleted_at": TEXT}
+    given = lines(
+        schema(columns),
+        record(1),
+        record(2, name=["Ann"]),
+        record(3, source_id="ann@example.com", _sdc_deleted_at="2026-01-01T00:00:00Z"),
+        state({"seen": 3}),
+    )
+    done = run("target_voucherify", settings, stdin=given, env={"LOGLEVEL": "DEBUG"})
+    assert done.states == [{"seen": 3}]
+    for private in ("example.com", "ann%40", "Ann", "Contact", connection["secret_key"]):
+        assert private not in done.log
