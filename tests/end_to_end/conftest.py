@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -57,12 +58,19 @@ class Meltano:
 
 
 @pytest.fixture(scope="session")
-def installed() -> None:
-    """The plugins of `meltano.yml`, installed as its README says."""
-    done = subprocess.run(
-        [MELTANO, "install"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def installed(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
+    """The plugins of `meltano.yml`, installed as its README says; once for all workers of a run."""
+    shared = tmp_path_factory.getbasetemp().parent
+    with (shared / f"meltano-install-{testrun_uid}").open("a+") as once:
+        fcntl.flock(once, fcntl.LOCK_EX)
+        once.seek(0)
+        if once.read() == "installed":
+            return
+        done = subprocess.run(
+            [MELTANO, "install"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        once.write("installed")
 
 
 @pytest.fixture

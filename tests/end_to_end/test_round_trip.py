@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
-import pytest
 
 from demo import crm
 
 if TYPE_CHECKING:
     from conftest import Meltano
     from voucherify_sandbox import Sandbox
-
-pytestmark = pytest.mark.xdist_group("meltano")
 
 CONTACTS = 400
 CHANGED = 25

@@ -141,7 +141,6 @@ def test_a_signal_cuts_a_long_wait_short(tmp_path: Path) -> None:
         assert len(sandbox.project.customers) == ROWS
 
 
-@pytest.mark.skipif(not TORTURE, reason="takes the whole grace of thirty seconds: make torture")
 def test_a_server_that_hangs_cannot_outlast_the_grace(tmp_path: Path) -> None:
     with Sandbox(readings=Readings(job_polls=0)) as sandbox:
         sandbox.faults.add(Fault(kind="slow_headers", numbers=[2], seconds=59))
