@@ -57,24 +57,33 @@ class Meltano:
         return log
 
 
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> None:
-    """The plugins of `meltano.yml`, installed as its README says; once for all workers of a run."""
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[None]:
+    """The project folder with its plugins installed, for one test at a time.
+
+    Runs in one folder share the catalog that Meltano writes there, so test workers take turns.
+    """
     shared = tmp_path_factory.getbasetemp().parent
-    with (shared / f"meltano-install-{testrun_uid}").open("a+") as once:
-        fcntl.flock(once, fcntl.LOCK_EX)
-        once.seek(0)
-        if once.read() == "installed":
-            return
-        done = subprocess.run(
-            [MELTANO, "install"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        once.write("installed")
+    with (shared / f"meltano-{testrun_uid}").open("a+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        turn.seek(0)
+        if turn.read() != "installed":
+            done = subprocess.run(
+                [MELTANO, "install"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=280,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            turn.write("installed")
+            turn.flush()
+        yield
 
 
 @pytest.fixture
-def meltano(installed: None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Meltano]:  # noqa: ARG001 - installed first
+def meltano(project: None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Meltano]:  # noqa: ARG001 - a turn
     # A socket's path may have 107 characters at most, which pytest's own folders can pass.
     with tempfile.TemporaryDirectory(prefix="crm") as socket, crm_database(Path(socket)) as crm:
         env = {
