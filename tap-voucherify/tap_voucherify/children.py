@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from tap_voucherify.asking import IdsToAsk
 from tap_voucherify.concurrency import in_order
-from tap_voucherify.errors import NotFoundError
+from tap_voucherify.errors import CallsSpentError, NotFoundError
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import parse, written
 from tap_voucherify.paging import pages_by_cursor
@@ -75,10 +75,10 @@ class ChildStream(IncrementalStream):
         self._scan = self._resumed()
         since, until = self.span()
         with IdsToAsk() as to_ask:
-            for count, parent in enumerate(self.parents(since)):
-                to_ask.add([parent])
-                if count % PAGE_ROWS == 0:
-                    yield None
+            try:
+                yield from self._collect(to_ask, since)
+            except CallsSpentError as spent:
+                raise spent.while_collecting() from None
             self._scan.started = self._scan.started or self.client.run_started
             yield from self._ask(to_ask, since, until)
         self.logger.info(
@@ -108,6 +108,13 @@ class ChildStream(IncrementalStream):
             return Scan()
         started = parse(state["started"], what=f"`started` in the state of {self.name}")
         return Scan(started, str(state["position"]))
+
+    def _collect(self, to_ask: IdsToAsk, since: datetime | None) -> Iterator[None]:
+        """Find whom to ask; yields after each page's worth of parents, where the run may pause."""
+        for count, parent in enumerate(self.parents(since)):
+            to_ask.add([parent])
+            if count % PAGE_ROWS == 0:
+                yield None
 
     def _ask(
         self, to_ask: IdsToAsk, since: datetime | None, until: datetime | None

@@ -30,6 +30,13 @@ class ExpiredDownloadError(VoucherifyError):
 class CallsSpentError(VoucherifyError):
     """The run has made as many calls as the setting `max_calls` allows."""
 
+    def while_collecting(self) -> CallsSpentError:
+        """The same, for a run that did not get to know whom to ask, which takes one go."""
+        return CallsSpentError(
+            f"{self} Whom to ask was not known yet and the next run finds it out anew, so raise "
+            "max_calls if this repeats."
+        )
+
 
 class StoppedError(VoucherifyError):
     """The process was asked to stop by the signal with this number."""

@@ -21,7 +21,7 @@ from tap_voucherify.changes import (
     named_by_redemption,
 )
 from tap_voucherify.concurrency import in_order
-from tap_voucherify.errors import NotFoundError
+from tap_voucherify.errors import CallsSpentError, NotFoundError
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import parse, written
 from tap_voucherify.listings import (
@@ -106,7 +106,10 @@ class RewardEvents(IncrementalStream):
             self.instant_setting("end_date"),
         )
         with IdsToAsk() as to_ask:
-            yield from self._collect(to_ask, window)
+            try:
+                yield from self._collect(to_ask, window)
+            except CallsSpentError as spent:
+                raise spent.while_collecting() from None
             self._scan.started = self._scan.started or self.client.run_started
             self.logger.info("%s customers to ask", f"{len(to_ask):,}")
             yield from self._ask(to_ask, window)
