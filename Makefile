@@ -1,8 +1,8 @@
 # Everything below needs only Python >= 3.11, make and a package index.
 PYTHON ?= python3
 VENV := .venv
-# A container often has none, and the PostgreSQL wheel of the demo asks for it.
-export XDG_RUNTIME_DIR ?= /tmp
+# A container often has no such folder, and the PostgreSQL wheel of the demo asks for it.
+export PYTHONWARNINGS ?= ignore:XDG_RUNTIME_DIR
 BIN := $(VENV)/bin
 EDITABLE := -e ./tap-voucherify -e ./target-voucherify -e ./sandbox
 DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md
