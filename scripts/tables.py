@@ -43,9 +43,9 @@ def streams_table() -> str:
     lines = ["| stream | key | replication | |", "| --- | --- | --- | --- |"]
     for stream in STREAMS:
         keys = ", ".join(f"`{key}`" for key in stream.primary_keys)
-        replication = stream.replication_key
-        method = f"incremental on `{replication}`" if replication else "full table"
-        lines.append(f"| `{stream.name}` | {keys} | {method} | {_first_line(stream)} |")
+        lines.append(
+            f"| `{stream.name}` | {keys} | {replication(stream)} | {_first_line(stream)} |"
+        )
     return "\n".join(lines)
 
 
@@ -67,6 +67,12 @@ def meltano_settings(plugin: str) -> str:
             lines.append(f"      value: {json.dumps(fact['default'])}")
         lines.append(f"      description: {json.dumps(fact['description'])}")
     return "\n".join(lines)
+
+
+def replication(stream: type) -> str:
+    """How a stream is replicated, for a table."""
+    key = stream.replication_key
+    return f"incremental on `{key}`" if key else "full table"
 
 
 def _kind(fact: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ class FullTableStream(VoucherifyStream):
     """
 
     selected_by_default = False
+    replication_key = None
     path: ClassVar[str]
     is_paged: ClassVar[bool] = True
 

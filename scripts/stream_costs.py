@@ -1,0 +1,75 @@
+"""The table of what each stream costs, which `docs/streams.md` repeats from the code."""
+
+from __future__ import annotations
+
+from tables import replication
+
+from tap_voucherify import listings
+from tap_voucherify.children import ChildStream
+from tap_voucherify.full_table import FullTableStream
+from tap_voucherify.newest_first import NewestFirstStream
+from tap_voucherify.paging import LAST_PAGE
+from tap_voucherify.reward_events import ACTIVITY
+from tap_voucherify.streams import STREAMS
+from tap_voucherify.time_filtered import TimeFilteredStream
+from tap_voucherify.walk import PAGE_ROWS
+
+PATHS = {"customers": listings.CUSTOMERS, "reward_events": ACTIVITY}
+"""Endpoints of the streams that do not declare one."""
+
+REACH = f"the newest {LAST_PAGE * PAGE_ROWS:,} rows; more since the bookmark are an error"
+
+COSTS: dict[str, tuple[str, str]] = {
+    "customers": (
+        "first run 1 per 100 customers; then 2, and 1 per 100 changed",
+        "9,900 rows in one millisecond",
+    ),
+    "reward_events": (
+        "3, 1 per customer who may have something new, 1 per 100 changed customers or redemptions",
+        "an event that is listed later than twice `lookback_window` after it happened is missed",
+    ),
+    "reward_assignments": ("1 per 100 rewards and 1 per reward", "none that matters"),
+    "campaign_transactions": (
+        "1 per 100 campaigns, 1 per gift or loyalty campaign, and 1 per 100 new transactions",
+        "none",
+    ),
+    "referral_holders": (
+        "2, 2 per referral campaign, 1 per code that is new, changed, redeemed or event-driven",
+        "a holder assigned to an old code by other means is missed",
+    ),
+    "segments": ("1 per 100 segments", "none"),
+    "metadata_schemas": ("1", "none"),
+    "redemptions": (
+        "1 per 100 new redemptions, at least 1",
+        "a rollback changes the status of a row that was read before; it comes as a row of its own",
+    ),
+}
+"""Calls and limits of the streams that differ from their kind."""
+
+COSTS_BY_KIND: dict[type, tuple[str, str]] = {
+    TimeFilteredStream: (
+        "first run 1 per 100 rows; then 2, and 1 per 100 changed",
+        "9,900 rows in one millisecond",
+    ),
+    NewestFirstStream: ("1 per 100 rows since the bookmark, at least 1 for each time", REACH),
+    FullTableStream: ("1 per 100 rows", f"{LAST_PAGE * PAGE_ROWS:,} rows; more are an error"),
+    ChildStream: ("1 per parent", "none"),
+}
+
+
+def stream_costs_table() -> str:
+    """A Markdown table: stream, endpoint, key, replication, cost in calls, limits."""
+    lines = [
+        "| stream | endpoint | key | replication | calls of a run | limits |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for stream in STREAMS:
+        kind = next((fact for base, fact in COSTS_BY_KIND.items() if issubclass(stream, base)), "")
+        calls, limits = COSTS.get(stream.name) or kind
+        path = getattr(stream, "path", None) or PATHS[stream.name]
+        keys = ", ".join(f"`{key}`" for key in stream.primary_keys)
+        lines.append(
+            f"| `{stream.name}` | `GET {path}` | {keys} | {replication(stream)} | {calls} "
+            f"| {limits} |"
+        )
+    return "\n".join(lines)
