@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
     from tap_voucherify.client import VoucherifyClient
 
+HOOKS = (
+    "_increment_stream_state",
+    "_write_starting_replication_value",
+    "_sync_records",
+    "_write_state_message",
+    "_handle_termination",
+)
+"""Private members of the SDK that are replaced here, or whose way of calling is relied on."""
+
 ROWS_BETWEEN_STATES = 1_000
 SECONDS_BETWEEN_STATES = 10.0
 """A STATE goes out when the first of the two is reached, so a kill costs at most this much."""

@@ -37,9 +37,4 @@ def test_a_bare_environment_takes_the_plugin_from_its_folder(
 
     assert about["name"] == plugin
     assert about["version"] == "0.1.0"
-    settings = (
-        {setting["name"] for setting in about["settings"]}
-        if isinstance(about["settings"], list)
-        else set(about["settings"]["properties"])
-    )
-    assert {"application_id", "secret_key", "api_url"} <= settings
+    assert {"application_id", "secret_key", "api_url"} <= set(about["settings"]["properties"])
