@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from tap_voucherify import listings
 from tap_voucherify.children import ChildStream
+from tap_voucherify.completeness import incomplete, is_complete
 from tap_voucherify.customers import Customers
 from tap_voucherify.errors import NotFoundError
 from tap_voucherify.full_table import FullTableStream
@@ -17,7 +18,7 @@ from tap_voucherify.newest_first import NewestFirstStream
 from tap_voucherify.paging import is_newest_first
 from tap_voucherify.reward_events import RewardEvents
 from tap_voucherify.time_filtered import TimeFilteredStream
-from tap_voucherify.walk import Page, Row, walk
+from tap_voucherify.walk import Page, Query, Row, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tap_voucherify.emission import Record, VoucherifyStream
 
 REWARDS = "/v1/rewards"
+EVERY_SEGMENT = Query("created_at", "created_at")
 HAVE_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
 
 
@@ -119,8 +121,12 @@ class Segments(FullTableStream):
     def whole(self, path: str, identity: str = "") -> Iterator[Row]:
         """Every segment, by the time of creation: the list takes no page number."""
         fetch = listings.pages_of(self.client.get, path, filters=listings.SEGMENT_FILTERS)
+        seen = 0
         for _, row in walk(fetch, listings.SEGMENTS_BY_CREATION, tally=self.tally):
             yield row
+            seen += 1
+        if not is_complete(self.tally.total, seen, 0, lambda: fetch(EVERY_SEGMENT).total):
+            raise incomplete(self.name, self.tally.total, seen)
 
 
 class CampaignTransactions(ChildStream):

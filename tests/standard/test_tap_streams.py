@@ -263,16 +263,20 @@ def test_updated_orders_are_found_wherever_the_others_sort(
     assert sandbox.calls <= (12 if place == "first" else 3)
 
 
-def test_a_full_table_that_is_not_full_is_an_error(sandbox: Sandbox, tap: Tap) -> None:
-    fill(sandbox.project)
-    row = sandbox.project.plain(next(iter(sandbox.project.programs.rewards.values())))
+@pytest.mark.parametrize("stream", ["rewards", "segments", "redemptions", "orders"])
+def test_a_stream_that_was_given_too_little_is_an_error(
+    sandbox: Sandbox, tap: Tap, stream: str
+) -> None:
+    instant = "2026-03-02T12:00:00.000Z"
+    row = {"id": "only", "created_at": instant, "date": instant}
     body = {"object": "list", "data_ref": "data", "data": [row], "total": 5}
-    sandbox.faults.add(Fault(kind="status", status=200, path="/v1/rewards", body=body, times=None))
+    sandbox.faults.add(Fault(kind="status", status=200, body=body, times=None))
 
-    done = tap.run("rewards")
+    done = tap.run(stream)
 
     assert done.exit_code == 1
-    assert "rewards: the API counted 5 rewards but gave 1" in done.log
+    assert f"{stream}: the API counted 5 {stream} but gave 1" in done.log
+    assert "replication_key_value" not in tap.state.get("bookmarks", {}).get(stream, {})
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(402, "deselect"), (403, "deselect")])

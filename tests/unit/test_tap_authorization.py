@@ -142,6 +142,19 @@ def test_a_token_that_ends_early_is_replaced_and_no_row_is_lost(
     assert sum(served.path == TOKENS for served in sandbox.requests) == 3
 
 
+def test_an_export_is_ordered_and_downloaded_with_a_token(
+    sandbox: Sandbox, oauth: dict[str, Any]
+) -> None:
+    referrals(sandbox, 20)
+
+    done = run("tap_voucherify", {**oauth, "customers_backfill": "export"})
+
+    assert done.exit_code == 0, done.log
+    assert len(done.records("customers")) == 21
+    assert any(served.path == "/v1/exports" for served in sandbox.requests)
+    assert sum("x-app-token" in served.headers for served in sandbox.requests) == 1
+
+
 def test_a_key_that_was_blocked_is_one_sentence(sandbox: Sandbox, oauth: dict[str, Any]) -> None:
     sandbox.faults.add(Fault(kind="revoked_key", numbers=[2]))
 
