@@ -37,3 +37,16 @@ def written(instant: datetime) -> str:
 def whole_millisecond(instant: datetime) -> datetime:
     """The start of the millisecond of `instant`; the API prints no finer (reference §5.4)."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def resolution(text: str) -> timedelta:
+    """How long after the printed instant the stored one may lie, at least a millisecond.
+
+    Samples print none to six decimals (reference §1.1); whether fewer than three mean that the
+    rest is zero or was cut off is not said, so it counts as cut off.
+    """
+    decimals = len(text.partition(".")[2].rstrip("Z").partition("+")[0].partition("-")[0])
+    return _RESOLUTIONS[min(decimals, len(_RESOLUTIONS) - 1)]
+
+
+_RESOLUTIONS = tuple(timedelta(milliseconds=1000 // 10**decimals) for decimals in range(4))

@@ -24,7 +24,7 @@ from datetime import datetime
 from typing import Any
 
 from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import MILLISECOND, parse, whole_millisecond
+from tap_voucherify.instants import MILLISECOND, parse, resolution, whole_millisecond
 
 Row = dict[str, Any]
 Timed = tuple[datetime, Row]
@@ -87,6 +87,11 @@ class Listing:
         text = row.get(self.stamp)
         return None if text is None else parse(text, what=f"`{self.stamp}` of a row")
 
+    def end(self, timed: Timed) -> datetime:
+        """Before which instant a row was stored, given the one it prints."""
+        instant, row = timed
+        return whole_millisecond(instant) + resolution(row[self.stamp])
+
 
 @dataclass(slots=True)
 class Tally:
@@ -126,9 +131,11 @@ def walk(
     since = None if since is None else whole_millisecond(since)
     until = None if until is None else whole_millisecond(until)
     steps = _Steps(fetch, listing, tally if tally is not None else Tally())
-    for instant, row in steps.rows(*widened(since, until)):
-        if (since is None or instant >= since) and (until is None or instant < until):
-            yield instant, row
+    for timed in steps.rows(*widened(since, until)):
+        instant = timed[0]
+        begins = since is None or instant >= since or listing.end(timed) > since
+        if begins and (until is None or instant < until):
+            yield timed
 
 
 def widened(
@@ -148,7 +155,7 @@ class _Steps:
         self._fetch = fetch
         self._listing = listing
         self._tally = tally
-        self._edge: set[tuple[str, datetime]] = set()
+        self._edge: dict[tuple[str, datetime], datetime] = {}
 
     def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[Timed]:
         while True:
@@ -162,22 +169,28 @@ class _Steps:
                 return
             following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
             if following is None or (cursor is not None and following <= cursor):
-                instant = _instant_of(timed, cursor)
-                yield from self._instant(query, instant)
-                if instant is None:
+                following = self._end_of_instant(timed, cursor)
+                yield from self._instant(query, following)
+                if following is None:
                     return
-                following = instant + MILLISECOND
             self._forget_before(following)
             cursor = following
 
-    def _instant(self, query: Query, instant: datetime | None) -> Iterator[Timed]:
-        """Every row from the query's start up to and including `instant`, in order of time.
+    def _end_of_instant(self, timed: list[Timed], cursor: datetime | None) -> datetime | None:
+        """Before which instant a stuck page's rows were stored; none if no row has a time."""
+        if not timed:
+            return None
+        end = max(self._listing.end(one) for one in timed)
+        return end if cursor is None else max(end, cursor + MILLISECOND)
 
-        Without an instant, a whole page of rows without the time stands in the way: everything
-        that the query selects is paged through.
+    def _instant(self, query: Query, end: datetime | None) -> Iterator[Timed]:
+        """Every row from the query's start up to `end`, in order of time.
+
+        Without an end, a whole page of rows without the time stands in the way: everything that
+        the query selects is paged through.
         """
-        end = None if instant is None else instant + 2 * MILLISECOND
-        before = min((bound for bound in (query.before, end) if bound is not None), default=None)
+        bounds = (query.before, None if end is None else end + MILLISECOND)
+        before = min((bound for bound in bounds if bound is not None), default=None)
         window = replace(query, order=self._listing.tie_order, before=before)
         found = _page_through(self._ask, window, self._timed)
         yield from self._fresh(sorted(found, key=_time_of))
@@ -201,15 +214,15 @@ class _Steps:
             if known in self._edge:
                 self._tally.duplicates += 1
             else:
-                self._edge.add(known)
+                self._edge[known] = self._listing.end((instant, row))
                 fresh.append((instant, row))
         self._tally.rows += len(fresh)
         return fresh
 
     def _forget_before(self, cursor: datetime) -> None:
         """Keep only what the next answers can hold again, so that memory stays constant."""
-        kept = cursor - 2 * MILLISECOND
-        self._edge = {known for known in self._edge if known[1] >= kept}
+        kept = cursor - MILLISECOND
+        self._edge = {known: end for known, end in self._edge.items() if end >= kept}
 
     def _is_past_all_times(self, page: Page, timed: list[Timed]) -> bool:
         """Whether rows without the time sort last, and this page shows the first of them."""
@@ -218,14 +231,18 @@ class _Steps:
     def _check_order(self, timed: list[Timed], cursor: datetime | None) -> None:
         """A list that ignores its filter or its order would be read wrongly without a sign."""
         floor = timed[0][0] if cursor is None and timed else cursor
-        for instant, _ in timed:
-            if floor is not None and instant < floor - 2 * MILLISECOND:
+        for one in timed:
+            if (
+                floor is not None
+                and one[0] < floor
+                and self._listing.end(one) < floor - MILLISECOND
+            ):
                 raise VoucherifyError(
                     f"The list does not keep the order `{self._listing.field}` or its filter, so "
                     "rows could be missed; nothing past this point was read: report it to the "
                     "maintainers with the run's log."
                 )
-            floor = instant if floor is None else max(floor, instant)
+            floor = one[0] if floor is None else max(floor, one[0])
 
 
 def _page_through(
@@ -269,14 +286,6 @@ def _pages_up(ask: Fetch, window: Query) -> Iterator[Page]:
         yield page
         if not page.may_have_successor:
             return
-
-
-def _instant_of(timed: list[Timed], cursor: datetime | None) -> datetime | None:
-    """The millisecond that a stuck page stands in; none if it holds no row with a time."""
-    if not timed:
-        return None
-    last = whole_millisecond(timed[-1][0])
-    return last if cursor is None else max(last, cursor)
 
 
 def _id_of(row: Row) -> str:

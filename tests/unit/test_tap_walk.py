@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tap_voucherify.changes import changed_customers
 from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, walk
+from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, Timed, walk
 from tap_voucherify.windows import Window, WindowedWalk
 
 BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
@@ -37,7 +37,7 @@ class Readings:
     never_updated: Literal["first", "last", "excluded"] = "excluded"
     has_more: bool = False
     total_filtered: bool = True
-    printed: Literal["cut", "rounded", "micro"] = "cut"
+    printed: Literal["cut", "rounded", "micro", "seconds", "mixed"] = "cut"
 
 
 @dataclass
@@ -101,12 +101,18 @@ class Api:
         return {"id": key, "source_id": key, **row}
 
     def _print(self, instant: datetime) -> str:
-        micro = {
-            "cut": instant.microsecond // 1000 * 1000,
-            "rounded": min(999_000, round(instant.microsecond, -3)),
-            "micro": instant.microsecond,
-        }[self.readings.printed]
-        return instant.replace(microsecond=micro).isoformat().replace("+00:00", "Z")
+        """Cut or rounded to milliseconds, to seconds, or with as many decimals as it happens."""
+        micro, kind = instant.microsecond, self.readings.printed
+        if kind == "mixed":
+            kind = ("cut", "micro", "seconds", "short")[micro // 7 % 4]
+        if kind == "micro":
+            return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if kind == "seconds":
+            return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
+        if kind == "short":
+            return f"{instant.isoformat(timespec='seconds')[:19]}.{micro // 10_000:02}+00:00"
+        rounded = min(999_000, round(micro, -3)) if kind == "rounded" else micro
+        return instant.replace(microsecond=rounded).isoformat(timespec="milliseconds")
 
 
 # A failure here shows itself in any size of population; shrinking it would take minutes.
@@ -119,7 +125,7 @@ readings = st.builds(
     never_updated=st.sampled_from(["first", "last", "excluded"]),
     has_more=st.booleans(),
     total_filtered=st.booleans(),
-    printed=st.sampled_from(["cut", "rounded", "micro"]),
+    printed=st.sampled_from(["cut", "rounded", "micro", "seconds", "mixed"]),
 )
 
 
@@ -138,6 +144,21 @@ def populations(draw: st.DrawFn) -> list[int]:
     ]
 
 
+COARSE = {"seconds", "mixed"}
+"""Prints that leave open, by up to a second, when a row was stored."""
+
+
+def in_order(rows: list[Timed], reading: Readings) -> bool:
+    """Whether rows ascend, as far as their prints tell."""
+    slack = timedelta(seconds=reading.printed in COARSE)
+    latest = EPOCH
+    for instant, _ in rows:
+        if instant < latest - slack:
+            return False
+        latest = max(latest, instant)
+    return True
+
+
 def filled(api: Api, times: list[int], updated_every: int = 2) -> Api:
     for number, time in enumerate(times):
         updated = at(time * 2 + 7) if updated_every and number % updated_every == 0 else None
@@ -153,7 +174,7 @@ def test_every_row_comes_once_and_in_order(reading: Readings, times: list[int], 
     rows = list(walk(api.fetch, BY_CREATION))
 
     assert sorted(row["id"] for _, row in rows) == sorted(api.stored)
-    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+    assert in_order(rows, reading)
 
 
 @FEW
@@ -171,7 +192,7 @@ def test_every_change_since_the_bookmark_comes(
         if (customer["updated_at"] or customer["created_at"]) >= at(since)  # type: ignore[operator]
     }
     assert changed <= {row["id"] for _, row in rows}
-    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+    assert in_order(rows, reading)
 
 
 @FEW
@@ -235,7 +256,9 @@ def test_slices_share_no_row_and_miss_none(
         for since, until in itertools.pairwise(bounds)
     ]
 
-    assert sorted(key for part in slices for key in part) == sorted(api.stored)
+    found = [key for part in slices for key in part]
+    assert set(found) == set(api.stored)
+    assert len(found) == len(api.stored) or reading.printed in COARSE
 
 
 @FEW
@@ -259,8 +282,9 @@ def test_windows_read_side_by_side_are_the_one_walk(
 
     rows = list(windowed.rows(Window(None, None), at(min(times)), now))
 
-    assert sorted(row["id"] for _, row in rows) == sorted(api.stored)
-    assert [instant for instant, _ in rows] == sorted(instant for instant, _ in rows)
+    assert {row["id"] for _, row in rows} == set(api.stored)
+    assert len(rows) == len(api.stored) or reading.printed in COARSE
+    assert in_order(rows, reading)
 
 
 def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_passed_on() -> None:
