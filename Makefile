@@ -52,6 +52,9 @@ type: $(VENV)/dev.done ## mypy, strict
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
+torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
+	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
+
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
@@ -60,4 +63,4 @@ lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without 
 clean: ## remove what the targets above made, except what git tracks
 	rm -rf $(VENV) .demo .meltano output
 
-.PHONY: help install demo services lint docs type test check lock clean
+.PHONY: help install demo services lint docs type test torture check lock clean

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_voucherify import schemas
@@ -96,25 +97,45 @@ class VoucherifyStream(Stream):
 
     @override
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[Record]:
-        pace = _Pace(self)
+        if self._starts_over:
+            self.stream_state.clear()
         try:
-            for record in self.rows():
-                if record is not None:
-                    yield self.fitting.fitted(record)
-                    self.report.rows += 1
-                pace.checkpoint()
-                self._voucherify_tap.stop.raise_if_asked()
+            yield from self._paced()
         except CallsSpentError as reason:
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
-            self.mark()
+            self._mark()
         except Exception:
             self.pass_on_state()
             raise
         else:
             self.report.complete = True
-            self.mark()
+            self._mark()
         finally:
             self._tell_nulled()
+
+    def _paced(self) -> Iterator[Record]:
+        """The records, with a STATE and a look at the signals between two of them when due."""
+        pace = _Pace(self)
+        for record in self.rows():
+            if record is not None:
+                yield self.fitting.fitted(record)
+                self.report.rows += 1
+            pace.checkpoint()
+            self._voucherify_tap.stop.raise_if_asked()
+
+    @property
+    def _starts_over(self) -> bool:
+        """Whether the catalog asks a stream with a bookmark for everything, each time.
+
+        A part of the rows under a new ACTIVATE_VERSION would delete the others, so such a run
+        neither goes on from a state nor leaves one.
+        """
+        incremental = isinstance(type(self).replication_key, str)
+        return incremental and self.replication_method == REPLICATION_FULL_TABLE
+
+    def _mark(self) -> None:
+        if not self._starts_over:
+            self.mark()
 
     def announce(self, schema: dict[str, Any]) -> None:
         """Describe the records by this schema instead of the one in the stream's file."""
@@ -134,7 +155,7 @@ class VoucherifyStream(Stream):
 
     def pass_on_state(self) -> None:
         """Write a STATE message for what was written so far."""
-        self.mark()
+        self._mark()
         if self.stream_state:
             self._voucherify_tap.state_writer.write_state(self.tap_state)
 
