@@ -88,6 +88,15 @@ def test_an_api_that_is_not_there_is_said_soon(connection: dict[str, Any]) -> No
         ),
         pytest.param({"status": 404}, "Voucherify API endpoint", id="not Voucherify"),
         pytest.param(
+            {"status": 400, "body": {"code": 400, "key": "invalid_query_params"}},
+            "answered 400, key invalid_query_params",
+            id="limit refused",
+        ),
+        pytest.param(
+            {"status": 200, "body": {"hello": "world"}}, "not a Voucherify list", id="another API"
+        ),
+        pytest.param({"status": 200, "body": ["rows"]}, "without a JSON object", id="a bare list"),
+        pytest.param(
             {"status": 429, "headers": {"X-Rate-Limit-Type": "api_calls_cycle"}},
             "billing cycle are used up",
             id="cycle",
