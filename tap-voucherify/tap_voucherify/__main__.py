@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tap_voucherify.errors import StoppedError, VoucherifyError
+from tap_voucherify.endings import exit_code
 from tap_voucherify.tap import TapVoucherify
 
 
@@ -12,12 +12,8 @@ def main() -> None:
     """Run the tap; what went wrong is one sentence in the log, and the exit code tells the rest."""
     try:
         TapVoucherify.cli()
-    except StoppedError as stopped:
-        TapVoucherify.logger.warning("%s", stopped)
-        sys.exit(stopped.exit_code)
-    except VoucherifyError as error:
-        TapVoucherify.logger.critical("%s", error)
-        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - users have no use for a traceback
+        sys.exit(exit_code(error, TapVoucherify.logger))
 
 
 if __name__ == "__main__":

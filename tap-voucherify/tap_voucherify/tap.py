@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ from typing_extensions import override
 
 from tap_voucherify.client import Connection, VoucherifyClient
 from tap_voucherify.emission import InterruptibleTap, VoucherifyStream
+from tap_voucherify.endings import exit_code
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.listings import CUSTOMERS, page_of
 from tap_voucherify.metadata_types import RESOURCES, with_metadata_types
@@ -34,6 +36,10 @@ class TapVoucherify(InterruptibleTap):
     message_writer_class = MsgSpecWriter
 
     def __init__(self, *, validate_config: bool = True, **options: Any) -> None:
+        given = options.get("config")
+        if isinstance(given, dict):
+            # Platforms pass a setting that nobody set as null; its default is meant.
+            options["config"] = {name: fact for name, fact in given.items() if fact is not None}
         # The SDK's own check repeats the values it objects to, and so would print secrets.
         super().__init__(validate_config=False, **options)
         if validate_config:
@@ -136,7 +142,10 @@ class TapVoucherify(InterruptibleTap):
             catalog=json.load(catalog) if catalog else None,
             parse_env_config=given.parse_env,
         )
+        ended = 0
         try:
             tap.sync_all()
-        finally:
-            tap.tell_summary()
+        except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
+            ended = exit_code(error, cls.logger)
+        tap.tell_summary()
+        sys.exit(ended)

@@ -32,7 +32,7 @@ def closed_port() -> int:
     ("changed", "sentence"),
     [
         pytest.param({"secret_key": "wrong"}, "check application_id and secret_key", id="key"),
-        pytest.param({"secret_key": None}, "The setting secret_key does not fit", id="null key"),
+        pytest.param({"secret_key": None}, "lacks secret_key", id="null key"),
         pytest.param({"api_url": "http://api.voucherify.io"}, "must be an https", id="plain http"),
         pytest.param({"api_url": "ftp://api.voucherify.io"}, "must be an https", id="scheme"),
         pytest.param({"api_url": "https://"}, "must be an https", id="no host"),
@@ -151,3 +151,41 @@ def test_a_state_that_is_no_state_is_said(connection: dict[str, Any], tmp_path: 
 
     assert done.exit_code == 1
     assert "The bookmark of customers is not an ISO 8601 timestamp" in sentences(done.log)[0]
+
+
+@pytest.mark.parametrize("broken", ["config", "state", "catalog"])
+def test_a_file_that_is_not_json_is_said(
+    connection: dict[str, Any], tmp_path: Path, broken: str
+) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text('{"secret_key": "do-not-show-me",')
+
+    done = run("tap_voucherify", connection, f"--{broken}", str(path))
+
+    assert done.exit_code == 1
+    assert [("not JSON" in line) for line in sentences(done.log)] == [True]
+    assert "do-not-show-me" not in done.log
+    assert "Traceback" not in done.log
+
+
+def test_a_setting_that_is_null_has_its_default(
+    connection: dict[str, Any], sandbox: Sandbox
+) -> None:
+    sandbox.project.add_customers(3, prefix="a-")
+    unset = dict.fromkeys(("lookback_window", "max_concurrency", "max_calls", "start_date"))
+
+    done = run("tap_voucherify", {**connection, **unset})
+
+    assert done.exit_code == 0, done.log
+    assert len(done.records("customers")) == 3
+
+
+def test_the_summary_is_the_last_line_of_a_run_that_failed(
+    connection: dict[str, Any], sandbox: Sandbox
+) -> None:
+    sandbox.faults.add(Fault(kind="status", path="/v1/customers", status=403))
+
+    done = run("tap_voucherify", connection)
+
+    assert "run summary" in done.log.splitlines()[-1]
+    assert '"complete": false' in done.log.splitlines()[-1]
