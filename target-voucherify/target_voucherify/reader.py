@@ -48,6 +48,7 @@ class MessageReader(GenericSingerReader[bytes]):
         self.line = b""
         self.stopped_by: VoucherifyError | None = None
         self.stopping: Stopping | None = None
+        self._source: IO[Any] | None = None
 
     @property
     @override
@@ -66,8 +67,9 @@ class MessageReader(GenericSingerReader[bytes]):
         The SDK's own loop asserts and counts line by line; this one costs less than the decoding.
         """
         counter: Counter[str] = Counter()
+        self._source = file_input or self.default_input
         try:
-            for line in self._lines(file_input or self.default_input):
+            for line in self._lines(self._source):
                 self.line = line
                 message = self.deserialize_json(line)
                 kind = _kind(message)
@@ -96,6 +98,12 @@ class MessageReader(GenericSingerReader[bytes]):
             return _decode(line)
         except (ValueError, RecursionError):
             return _decode_leniently(line)
+
+    def drop_the_rest(self) -> None:
+        """Read what is left of the input, and keep nothing of it."""
+        if self._source is not None:
+            for _ in self._blocks(self._source):
+                pass
 
     def _lines(self, source: IO[Any]) -> Iterator[bytes]:
         """Non-empty lines without their end; of a last line without end, whatever there is."""

@@ -158,8 +158,13 @@ class FencedTarget(Target):
 
     @override
     def process_endofpipe(self) -> None:
-        """End the run, however the input ended."""
+        """End the run, however the input ended.
+
+        A run that ends well before its input does reads the rest and drops it: no state covers
+        it, and whoever writes it would otherwise fail on a closed pipe, and the whole job with it.
+        """
         self.run.finish(self.reader.stopped_by)
+        self.reader.drop_the_rest()
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -125,3 +125,19 @@ def test_the_warehouse_loader_keeps_every_row_of_a_large_load(
     meltano.run("run", JOBS[1])
 
     assert warehouse_counts(meltano)[0] == 10_500
+
+
+def test_a_job_that_max_calls_stops_ends_well_and_the_next_goes_on(
+    meltano: Meltano, sandbox: Sandbox
+) -> None:
+    contacts = 12_000
+    crm.fill(meltano.crm, contacts)
+    meltano.env["TARGET_VOUCHERIFY_MAX_CALLS"] = "6"
+
+    log = meltano.run("run", JOBS[0])
+
+    assert '"complete": false' in log
+    assert 0 < len(sandbox.project.customers) < contacts - 1
+    del meltano.env["TARGET_VOUCHERIFY_MAX_CALLS"]
+    meltano.run("run", JOBS[0])
+    assert len(sandbox.project.customers) == contacts - 1
