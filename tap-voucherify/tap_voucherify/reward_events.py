@@ -15,9 +15,7 @@ from typing_extensions import override
 
 from tap_voucherify.asking import IdsToAsk
 from tap_voucherify.changes import (
-    changed_customers,
     may_have_rewards,
-    modified_at,
     named_by_redemption,
 )
 from tap_voucherify.concurrency import in_order
@@ -27,11 +25,13 @@ from tap_voucherify.instants import parse, written
 from tap_voucherify.listings import (
     CUSTOMERS,
     CUSTOMERS_BY_CREATION,
+    CUSTOMERS_BY_UPDATE,
     REDEMPTIONS,
     REDEMPTIONS_BY_CREATION,
     in_milliseconds,
     pages_of,
 )
+from tap_voucherify.modified import changed_rows, modified_at
 from tap_voucherify.paging import pages_by_cursor
 from tap_voucherify.rewards import reward_event
 from tap_voucherify.walk import PAGE_ROWS, Row, Timed, walk
@@ -154,10 +154,12 @@ class RewardEvents(IncrementalStream):
         """The customers to consider, each with the instant of its last change."""
         fetch = pages_of(self.client.get, CUSTOMERS)
         if since is not None and not self._asks_everyone:
-            yield from changed_customers(fetch, since, self.tally)
+            yield from changed_rows(
+                fetch, CUSTOMERS_BY_CREATION, CUSTOMERS_BY_UPDATE, since, self.tally
+            )
             return
         for _, row in walk(fetch, CUSTOMERS_BY_CREATION, tally=self.tally):
-            yield modified_at(row), row
+            yield modified_at(row, "customers"), row
 
     def _ask(self, to_ask: IdsToAsk, window: Window) -> Iterator[Record | None]:
         """The events of each customer, in the order of the ids, from where a cut run stopped."""

@@ -11,7 +11,8 @@ from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import written
 from tap_voucherify.listings import pages_of
 from tap_voucherify.modified import changed_rows, modified_at
-from tap_voucherify.walk import Fetch, Listing, Query, Row, Timed, walk
+from tap_voucherify.walk import Fetch, Listing, Query, Row, Timed, walk, widened
+from tap_voucherify.windows import CALLS_A_WINDOW, WINDOW_ROWS, Window, WindowedWalk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,12 +45,15 @@ class TimeFilteredStream(IncrementalStream):
         fetch = pages_of(self.client.get, self.path, filters=self.filters)
         since, until = self.span()
         if until is not None:
-            created = walk(fetch, self.by_creation, since=since, until=until, tally=self.tally)
-            yield from (self._record(row, instant) for instant, row in created)
+            yield from self._slice(fetch, Window(since, until))
         elif since is None:
-            yield from self._everything(fetch)
+            yield from self.first_run(fetch)
         else:
             yield from self._changes(fetch, since)
+
+    def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
+        """Every row, where there is no bookmark yet."""
+        return self._everything(fetch)
 
     @override
     def mark(self) -> None:
@@ -65,13 +69,19 @@ class TimeFilteredStream(IncrementalStream):
         elif self._reached is not None:
             self.move_bookmark(self._reached, started)
 
+    def _slice(self, fetch: Fetch, span: Window) -> Iterator[Record]:
+        """Rows created in [`start_date`, `end_date`), whatever the state says."""
+        for instant, row in self._created(fetch, span):
+            yield self._record(row, instant)
+
     def _changes(self, fetch: Fetch, since: datetime) -> Iterator[Record]:
         for instant, row in self._changed(fetch, since):
             yield self._record(row, instant)
             self._reached = instant
         self.logger.info(
-            "complete: %d rows changed since %s, %d duplicates dropped, %d calls",
+            "complete: %d changed %s since %s, %d duplicates dropped, %d calls",
             self.report.rows,
+            self.name,
             written(since),
             self.tally.duplicates,
             self.tally.calls,
@@ -82,11 +92,43 @@ class TimeFilteredStream(IncrementalStream):
             return walk(fetch, self.by_creation, since=since, tally=self.tally)
         return changed_rows(fetch, self.by_creation, self.by_update, since, self.tally)
 
+    def _created(self, fetch: Fetch, span: Window) -> Iterator[Timed]:
+        """Rows created in a span, ascending: in windows side by side where that pays."""
+        query = Query(
+            self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
+        )
+        page = fetch(query)
+        self.tally.total = page.total
+        at_once = self._windows_at_once()
+        if at_once == 1 or not page.rows or (page.total or 0) < 2 * WINDOW_ROWS:
+            # The first page is at hand already: the walk begins with the same query.
+            answers = {query: page}
+            return walk(
+                lambda asked: answers.pop(asked, None) or fetch(asked),
+                self.by_creation,
+                since=span.since,
+                until=span.until,
+                tally=self.tally,
+            )
+        self.tally.calls += 1
+        windowed = WindowedWalk(fetch, self.by_creation, at_once=at_once, tally=self.tally)
+        first = self.by_creation.instant(page.rows[0]) or self.client.run_started
+        return windowed.rows(span, first, self.client.run_started - self.lookback)
+
+    def _windows_at_once(self) -> int:
+        """As many as requests may be in flight, and as the calls left by `max_calls` can finish.
+
+        What is read ahead when the calls run out is lost, and has to be read again.
+        """
+        at_once = int(self.config["max_concurrency"])
+        left = self.client.calls_left
+        return at_once if left is None else max(1, min(at_once, left // CALLS_A_WINDOW))
+
     def _everything(self, fetch: Fetch) -> Iterator[Record]:
         """Each row once, ascending by its creation, from where an earlier run was cut."""
         run = self._first_run = FirstRun.from_state(self.stream_state.get("first_run", {}))
         seen, newer = run.rows, 0
-        for instant, row in walk(fetch, self.by_creation, since=run.reached, tally=self.tally):
+        for instant, row in self._created(fetch, Window(run.reached, None)):
             self._begin(run)
             yield self._record(row, instant)
             if instant != run.reached:
@@ -94,24 +136,48 @@ class TimeFilteredStream(IncrementalStream):
             seen += 1
             newer += run.started is not None and instant >= run.started
         self._begin(run)
-        query = Query(self.by_creation.field, self.by_creation.field)
-        if not is_complete(run.total, seen, newer, lambda: fetch(query).total):
-            self._first_run = FirstRun()
-            self.stream_state["first_run"] = {}
-            raise incomplete(self.name, run.total, seen)
-        self._tell_complete(run, seen)
+        self.prove_complete(fetch, run.total, seen, newer)
 
     def _begin(self, run: FirstRun) -> None:
         """Note when the walk began and how many rows there were, once the first answer is in."""
         if run.started is None:
             run.started, run.total = self.client.run_started, self.tally.total
 
-    def _tell_complete(self, run: FirstRun, seen: int) -> None:
+    def prove_complete(
+        self,
+        fetch: Fetch,
+        total: int | None,
+        seen: int,
+        newer: int,
+        *,
+        progress: str = "first_run",
+    ) -> None:
+        """Hold the rows of a first run against the API's own count at its beginning.
+
+        Args:
+            fetch: asks for the count again.
+            total: what the API counted at first.
+            seen: distinct rows read.
+            newer: how many of them were created after the run began.
+            progress: the part of the state that holds how far the run came.
+
+        Raises:
+            VoucherifyError: rows are missing and no deletion explains it; the state then says
+                that the next run starts over.
+        """
+        query = Query(self.by_creation.field, self.by_creation.field)
+        if not is_complete(total, seen, newer, lambda: fetch(query).total):
+            self._first_run = FirstRun()
+            self.stream_state.clear()
+            self.stream_state[progress] = {}
+            raise incomplete(self.name, total, seen)
         self.logger.info(
-            "complete: %s rows counted by the API, %d distinct rows, %d duplicates dropped, "
-            "%d calls",
-            "no" if run.total is None else run.total,
+            "complete: %s %s counted by the API, %d distinct rows (%d of them created during the "
+            "run), %d duplicates dropped, %d calls",
+            "no" if total is None else total,
+            self.name,
             seen,
+            newer,
             self.tally.duplicates,
             self.tally.calls,
         )

@@ -73,20 +73,21 @@ class Part:
 
 
 def read(fetch: Fetch, listing: Listing, window: Window, most_rows: int) -> Part:
-    """Walk one window, up to `most_rows` rows and then to the end of the millisecond."""
+    """Walk one window, up to `most_rows` rows and then to the next row that is surely later."""
     part = Part()
     chunk: list[Row] = []
-    last: datetime | None = None
+    ceiling: datetime | None = None
     try:
         for instant, row in walk(
             fetch, listing, since=window.since, until=window.until, tally=part.tally
         ):
-            if part.rows >= most_rows and whole_millisecond(instant) != last:
+            if part.rows >= most_rows and ceiling is not None and instant >= ceiling:
                 part.rest = Window(instant, window.until)
                 break
             chunk.append(row)
             part.rows += 1
-            last = whole_millisecond(instant)
+            end = listing.end((instant, row))
+            ceiling = end if ceiling is None else max(ceiling, end)
             if len(chunk) == PAGE_ROWS:
                 part.packed.append(msgspec.json.encode(chunk))
                 chunk = []

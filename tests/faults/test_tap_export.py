@@ -159,7 +159,7 @@ def test_an_export_with_rows_missing_fails_and_the_next_run_starts_over(
 
     assert done.exit_code == 1
     assert "the API counted 270 customers but gave 135" in done.log
-    assert done.states == []
+    assert done.states[-1] == {"bookmarks": {"customers": {"export": {}}}}
 
 
 def test_keys_do_not_follow_an_export_to_another_host(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tap_voucherify.changes import changed_customers
 from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.modified import changed_rows
 from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, Timed, walk
 from tap_voucherify.windows import Window, WindowedWalk
 
@@ -184,7 +184,7 @@ def test_every_change_since_the_bookmark_comes(
 ) -> None:
     api = filled(Api(reading, seed=seed), times, updated_every=3)
 
-    rows = list(changed_customers(api.fetch, at(since), Tally()))
+    rows = list(changed_rows(api.fetch, BY_CREATION, BY_UPDATE, at(since), Tally()))
 
     changed = {
         key
