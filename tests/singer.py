@@ -84,3 +84,15 @@ def run(
             env={**os.environ, **(env or {})},
         )
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+
+
+def selecting(folder: Path, *streams: str) -> list[str]:
+    """The arguments that make the tap read these streams alone, as a platform's catalog does."""
+    catalog = json.loads(run("tap_voucherify", {}, "--discover").stdout)
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if entry["breadcrumb"] == []:
+                entry["metadata"]["selected"] = stream["tap_stream_id"] in streams
+    path = folder / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    return ["--catalog", str(path)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import Run, command, run
+from singer import Run, command, run, selecting
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
 @pytest.fixture
 def customers_only(tmp_path: Path) -> list[str]:
     """Arguments that select the stream customers alone, as a scheduler's catalog does."""
-    discovered = json.loads(run("tap_voucherify", {}, "--discover").stdout)
-    for stream in discovered["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
-    path = tmp_path / "catalog.json"
-    path.write_text(json.dumps(discovered))
-    return ["--catalog", str(path)]
+    return selecting(tmp_path, "customers")
 
 
 def with_state(folder: Path, state: dict[str, Any] | None) -> list[str]:

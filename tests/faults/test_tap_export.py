@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import Run, run
+from singer import Run, run, selecting
 from tap_voucherify.client import may_hold_downloads
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.export_file import FIELDS, rows_of
@@ -25,14 +25,7 @@ NOT_EXPORTED = {"referrals", "system_metadata", "assets"}
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> list[str]:
-    discovered = json.loads(run("tap_voucherify", {}, "--discover").stdout)
-    for stream in discovered["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
-    path = tmp_path / "catalog.json"
-    path.write_text(json.dumps(discovered))
-    return ["--catalog", str(path)]
+    return selecting(tmp_path, "customers")
 
 
 @pytest.fixture

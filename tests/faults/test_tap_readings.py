@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import run
+from singer import run, selecting
 from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
@@ -55,21 +55,6 @@ CASES = [
 ]
 
 
-def known(sandbox: Sandbox) -> set[str]:
-    return {name for name in READINGS if hasattr(sandbox.readings, name)}
-
-
-def select_customers(folder: Path) -> list[str]:
-    catalog = json.loads(run("tap_voucherify", {}, "--discover").stdout)
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
-    path = folder / "catalog.json"
-    path.write_text(json.dumps(catalog))
-    return ["--catalog", str(path)]
-
-
 @pytest.mark.parametrize(("readings", "concurrency"), CASES)
 def test_no_customer_is_lost(readings: dict[str, Any], concurrency: int, tmp_path: Path) -> None:
     size = 25_000 if TORTURE else 2_400
@@ -86,7 +71,7 @@ def test_no_customer_is_lost(readings: dict[str, Any], concurrency: int, tmp_pat
             "api_url": sandbox.url,
             "max_concurrency": concurrency,
         }
-        arguments = select_customers(tmp_path)
+        arguments = selecting(tmp_path, "customers")
 
         first = run("tap_voucherify", config, *arguments)
 
