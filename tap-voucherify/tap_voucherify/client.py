@@ -21,7 +21,7 @@ from tap_voucherify.errors import (
     NotFoundError,
     VoucherifyError,
 )
-from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
+from tap_voucherify.waiting import LONGEST, TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
     import logging
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TRIES = 9
 """How often one call is made at most; the waits between add up to 51 s where none was told."""
 
-TRIES_UNREACHED = 4
+TRIES_UNREACHED = 3
 """Tries while the API has not answered once: a wrong host should be said soon."""
 
 TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
@@ -213,9 +213,18 @@ class VoucherifyClient:
         self._stop.raise_if_asked()
 
     def _new_token(self) -> dict[str, Any]:
-        """A token made with the key pair; asking twice only makes two (reference §1.4)."""
+        """A token made with the key pair; asking twice only makes two (reference §1.4).
+
+        Raises:
+            VoucherifyError: no token is given. Never a refusal of what waits for the token, which
+                a caller might skip.
+        """
         form = {"grant_type": "client_credentials", "scope": SCOPE}
-        return self._object(Call("POST", TOKEN, self._api_url + TOKEN, form=form), self._key_pair)
+        call = Call("POST", TOKEN, self._api_url + TOKEN, form=form)
+        try:
+            return self._object(call, self._key_pair)
+        except (NotFoundError, DeniedError) as refusal:
+            raise VoucherifyError(str(refusal)) from None
 
     def _object(self, call: Call, authorization: Authorization | None = None) -> dict[str, Any]:
         answer = self._answered(call, authorization or self._authorization)
@@ -233,7 +242,7 @@ class VoucherifyClient:
             if answer.status == requests.codes.ok and answer.failure is None:
                 return answer
             self._wait(answer, call, attempt, self._judge(answer, call))
-        raise VoucherifyError(f"{_said(answer, call)} {TRIES} times in a row: try again later.")
+        raise VoucherifyError(f"{_said(answer, call)} {TRIES} times in a row: run again later.")
 
     def _authorized(self, call: Call, authorization: Authorization) -> Answer:
         """One exchange, or two where the first was refused and the headers could be renewed."""
@@ -262,10 +271,20 @@ class VoucherifyClient:
             answer = _answer_of(response) if call.file is None else _saved(response, call.file)
         except requests.Timeout:
             return Answer(None, failure="time-out")
-        except requests.RequestException:
+        except requests.RequestException as error:
+            self._insist_on_tls(error)
             return Answer(None, failure="cut connection")
         self._note(answer)
         return answer
+
+    def _insist_on_tls(self, error: requests.RequestException) -> None:
+        """Raise where no secure connection ever came about; later ones are cut like any other."""
+        if isinstance(error, requests.exceptions.SSLError) and not self._reached:
+            host = urlsplit(self._api_url).netloc
+            raise VoucherifyError(
+                f"No secure connection to {host}: check api_url and the certificates of this "
+                "machine."
+            ) from None
 
     def _count_call(self) -> None:
         self._stop.raise_if_asked()
@@ -311,6 +330,11 @@ class VoucherifyClient:
         if attempt == TRIES - 1:
             return
         seconds, why = told or (backoff(attempt), "back-off")
+        if seconds > LONGEST:
+            raise VoucherifyError(
+                f"{_said(answer, call)} and asks to wait {seconds:.0f} s, longer than a day: run "
+                "again then."
+            )
         limit = answer.headers.get("X-Rate-Limit-Type")
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 
 from jsonschema import Draft202012Validator
 from singer_sdk import typing as th
 
+from tap_voucherify import address
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.instants import parse
 from tap_voucherify.rewards import REWARD_EVENT_TYPES
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 SETTINGS = th.PropertiesList(
     th.Property(
         "application_id",
-        th.StringType,
+        th.StringType(min_length=1),
         required=True,
         secret=True,
         title="Application ID",
@@ -27,7 +26,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "secret_key",
-        th.StringType,
+        th.StringType(min_length=1),
         required=True,
         secret=True,
         title="Secret key",
@@ -132,6 +131,9 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
             missing = [name for name in error.validator_value if name not in error.instance]
             names = ", ".join(f"{path}.{name}" if path else name for name in missing)
             yield f"The configuration lacks {names}: set it."
+        elif error.validator == "enum":
+            words = " or ".join(value for value in error.validator_value if value)
+            yield f"The setting {path} must be {words}."
         else:
             yield (
                 f"The setting {path} does not fit: {error.validator} must be "
@@ -140,25 +142,9 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
 
 
 def _other_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    url = urlsplit(str(config["api_url"]))
-    if not (url.scheme == "https" and url.hostname) and not _is_loopback(url):
-        yield (
-            "The setting api_url must be an https address, or http on a loopback address: the "
-            "secret key travels with every request."
-        )
-    if url.query or url.fragment or url.username or url.path.rstrip("/"):
-        yield "The setting api_url must be scheme and host only, such as https://api.voucherify.io."
+    wrong_address = address.problem(str(config["api_url"]))
+    if wrong_address:
+        yield wrong_address
     for name in ("start_date", "end_date"):
         if config.get(name) is not None:
             parse(config[name], what=f"The setting {name}")
-
-
-def _is_loopback(url: SplitResult) -> bool:
-    if url.scheme != "http" or not url.hostname:
-        return False
-    if url.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.hostname).is_loopback
-    except ValueError:
-        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ TOO_MANY_REQUESTS = 429
 
 FIRST_BACKOFF = 0.2
 """Seconds before the first retry of a call whose answer says nothing about waiting."""
+
+LONGEST = 86_400.0
+"""Seconds; who is told to wait longer than a day is better off running again later."""
 
 LONGEST_BACKOFF = 60.0
 """Seconds between tries at most, where the server named no time."""
@@ -31,9 +35,9 @@ def told_to_wait(
     seconds = _retry_after(headers.get("Retry-After", ""), now)
     if seconds is not None:
         return max(0.0, seconds), "Retry-After"
-    retry_at = headers.get("X-Rate-Limit-Retry", "")
-    if status == TOO_MANY_REQUESTS and retry_at.isdecimal():
-        return max(0.0, int(retry_at) - now.timestamp()), "X-Rate-Limit-Retry"
+    retry_at = _number(headers.get("X-Rate-Limit-Retry", ""))
+    if status == TOO_MANY_REQUESTS and retry_at is not None:
+        return max(0.0, retry_at - now.timestamp()), "X-Rate-Limit-Retry"
     return None
 
 
@@ -48,10 +52,19 @@ def server_time(headers: Mapping[str, str]) -> datetime | None:
 
 
 def _retry_after(value: str, now: datetime) -> float | None:
-    if value.strip().isdecimal():
-        return float(value)
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
     date = _http_date(value)
     return None if date is None else (date - now).total_seconds()
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _http_date(value: str) -> datetime | None:

@@ -18,20 +18,26 @@ NOT_FOUND = 404
 TOO_MANY = 429
 SERVER_ERRORS = 500
 
+UNAUTHORIZED = 401
+
 MUST_ACT = {
-    401: "Voucherify does not accept the keys: check application_id and secret_key, and that "
-    "api_url is the endpoint of your project's region (Project settings)",
-    402: "the plan of this project does not include what was asked for: ask Voucherify, or whoever "
-    "pays for the project",
+    401: "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
+    "Project settings show: keys work in their own region only",
+    402: "the plan of this project does not include what was asked for or has ended: ask "
+    "Voucherify, or whoever pays for the project",
     403: "the API key lacks a permission, or this machine's address is not on its list: check the "
     "key's role and IP list in Project settings",
 }
+"""What the reader of the log can do about a status that waiting does not cure (reference §3.2)."""
+
+WRONG_API = "check that api_url is a Voucherify API endpoint"
+"""What to do about an answer that fits the status and not the API."""
 
 
 class Answer(NamedTuple):
     """One answer: HTTP status, headers, and the JSON it carried (None without one).
 
-    `status` is 0 when nothing usable came back; `trouble` then says why.
+    `status` is 0 when nothing came back; `trouble` says why that, or what came, is of no use.
     """
 
     status: int
@@ -46,22 +52,39 @@ class Answer(NamedTuple):
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
-    """The answer with its JSON; what should be JSON and is not makes it unusable."""
+    """The answer with its JSON; a success without it is of no use.
+
+    A gateway's error page is told by its status alone (reference §14, question 28).
+    """
+    failure = "not JSON" if status < OK_BELOW else ""
     if not content:
-        said_nothing = status < OK_BELOW and status != NO_CONTENT
-        return Answer(status, headers, trouble="an empty body" if said_nothing else "")
+        return Answer(status, headers, trouble="" if status == NO_CONTENT else failure)
     try:
         body = msgspec.json.decode(content)
     except (ValueError, RecursionError):
-        return Answer(status, headers, trouble="a body that is not JSON")
+        return Answer(status, headers, trouble=failure)
     return Answer(status, headers, body)
 
 
 def is_unusable(answer: Answer) -> bool:
     """Whether asking again is right: nothing came, a 5xx, or a success without its JSON."""
-    if answer.status == 0 or answer.status >= SERVER_ERRORS:
-        return True
-    return bool(answer.trouble) and answer.status < OK_BELOW
+    return bool(answer.trouble) or answer.status >= SERVER_ERRORS
+
+
+def said(answer: Answer, what: str) -> str:
+    """What came back for a request, in a form that is safe to log: no body, no query, no key.
+
+    Args:
+        answer: of any kind.
+        what: method and path template.
+    """
+    if not answer.status:
+        return f"{what}: {answer.trouble}"
+    parts = [f"{what} answered {answer.status}"]
+    if answer.trouble:
+        parts.append(answer.trouble)
+    parts += [f"{name} {word}" for name in ("key", "request_id") if (word := answer.word(name))]
+    return ", ".join(parts)
 
 
 def judged(answer: Answer, what: str) -> Answer:
@@ -79,14 +102,14 @@ def judged(answer: Answer, what: str) -> Answer:
     status = answer.status
     if status < OK_BELOW or status == NOT_FOUND:
         return answer
-    said = ", ".join(
-        f"{name} {answer.word(name)}" for name in ("key", "request_id") if answer.word(name)
-    )
-    sentence = f"{what}: status {status}" + (f" ({said})" if said else "")
+    sentence = said(answer, what)
     if status in MUST_ACT:
         raise AccessError(f"{sentence}: {MUST_ACT[status]}.", status)
     if status < CLIENT_ERRORS:
-        raise VoucherifyError(f"{sentence}: redirects are not followed; check api_url.")
+        raise VoucherifyError(
+            f"{sentence}, a redirect, which is never followed because it would hand the keys to "
+            "another host: set api_url to the endpoint that Voucherify's Project settings show."
+        )
     raise RefusedRequestError(
         sentence,
         key=answer.word("key") or str(status),

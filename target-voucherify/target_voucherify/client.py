@@ -1,18 +1,35 @@
-"""The only file that knows HTTP: keys, waiting as told, retrying, and what an answer means."""
+"""The only file that knows HTTP: who asks, waiting as told, retrying, and counting calls."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import requests
 
-from target_voucherify import waiting
-from target_voucherify.answers import TOO_MANY, Answer, is_unusable, judged, read
-from target_voucherify.errors import CycleUsedUpError, MaxCallsError, VoucherifyError
+from target_voucherify import address, waiting
+from target_voucherify.answers import (
+    NOT_FOUND,
+    TOO_MANY,
+    UNAUTHORIZED,
+    WRONG_API,
+    Answer,
+    is_unusable,
+    judged,
+    read,
+    said,
+)
+from target_voucherify.authorization import SCOPE, Authorization, BearerToken, KeyPair
+from target_voucherify.errors import (
+    AccessError,
+    CycleUsedUpError,
+    MaxCallsError,
+    RefusedRequestError,
+    VoucherifyError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,9 +54,24 @@ BULK_BUCKET = "bulk_api_calls"
 LONG_WAIT = 2.0
 """Seconds from which on it is worth doing something else first."""
 
+TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
+
+CALLS_FOR_TOKENS = 3
+"""Calls kept back under `max_calls` where tokens are used, so that jobs on their way are confirmed
+all the same: the first token, one request refused because a token ended, the token after it."""
+
 JSON = {"Content-Type": "application/json"}
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+class Call(NamedTuple):
+    """One request: `what` is what logs show, the rest may hold ids, records and secrets."""
+
+    what: str
+    method: str
+    path: str
+    query: Mapping[str, str | int] | None = None
+    body: bytes | None = None
+    form: Mapping[str, str] | None = None
 
 
 class Client:
@@ -59,15 +91,17 @@ class Client:
             pause: sleeps the seconds it is given; raises when the run is asked to stop.
         """
         self._url = str(config["api_url"]).rstrip("/")
-        self._headers = {
-            "X-App-Id": str(config["application_id"]),
-            "X-App-Token": str(config["secret_key"]),
-        }
+        self._key_pair = KeyPair(str(config["application_id"]), str(config["secret_key"]))
+        self._authorization: Authorization = self._key_pair
+        self._kept_back = 0
+        if config["auth_method"] == "oauth":
+            self._authorization = BearerToken(self._new_token)
+            self._kept_back = CALLS_FOR_TOKENS
         self._max_calls: int | None = config.get("max_calls")
         self._calls = calls
         self._pause = pause
         self.meanwhile: Callable[[], None] = _nothing
-        self._answered = False
+        self._answered_once = False
         self._not_before = 0.0
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -77,7 +111,11 @@ class Client:
 
     @property
     def calls_left(self) -> float:
-        """Calls that `max_calls` still allows; infinite without it."""
+        """Calls that `max_calls` still allows besides those for tokens; infinite without it."""
+        return self._unspent - self._kept_back
+
+    @property
+    def _unspent(self) -> float:
         return float("inf") if self._max_calls is None else self._max_calls - self._calls.made
 
     def request(
@@ -110,69 +148,107 @@ class Client:
             VoucherifyError: no usable answer after all tries.
         """
         path = template.replace("{id}", quote(segment, safe=""))
-        what, tries = f"{method} {template}", 0
+        call = Call(f"{method} {template}", method, path, query, body)
+        return self._answered(call, self._authorization)
+
+    def _new_token(self) -> dict[str, Any]:
+        """A token made with the key pair; asking twice only makes two (reference §1.4).
+
+        Raises:
+            AccessError: no token is given. Never a refusal of the record that waits for it.
+        """
+        form = {"grant_type": "client_credentials", "scope": SCOPE}
+        call = Call(f"POST {TOKEN}", "POST", TOKEN, form=form)
+        try:
+            answer = self._answered(call, self._key_pair)
+        except AccessError as refusal:
+            raise AccessError(str(refusal), UNAUTHORIZED) from None
+        except RefusedRequestError as refusal:
+            sentence = f"{refusal}: report it to the maintainers with the run's log."
+            raise AccessError(sentence, UNAUTHORIZED) from None
+        if answer.status == NOT_FOUND:
+            raise AccessError(f"{said(answer, call.what)}: {WRONG_API}.", UNAUTHORIZED)
+        if not isinstance(answer.body, dict):
+            raise VoucherifyError(f"{said(answer, call.what)} without a JSON object: {WRONG_API}.")
+        return answer.body
+
+    def _answered(self, call: Call, authorization: Authorization) -> Answer:
+        """The answer to a call, after as many tries as it takes and is worth."""
+        tries = 0
         while True:
-            answer = self._attempt(method, path, query, body)
+            answer = self._authorized(call, authorization)
             tries += 1
-            wait = self._wait_before_retry(answer, tries, what)
+            wait = self._wait_before_retry(answer, tries, call.what)
             if wait is None:
-                return judged(answer, what)
+                return judged(answer, call.what)
             until = time.monotonic() + wait
-            if wait > LONG_WAIT and _bucket(answer) == BULK_BUCKET:
+            # Whoever asks for a token holds the lock that every other request needs.
+            if wait > LONG_WAIT and _bucket(answer) == BULK_BUCKET and call.form is None:
                 self.meanwhile()
             self._wait(until - time.monotonic())
-            self._calls.retries += 1
+            with self._lock:
+                self._calls.retries += 1
 
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None,
-        body: bytes | None,
-    ) -> Answer:
+    def _authorized(self, call: Call, authorization: Authorization) -> Answer:
+        """One exchange, or two where the first was refused and the headers could be renewed."""
+        # Before the headers are asked for, because a token may end in a long wait.
         self._wait(self._not_before - time.monotonic())
+        headers = authorization.headers()
+        answer = self._exchange(call, headers)
+        if answer.status == UNAUTHORIZED and authorization.renew(headers):
+            return self._exchange(call, authorization.headers())
+        return answer
+
+    def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer:
+        """One request and its answer; what went wrong on the way becomes part of the answer."""
         self._count_call()
         try:
             response = self._session().request(
-                method,
-                self._url + path,
-                params=query,
-                data=body,
-                headers=None if body is None else JSON,
+                call.method,
+                self._url + call.path,
+                params=call.query,
+                data=call.form if call.body is None else call.body,
+                headers={**headers, **({} if call.body is None else JSON)},
                 timeout=CONNECT_AND_READ,
+                # A redirect would carry the key headers to whatever host it names.
                 allow_redirects=False,
             )
-        except requests.exceptions.SSLError as error:
-            raise VoucherifyError(
-                f"No secure connection to {self._host}: check api_url and the certificates of "
-                f"this machine ({type(error).__name__})."
-            ) from None
+        except requests.Timeout:
+            return Answer(0, {}, trouble="time-out")
         except requests.RequestException as error:
-            return Answer(0, {}, trouble=type(error).__name__)
-        self._answered = True
+            self._insist_on_tls(error)
+            return Answer(0, {}, trouble="cut connection")
+        self._answered_once = True
         self._note_quota(response.headers)
         return read(response.status_code, response.headers, response.content)
+
+    def _insist_on_tls(self, error: requests.RequestException) -> None:
+        """Raise where no secure connection ever came about; later ones are cut like any other."""
+        if isinstance(error, requests.exceptions.SSLError) and not self._answered_once:
+            raise VoucherifyError(
+                f"No secure connection to {self._host}: check api_url and the certificates of this "
+                "machine."
+            ) from None
 
     def _session(self) -> requests.Session:
         """One session per thread, because a session is not promised to be safe across threads."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
-            session.headers.update(self._headers)
             # Proxies and certificates of the environment are wanted, except on this machine;
             # an Authorization header out of ~/.netrc never is, and an `auth` of our own stops it.
-            session.trust_env = urlsplit(self._url).hostname not in LOOPBACK
+            session.trust_env = not address.is_loopback(self._url)
             session.auth = _no_further_auth
             self._local.session = session
         return session
 
     @property
     def _host(self) -> str:
-        return str(urlsplit(self._url).hostname)
+        return urlsplit(self._url).netloc
 
     def _count_call(self) -> None:
         with self._lock:
-            if self.calls_left < 1:
+            if self._unspent < 1:
                 raise MaxCallsError(f"max_calls ({self._max_calls}) is used up.")
             self._calls.made += 1
 
@@ -195,54 +271,61 @@ class Client:
             return self._wait_when_limited(answer, tries, what)
         if not is_unusable(answer):
             return None
-        trouble = answer.trouble or f"status {answer.status}"
-        if tries >= (TRIES if self._answered else TRIES_BEFORE_FIRST_ANSWER):
-            raise VoucherifyError(self._no_answer(what, trouble, answer))
+        if not self._answered_once and tries >= TRIES_BEFORE_FIRST_ANSWER:
+            raise VoucherifyError(
+                f"Cannot reach {self._host} ({answer.trouble}): check api_url and the network."
+            )
         # A 503 may say when it is over; then coming back earlier is in vain.
-        wait = max(waiting.backoff(tries), waiting.retry_after(answer.headers, time.time()))
-        if wait > waiting.LONGEST:
-            raise VoucherifyError(f"{what}: {trouble}, for {wait:.0f} s more; run again later.")
-        self._log.warning("%s: %s; trying again in %.1f s", what, trouble, wait)
+        told = waiting.retry_after(answer.headers, time.time()) or 0.0
+        guess = waiting.backoff(tries)
+        wait, why = (told, "Retry-After") if told > guess else (guess, "back-off")
+        self._say(answer, what, (wait, why), tries, TRIES)
         return wait
 
     def _wait_when_limited(self, answer: Answer, tries: int, what: str) -> float:
         kind = _bucket(answer)
         if kind == "api_calls_cycle":
             raise CycleUsedUpError(
-                f"{what}: the API calls of this billing cycle are used up; run again when the next "
-                "cycle begins, or buy a package."
+                "Voucherify's calls of this billing cycle are used up: run again when the next "
+                "cycle begins or after buying a package; the state says where to go on."
             )
-        asked = waiting.told(answer.headers, time.time())
-        wait = waiting.backoff(tries) if asked is None else asked
-        if wait > waiting.LONGEST or tries >= TRIES_WHEN_LIMITED:
-            raise VoucherifyError(
-                f"{what}: limited ({kind or 'api_calls'}) for {wait:.0f} s more after {tries} "
-                "tries; run again later."
-            )
+        told = waiting.told(answer.headers, time.time())
+        wait, why = told or (waiting.backoff(tries), "back-off")
+        self._say(answer, what, (wait, why), tries, TRIES_WHEN_LIMITED)
         if kind != BULK_BUCKET:
             self._not_before = time.monotonic() + wait
-        self._log.warning(
-            "%s: limit reached (%s); waiting %.1f s %s",
-            what,
-            kind,
-            wait,
-            "as a guess, because the server did not say" if asked is None else "as told",
-        )
         return wait
 
-    def _no_answer(self, what: str, trouble: str, answer: Answer) -> str:
-        if not self._answered:
-            return (
-                f"{self._host} cannot be reached ({trouble}): check api_url and the network of "
-                "this machine."
+    def _say(
+        self, answer: Answer, what: str, told: tuple[float, str], tries: int, most: int
+    ) -> None:
+        """Say how long is waited and why.
+
+        Raises:
+            VoucherifyError: that would be too long, or it was tried often enough.
+        """
+        wait, why = told
+        if wait > waiting.LONGEST:
+            raise VoucherifyError(
+                f"{said(answer, what)} and asks to wait {wait:.0f} s, longer than a day: run again "
+                "then."
             )
-        request_id = answer.word("request_id")
-        support = f", request_id {request_id}" if request_id else ""
-        return f"{what}: no usable answer in {TRIES} tries ({trouble}{support}); run again later."
+        if tries >= most:
+            raise VoucherifyError(f"{said(answer, what)} {most} times in a row: run again later.")
+        limit = answer.headers.get("X-Rate-Limit-Type")
+        self._log.warning(
+            "%s: waiting %.1f s (%s%s), try %d of %d",
+            said(answer, what),
+            wait,
+            why,
+            f", limit {limit}" if limit else "",
+            tries + 1,
+            most,
+        )
 
 
 class ReadOnlyClient(Client):
-    """The client of a dry run: it cannot send anything but GET."""
+    """The client of a dry run: it cannot send anything but GET, and what makes a token."""
 
     def request(
         self,

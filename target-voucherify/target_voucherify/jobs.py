@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_voucherify.answers import NOT_FOUND
+from target_voucherify.answers import NOT_FOUND, WRONG_API
 from target_voucherify.errors import (
     MaxCallsError,
     RefusedRequestError,
@@ -133,7 +133,7 @@ class BulkWriter:
         job = Job(answer.word("async_action_id"), batch, time.monotonic())
         if not job.id:
             raise VoucherifyError(
-                f"POST {BULK}: status {answer.status} without a job; check api_url."
+                f"POST {BULK} answered {answer.status} without a job: {WRONG_API}."
             )
         self._services.summary.jobs += 1
         self._queue.append(job)

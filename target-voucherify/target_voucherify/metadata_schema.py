@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify import values
-from target_voucherify.answers import NOT_FOUND
+from target_voucherify.answers import NOT_FOUND, UNAUTHORIZED
 from target_voucherify.errors import AccessError, RefusedRequestError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Json = Any
 
 
 PATH = "/v1/metadata-schemas/customer"
-UNAUTHORIZED = 401
 
 
 class MetadataSchema:

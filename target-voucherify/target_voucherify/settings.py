@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import jsonschema
 from singer_sdk import typing as th
 
+from target_voucherify import address
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SETTINGS = th.PropertiesList(
     th.Property(
@@ -20,7 +19,7 @@ SETTINGS = th.PropertiesList(
         required=True,
         secret=True,
         title="Application ID",
-        description="Application ID of the project's API key (Project settings).",
+        description="Application ID of the project's server-side API key.",
     ),
     th.Property(
         "secret_key",
@@ -28,15 +27,24 @@ SETTINGS = th.PropertiesList(
         required=True,
         secret=True,
         title="Secret key",
-        description="Secret key that belongs to the application ID.",
+        description="Secret key of the same API key.",
     ),
     th.Property(
         "api_url",
         th.StringType,
         default="https://api.voucherify.io",
         title="API URL",
-        description="API endpoint of the project's region (Project settings). It must be https, "
-        "or http on this machine.",
+        description="API endpoint of the project's region, as Project settings show it. Must be "
+        "https, or http on a loopback address.",
+    ),
+    th.Property(
+        "auth_method",
+        th.StringType,
+        allowed_values=["api_key", "oauth"],
+        default="api_key",
+        title="Authentication method",
+        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
+        "that last 15 minutes, and those go with the requests.",
     ),
     th.Property(
         "customers_stream",
@@ -149,15 +157,15 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "max_calls",
         th.IntegerType(minimum=1),
-        title="Most calls",
-        description="Stop cleanly once this many API calls were made; the next run goes on from "
-        "there.",
+        title="Maximum calls",
+        description="Stop cleanly, state saved, once this many API calls were made; the next run "
+        "goes on from there. None: no limit.",
     ),
 ).to_dict()
 
 
 def errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with a configuration, in words that show no value of it.
+    """Everything wrong with a configuration, in sentences that show no value of it.
 
     Args:
         config: the settings as given.
@@ -165,9 +173,9 @@ def errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """
     validator = jsonschema.Draft7Validator(dict(schema))
     found = [_in_words(error) for error in validator.iter_errors(dict(config))]
-    url = config.get("api_url")
-    if isinstance(url, str):
-        found += _url_errors(url)
+    wrong_address = address.problem(str(config["api_url"]))
+    if wrong_address:
+        found.append(wrong_address)
     return sorted(set(found))
 
 
@@ -181,21 +189,8 @@ def _in_words(error: jsonschema.ValidationError) -> str:
     rule: Any = error.validator_value
     if error.validator == "required":
         given: Any = error.instance
-        return f"setting {', '.join(key for key in rule if key not in given)} is missing"
-    if isinstance(rule, list):
-        return f"setting {name} must be {' or '.join(str(value) for value in rule)}"
-    return f"setting {name} does not fit {error.validator} {rule}"
-
-
-def _url_errors(url: str) -> list[str]:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host or parts.query or parts.fragment or parts.username:
-        return ["setting api_url must be an address such as https://api.voucherify.io"]
-    if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK):
-        return []
-    rule = "must begin with https:// (http:// only on this machine)"
-    return [f"setting api_url {rule}: the keys would travel unprotected"]
+        names = ", ".join(key for key in rule if key not in given)
+        return f"The configuration lacks {names}: set it."
+    if error.validator == "enum":
+        return f"The setting {name} must be {' or '.join(value for value in rule if value)}."
+    return f"The setting {name} does not fit: {error.validator} must be {rule!r}."

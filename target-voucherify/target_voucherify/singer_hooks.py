@@ -179,11 +179,11 @@ class FencedTarget(Target):
         """Check the settings in words that never show a value: one of them is a secret."""
         errors = self.setting_errors()
         if errors and raise_errors:
-            raise SettingsError("; ".join(errors) + ".")
+            raise SettingsError(" ".join(errors))
         return errors
 
     def setting_errors(self) -> list[str]:
-        """What is wrong with the settings, one sentence part each."""
+        """What is wrong with the settings, a sentence each."""
         raise NotImplementedError
 
     @override

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from target_voucherify.answers import WRONG_API
 from target_voucherify.errors import VoucherifyError
 from target_voucherify.reasons import voucherifys
 
@@ -66,5 +67,5 @@ class SingleWriter:
         answer = self._services.client.request("POST", CUSTOMERS, body=item[1].payload)
         if not answer.word("id"):
             raise VoucherifyError(
-                f"POST {CUSTOMERS}: status {answer.status} without a customer; check api_url."
+                f"POST {CUSTOMERS} answered {answer.status} without a customer: {WRONG_API}."
             )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,29 +18,33 @@ FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
 
 
-def told(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds the server asks to wait, or None when it does not say (reference §2.2).
+def told(headers: Mapping[str, str], now: float) -> tuple[float, str] | None:
+    """Seconds the server asks to wait, and the header that says so (reference §2.2).
 
     Args:
         headers: of a 429 answer.
         now: Unix time of this machine. `X-Rate-Limit-Retry` is a Unix time of the server, so the
             server's own `Date` is preferred: a clock that is off would shorten the wait.
+
+    Returns:
+        None when the server names no time.
     """
-    if _number(headers.get("Retry-After")) is not None or _date(headers.get("Retry-After")):
-        return retry_after(headers, now)
+    seconds = retry_after(headers, now)
+    if seconds is not None:
+        return seconds, "Retry-After"
     epoch = _number(headers.get("X-Rate-Limit-Retry"))
     if epoch is None:
         return None
-    return max(0.0, epoch - _server_time(headers, now))
+    return max(0.0, epoch - _server_time(headers, now)), "X-Rate-Limit-Retry"
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float:
-    """Seconds that `Retry-After` asks for, as a number or as a date; 0 when it says nothing."""
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that `Retry-After` asks for, as a number or as a date; None when it says nothing."""
     value = headers.get("Retry-After")
     seconds, date = _number(value), _date(value)
     if seconds is None and date is not None:
         seconds = date - _server_time(headers, now)
-    return max(0.0, seconds or 0.0)
+    return None if seconds is None else max(0.0, seconds)
 
 
 def backoff(tries: int) -> float:
@@ -57,11 +63,12 @@ def _number(text: str | None) -> float | None:
         number = float(text or "")
     except ValueError:
         return None
-    return number if number < float("inf") else None
+    return number if isfinite(number) else None
 
 
 def _date(text: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(text or "").timestamp()
+        date = parsedate_to_datetime(text or "")
     except ValueError:
         return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -42,7 +42,7 @@ def closed_port() -> int:
         pytest.param({"start_date": "yesterday"}, "start_date is not an ISO 8601", id="date"),
         pytest.param({"max_concurrency": 0}, "max_concurrency does not fit", id="no requests"),
         pytest.param({"lookback_window": -1}, "lookback_window does not fit", id="looking ahead"),
-        pytest.param({"reward_events_scan": "some"}, "reward_events_scan does not fit", id="scan"),
+        pytest.param({"reward_events_scan": "some"}, "must be changed or all", id="scan"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(

@@ -109,10 +109,10 @@ def test_a_state_that_says_nothing_would_wipe_the_bookmark(
 
 
 WRONG_SETTINGS = {
-    "no secret key": ({"secret_key": None}, "setting secret_key is missing"),
+    "no secret key": ({"secret_key": None}, "lacks secret_key: set it"),
     "a secret key that is no text": ({"secret_key": 987654}, "setting secret_key"),
-    "http to a public host": ({"api_url": "http://api.voucherify.io"}, "must begin with https://"),
-    "no address at all": ({"api_url": "voucherify"}, "must be an address"),
+    "http to a public host": ({"api_url": "http://api.voucherify.io"}, "must be an https address"),
+    "no address at all": ({"api_url": "voucherify"}, "must be an https address"),
     "a word nobody knows": ({"write_path": "fast"}, "must be bulk or single"),
     "a batch of none": ({"batch_size_rows": 0}, "setting batch_size_rows"),
     "a percentage over a hundred": ({"max_refused_percent": 101}, "setting max_refused_percent"),
@@ -122,7 +122,7 @@ WRONG_SETTINGS = {
     ),
     "a ledger in a folder that is not there": ({"ledger_path": "/no/such/file"}, "ledger_path"),
     "a wrong key pair": ({"secret_key": "wrong-key"}, "check application_id and secret_key"),
-    "a host that is not there": ({"api_url": "http://localhost:9"}, "localhost cannot be reached"),
+    "a host that is not there": ({"api_url": "http://localhost:9"}, "Cannot reach localhost:9"),
     "a mapping to no field": ({"mapping": {"nick": "name"}}, "no field of a Voucherify customer"),
     "a mapping from no property": ({"mapping": {"name": "nick"}}, "has no property nick"),
     "a stream map that is wrong": ({"stream_maps": {"customers": 1}}, "stream"),
