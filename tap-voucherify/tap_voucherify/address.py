@@ -1,9 +1,16 @@
-"""Which addresses the keys may be sent to, as pure functions of `api_url`."""
+"""Which addresses the keys may be sent to, as pure functions of addresses."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+
+DOWNLOAD_HOSTS = (
+    "download.voucherify.io",
+    "us1.download.voucherify.io",
+    "as1.download.voucherify.io",
+)
+"""Where the shared regions keep exported files (reference §1.1)."""
 
 
 def problem(url: str) -> str | None:
@@ -34,3 +41,15 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def may_hold_downloads(url: str, api_url: str) -> bool:
+    """Whether an export's file may lie there: on the API's own host or the region's download host.
+
+    The keys go along with a download (reference §9.3), so no other host may be asked.
+    """
+    asked, api = urlsplit(url), urlsplit(api_url)
+    if (asked.scheme, asked.netloc) == (api.scheme, api.netloc):
+        return True
+    of_region = (api.hostname or "").replace("api.", "download.", 1)
+    return asked.scheme == "https" and asked.netloc in {*DOWNLOAD_HOSTS, of_region}

@@ -1,4 +1,4 @@
-"""The one file of the tap that knows HTTP: keys, waiting, retries, and counting calls."""
+"""The one file of the tap that knows HTTP: session, requests, waiting, and counting calls."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
+from tap_voucherify.address import may_hold_downloads
+from tap_voucherify.answers import (
+    OK,
+    UNAUTHORIZED,
+    WRONG_API,
+    Answer,
+    limit_of,
+    read,
+    said,
+    told_by,
+)
 from tap_voucherify.authorization import SCOPE, Authorization, BearerToken, KeyPair
 from tap_voucherify.errors import (
     CallsSpentError,
     DeniedError,
-    ExpiredDownloadError,
     NotFoundError,
     VoucherifyError,
 )
-from tap_voucherify.waiting import LONGEST, TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
+from tap_voucherify.waiting import backoff, server_time
 
 if TYPE_CHECKING:
     import logging
@@ -41,23 +50,6 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 
 CHUNK_BYTES = 65_536
-
-DOWNLOAD_HOSTS = (
-    "download.voucherify.io",
-    "us1.download.voucherify.io",
-    "as1.download.voucherify.io",
-)
-"""Where the shared regions keep exported files (reference §1.1)."""
-
-FIX_BY_STATUS: Mapping[int, str] = {
-    401: "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
-    "Project settings show: keys work in their own region only",
-    402: "the Voucherify plan does not include this feature or has ended: deselect the stream or "
-    "change the plan",
-    403: "give the API key's role the permission to read this in Voucherify's Project settings, "
-    "or deselect the stream",
-}
-"""What the reader of the log can do about a status that waiting does not cure (reference §3.2)."""
 
 
 @dataclass(slots=True)
@@ -86,21 +78,10 @@ class Call:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     file: IO[bytes] | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP exchange: an answer, or the reason why there is none."""
-
-    status: int | None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    failure: str | None = None
-    """Why the exchange gave nothing to use: `cut connection`, `time-out`, `not JSON`."""
-
     @property
-    def error_object(self) -> Mapping[str, Any]:
-        """The error as either published shape tells it, or an empty mapping (reference §3.1)."""
-        return self.body if isinstance(self.body, dict) else {}
+    def what(self) -> str:
+        """Method and path, for the log."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -229,26 +210,23 @@ class VoucherifyClient:
     def _object(self, call: Call, authorization: Authorization | None = None) -> dict[str, Any]:
         answer = self._answered(call, authorization or self._authorization)
         if not isinstance(answer.body, dict):
-            raise VoucherifyError(
-                f"{_said(answer, call)} without a JSON object: check that api_url is a Voucherify "
-                "API endpoint."
-            )
+            raise VoucherifyError(f"{said(answer, call.what)} without a JSON object: {WRONG_API}.")
         return answer.body
 
     def _answered(self, call: Call, authorization: Authorization) -> Answer:
         """The answer to a call, after as many tries as it takes and is worth."""
         for attempt in range(TRIES):
             answer = self._authorized(call, authorization)
-            if answer.status == requests.codes.ok and answer.failure is None:
+            if answer.is_usable:
                 return answer
             self._wait(answer, call, attempt, self._judge(answer, call))
-        raise VoucherifyError(f"{_said(answer, call)} {TRIES} times in a row: run again later.")
+        raise VoucherifyError(f"{said(answer, call.what)} {TRIES} times in a row: run again later.")
 
     def _authorized(self, call: Call, authorization: Authorization) -> Answer:
         """One exchange, or two where the first was refused and the headers could be renewed."""
         headers = authorization.headers()
         answer = self._exchange(call, headers)
-        if answer.status == requests.codes.unauthorized and authorization.renew(headers):
+        if answer.status == UNAUTHORIZED and authorization.renew(headers):
             return self._exchange(call, authorization.headers())
         return answer
 
@@ -305,24 +283,13 @@ class VoucherifyClient:
 
     def _judge(self, answer: Answer, call: Call) -> tuple[float, str] | None:
         """Return the wait that the answer names, if any; raise when trying again is pointless."""
-        if answer.failure is not None or answer.status is None:
-            if not self._reached and self.usage.calls >= TRIES_UNREACHED:
-                host = urlsplit(self._api_url).netloc
-                raise VoucherifyError(
-                    f"Cannot reach {host} ({answer.failure}): check api_url and the network."
-                )
-            return None
-        told = told_to_wait(answer.status, answer.headers, datetime.now(UTC))
-        if answer.status == TOO_MANY_REQUESTS:
-            if answer.headers.get("X-Rate-Limit-Type") == "api_calls_cycle":
-                raise VoucherifyError(
-                    "Voucherify's calls of this billing cycle are used up: run again when the "
-                    "next cycle begins or after buying a package; the state says where to go on."
-                )
-            return told
-        if answer.status >= requests.codes.server_error:
-            return told
-        raise _refusal(answer, call)
+        unreached = answer.status is None and not self._reached
+        if unreached and self.usage.calls >= TRIES_UNREACHED:
+            host = urlsplit(self._api_url).netloc
+            raise VoucherifyError(
+                f"Cannot reach {host} ({answer.failure}): check api_url and the network."
+            )
+        return told_by(answer, call.what, datetime.now(UTC), download=call.file is not None)
 
     def _wait(
         self, answer: Answer, call: Call, attempt: int, told: tuple[float, str] | None
@@ -330,15 +297,10 @@ class VoucherifyClient:
         if attempt == TRIES - 1:
             return
         seconds, why = told or (backoff(attempt), "back-off")
-        if seconds > LONGEST:
-            raise VoucherifyError(
-                f"{_said(answer, call)} and asks to wait {seconds:.0f} s, longer than a day: run "
-                "again then."
-            )
-        limit = answer.headers.get("X-Rate-Limit-Type")
+        limit = limit_of(answer)
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",
-            _said(answer, call),
+            said(answer, call.what),
             seconds,
             why,
             f", limit {limit}" if limit else "",
@@ -371,70 +333,16 @@ def _session(api_url: str, max_concurrency: int) -> requests.Session:
 
 
 def _answer_of(response: requests.Response) -> Answer:
-    """The answer with its body decoded; a body that is not JSON is a failure, whatever the status.
-
-    A gateway's error page is told by its status alone (reference §14, question 28).
-    """
-    if response.is_redirect:
-        return Answer(response.status_code, response.headers)
-    try:
-        body = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, RecursionError):
-        failure = "not JSON" if response.ok else None
-        return Answer(response.status_code, response.headers, failure=failure)
-    return Answer(response.status_code, response.headers, body)
+    return read(response.status_code, response.headers, response.content)
 
 
 def _saved(response: requests.Response, file: IO[bytes]) -> Answer:
     """The answer to a download, its body in the file: whole, or the exchange counts as cut."""
     with response:
-        if response.status_code != requests.codes.ok:
+        if response.status_code != OK:
             return Answer(response.status_code, response.headers)
         file.seek(0)
         file.truncate()
         for chunk in response.iter_content(CHUNK_BYTES):
             file.write(chunk)
     return Answer(response.status_code, response.headers)
-
-
-def may_hold_downloads(url: str, api_url: str) -> bool:
-    """Whether an export's file may lie there: on the API's own host or the region's download host.
-
-    The keys go along with a download (reference §9.3), so no other host may be asked.
-    """
-    asked, api = urlsplit(url), urlsplit(api_url)
-    if (asked.scheme, asked.netloc) == (api.scheme, api.netloc):
-        return True
-    of_region = (api.hostname or "").replace("api.", "download.", 1)
-    return asked.scheme == "https" and asked.netloc in {*DOWNLOAD_HOSTS, of_region}
-
-
-def _said(answer: Answer, call: Call) -> str:
-    """What came back for a call, in a form that is safe to log: no body, no query, no key."""
-    if answer.status is None:
-        return f"{call.method} {call.path}: {answer.failure}"
-    error = answer.error_object
-    parts = [f"{call.method} {call.path} answered {answer.status}"]
-    if answer.failure is not None:
-        parts.append(answer.failure)
-    parts += [f"{part} {error[part]}" for part in ("key", "request_id") if error.get(part)]
-    return ", ".join(parts)
-
-
-def _refusal(answer: Answer, call: Call) -> VoucherifyError:
-    said = _said(answer, call)
-    if call.file is not None and answer.status in {401, 404}:
-        return ExpiredDownloadError(f"{said}: run again, which asks for a fresh address.")
-    if answer.status == requests.codes.not_found:
-        return NotFoundError(f"{said}: check that api_url is a Voucherify API endpoint.")
-    if answer.status is not None and answer.status // 100 == 3:  # noqa: PLR2004 - the class of redirects
-        return VoucherifyError(
-            f"{said}, a redirect, which is never followed because it would hand the keys to "
-            "another host: set api_url to the endpoint that Voucherify's Project settings show."
-        )
-    fix = FIX_BY_STATUS.get(
-        answer.status or 0,
-        "report it to the maintainers with the run's log",
-    )
-    kind = DeniedError if answer.status in {402, 403} else VoucherifyError
-    return kind(f"{said}: {fix}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer import Run, run, selecting
-from tap_voucherify.client import may_hold_downloads
+from tap_voucherify.address import may_hold_downloads
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.export_file import FIELDS, rows_of
 from voucherify_sandbox import Fault, Sandbox
