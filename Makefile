@@ -55,6 +55,9 @@ test: $(VENV)/dev.done ## the whole test suite
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
 	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
 
+bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 1,000,000 customers
+	$(BIN)/python scripts/measure_memory.py
+
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
@@ -63,4 +66,4 @@ lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without 
 clean: ## remove what the targets above made, except what git tracks
 	rm -rf $(VENV) .demo .meltano output
 
-.PHONY: help install demo services lint docs type test torture check lock clean
+.PHONY: help install demo services lint docs type test torture bench-memory check lock clean
