@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,14 @@ def run(
             env={**os.environ, **(env or {})},
         )
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections: it is taken, so nobody else can come to listen there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 def selecting(folder: Path, *streams: str) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import Run, run
+from singer import Run, closed_port, run
 from singer_input import contacts, lines
 from voucherify_sandbox import Fault
 
@@ -146,13 +145,6 @@ def test_the_same_429_is_waited_for_as_long(
     assert summary["seconds_waited"] == pytest.approx(seconds, abs=0.4)
 
 
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 KEYS = (
     "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
     "Project settings show: keys work in their own region only."
@@ -235,9 +227,8 @@ def test_a_token_that_is_not_given_is_told_in_the_same_words(
 def test_an_api_that_is_not_there_is_told_in_the_same_words(
     connection: dict[str, Any], plugin: str
 ) -> None:
-    port = closed_port()
-
-    done = synced(plugin, {**connection, "api_url": f"http://127.0.0.1:{port}"})
+    with closed_port() as port:
+        done = synced(plugin, {**connection, "api_url": f"http://127.0.0.1:{port}"})
 
     assert sentence(done) == (
         f"Cannot reach 127.0.0.1:{port} (cut connection): check api_url and the network."

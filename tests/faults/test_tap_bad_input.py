@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import run
+from singer import closed_port, run
 from voucherify_sandbox import Fault
 
 if TYPE_CHECKING:
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 
 def sentences(log: str) -> list[str]:
     return [line for line in log.splitlines() if "| CRITICAL" in line]
-
-
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(
@@ -65,7 +57,8 @@ def test_a_setting_that_is_missing_is_named() -> None:
 
 
 def test_an_api_that_is_not_there_is_said_soon(connection: dict[str, Any]) -> None:
-    done = run("tap_voucherify", {**connection, "api_url": f"http://127.0.0.1:{closed_port()}"})
+    with closed_port() as port:
+        done = run("tap_voucherify", {**connection, "api_url": f"http://127.0.0.1:{port}"})
 
     assert done.exit_code == 1
     assert "check api_url and the network" in sentences(done.log)[0]
