@@ -46,9 +46,12 @@ def load(config: dict[str, Any], text: str) -> Outcome:
     logger.addHandler(handler)
     try:
         with redirect_stdout(io.StringIO()) as printed:
-            TargetVoucherify(config=dict(config)).listen(io.StringIO(text))
-    except VoucherifyError as error:
-        outcome.error = error
+            target = TargetVoucherify(config=dict(config))
+            try:
+                target.listen(io.StringIO(text))
+            except VoucherifyError as error:
+                outcome.error = error
+            target.run.summary.tell()
     finally:
         logger.removeHandler(handler)
         logger.level = level

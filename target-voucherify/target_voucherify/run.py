@@ -135,7 +135,7 @@ class Run:
             self._log.info("%s", sentence)
 
     def finish(self, stopped_by: VoucherifyError | None) -> None:
-        """Bring the run to its end and say what it did.
+        """Bring the run to its end; what it did is then ready to be said.
 
         Args:
             stopped_by: what ended the input early, if anything did.
@@ -143,13 +143,11 @@ class Run:
         Raises:
             VoucherifyError: the run failed, or was stopped by a signal.
         """
-        complete = False
         try:
             error = self._conclude(stopped_by)
-            complete = error is None
+            self.summary.complete = error is None
         finally:
             self._parallel.close()
-            self.summary.finish(complete=complete)
             if self._ledger:
                 self._ledger.close()
         if isinstance(error, MaxCallsError):

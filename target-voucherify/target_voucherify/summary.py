@@ -65,6 +65,7 @@ class Summary:
     calls: Calls = field(default_factory=Calls)
     records: Records = field(default_factory=Records)
     jobs: int = 0
+    complete: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
     _said: float = field(default_factory=time.monotonic)
@@ -87,11 +88,11 @@ class Summary:
             "unknown number of" if self.calls.quota_left is None else self.calls.quota_left,
         )
 
-    def finish(self, *, complete: bool) -> None:
-        """Write the last line of the run: `run summary` and one JSON object."""
+    def tell(self) -> None:
+        """Log what the run did as one JSON object, the last line of its log."""
         records = self.records
         line = {
-            "complete": complete,
+            "complete": self.complete,
             **{name: getattr(records, name) for name in records.__dataclass_fields__},
             "unconfirmed": records.unconfirmed,
             "bulk_jobs": self.jobs,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from typing_extensions import override
 
 from target_voucherify import settings
+from target_voucherify.endings import exit_code
 from target_voucherify.errors import InputError
 from target_voucherify.singer_hooks import FencedTarget
 from target_voucherify.sinks import Customers
@@ -55,6 +57,22 @@ class TargetVoucherify(FencedTarget):
         for name in settings.unknown(self._config, schema):
             self.logger.warning("Setting %s is not known and changes nothing", name)
         return settings.errors(_without_nulls(self._config), schema)
+
+    @classmethod
+    @override
+    def invoke(cls, **options: Any) -> None:
+        """Run the target as the SDK does, and tell at the end, however it ended, what was done."""
+        if options.get("about"):
+            super().invoke(**options)
+        given = options["config"]
+        target = cls(config=given.config, parse_env_config=given.parse_env)
+        ended = 0
+        try:
+            target.listen(options["file_input"])
+        except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
+            ended = exit_code(error, cls.logger)
+        target.run.summary.tell()
+        sys.exit(ended)
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,22 @@ def test_a_missing_setting_is_named_in_the_same_words(
     assert sentence(synced(plugin, connection)) == "The configuration lacks secret_key: set it."
 
 
+@both
+@pytest.mark.parametrize(
+    ("fault", "complete"), [(None, "true"), ("status", "false")], ids=["well", "in failure"]
+)
+def test_the_summary_is_the_last_line_however_a_run_ends(
+    sandbox: Sandbox, connection: dict[str, Any], plugin: str, fault: str | None, complete: str
+) -> None:
+    if fault:
+        sandbox.faults.add(Fault(kind=fault, status=403, times=None))  # type: ignore[arg-type]
+
+    last = synced(plugin, connection).log.splitlines()[-1]
+
+    assert "run summary {" in last
+    assert f'"complete": {complete}' in last
+
+
 WAITS: dict[str, tuple[dict[str, str], float, str]] = {
     "seconds": ({"Retry-After": "1"}, 1.0, "Retry-After"),
     "a fraction of a second": ({"Retry-After": "0.4"}, 0.4, "Retry-After"),

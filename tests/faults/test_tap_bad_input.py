@@ -171,14 +171,3 @@ def test_a_setting_that_is_null_has_its_default(
 
     assert done.exit_code == 0, done.log
     assert len(done.records("customers")) == 3
-
-
-def test_the_summary_is_the_last_line_of_a_run_that_failed(
-    connection: dict[str, Any], sandbox: Sandbox
-) -> None:
-    sandbox.faults.add(Fault(kind="status", path="/v1/customers", status=403))
-
-    done = run("tap_voucherify", connection)
-
-    assert "run summary" in done.log.splitlines()[-1]
-    assert '"complete": false' in done.log.splitlines()[-1]

@@ -93,6 +93,7 @@ def test_nothing_acknowledged_is_missing(
         if signum == signal.SIGTERM:
             assert process.returncode == 143 or (process.returncode, seen[-1:]) == (0, [COUNT])
             assert log.count(b"run summary") == 1
+            assert b"run summary" in log.splitlines()[-1]
         sandbox.faults.clear()
         resume(sandbox, path, max(seen, default=0))
 
