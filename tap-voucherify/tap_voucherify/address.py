@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from tap_voucherify.errors import VoucherifyError
 
 DOWNLOAD_HOSTS = (
     "download.voucherify.io",
@@ -43,13 +45,33 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def segment(text: str) -> str:
+    """A text as one segment of a path, whatever it holds; a slash in it is no separator.
+
+    Raises:
+        VoucherifyError: it is empty or a step in a path, which encoding does not hide.
+    """
+    if text in {"", ".", ".."}:
+        raise VoucherifyError(
+            "An id that is empty, or only dots, cannot stand in a path: report it to the "
+            "maintainers with the run's log."
+        )
+    return quote(text, safe="")
+
+
 def may_hold_downloads(url: str, api_url: str) -> bool:
     """Whether an export's file may lie there: on the API's own host or the region's download host.
 
     The keys go along with a download (reference §9.3), so no other host may be asked.
     """
-    asked, api = urlsplit(url), urlsplit(api_url)
+    if not url.isprintable() or " " in url:
+        return False  # Not everybody reads such an address the same way.
+    try:
+        asked, api = urlsplit(url), urlsplit(api_url)
+    except ValueError:
+        return False
     if (asked.scheme, asked.netloc) == (api.scheme, api.netloc):
         return True
-    of_region = (api.hostname or "").replace("api.", "download.", 1)
+    labels = (api.hostname or "").split(".")
+    of_region = ".".join("download" if label == "api" else label for label in labels)
     return asked.scheme == "https" and asked.netloc in {*DOWNLOAD_HOSTS, of_region}

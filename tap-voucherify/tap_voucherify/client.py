@@ -7,12 +7,16 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from typing_extensions import override
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
-from tap_voucherify.address import may_hold_downloads
+from tap_voucherify import bodies
+from tap_voucherify.address import is_loopback, may_hold_downloads, segment
 from tap_voucherify.answers import (
     OK,
     UNAUTHORIZED,
@@ -48,8 +52,6 @@ TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
-
-CHUNK_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -162,7 +164,7 @@ class VoucherifyClient:
             StoppedError: a signal arrived while waiting.
             VoucherifyError: anything else that waiting and trying again did not cure.
         """
-        encoded = {name: quote(value, safe="") for name, value in (segments or {}).items()}
+        encoded = {name: segment(value) for name, value in (segments or {}).items()}
         return self._object(Call("GET", path, self._api_url + path.format_map(encoded), params))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,20 +244,19 @@ class VoucherifyClient:
                 data=call.form,
                 headers=headers,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
-                # A redirect would carry the key headers to whatever host it names.
-                allow_redirects=False,
-                stream=call.file is not None,
+                stream=True,
             )
-            answer = _answer_of(response) if call.file is None else _saved(response, call.file)
-        except requests.Timeout:
+            with response:
+                answer = _answer_of(response, call)
+        except (requests.Timeout, BodyTimeoutError, bodies.TooSlowError):
             return Answer(None, failure="time-out")
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             self._insist_on_tls(error)
             return Answer(None, failure="cut connection")
         self._note(answer)
         return answer
 
-    def _insist_on_tls(self, error: requests.RequestException) -> None:
+    def _insist_on_tls(self, error: Exception) -> None:
         """Raise where no secure connection ever came about; later ones are cut like any other."""
         if isinstance(error, requests.exceptions.SSLError) and not self._reached:
             host = urlsplit(self._api_url).netloc
@@ -314,13 +315,27 @@ class VoucherifyClient:
             self.usage.seconds_waited += time.monotonic() - began
 
 
+class _Session(requests.Session):
+    """A session that sees no redirects.
+
+    One would carry the key headers to whatever host it names; and even where it is not followed,
+    `requests` reads its body to the end, however long that is.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 def _session(api_url: str, max_concurrency: int) -> requests.Session:
     """A session that looks up proxies and certificates of the environment once.
 
     `requests` reads the environment again for every request otherwise, which costs more than the
-    request's own work; and with `trust_env` on it would take credentials from a netrc file.
+    request's own work; and with `trust_env` on it would take credentials from a netrc file. A
+    proxy is no way to this machine: it would read the keys.
     """
-    session = requests.Session()
+    session = _Session()
+    session.trust_env = not is_loopback(api_url)
     settings = session.merge_environment_settings(api_url, {}, None, None, None)
     session.proxies = settings["proxies"]
     session.verify = settings["verify"]
@@ -332,17 +347,22 @@ def _session(api_url: str, max_concurrency: int) -> requests.Session:
     return session
 
 
-def _answer_of(response: requests.Response) -> Answer:
-    return read(response.status_code, response.headers, response.content)
+def _answer_of(response: requests.Response, call: Call) -> Answer:
+    """The answer, its body read within bounds; of a download that succeeds it goes to the file.
+
+    What is not read to its end is cut off with its connection.
+    """
+    if call.file is not None:
+        return _saved(response, call, call.file)
+    body = bodies.pieces(response.raw, bodies.JSON, call.what)
+    return read(response.status_code, response.headers, b"".join(body))
 
 
-def _saved(response: requests.Response, file: IO[bytes]) -> Answer:
+def _saved(response: requests.Response, call: Call, file: IO[bytes]) -> Answer:
     """The answer to a download, its body in the file: whole, or the exchange counts as cut."""
-    with response:
-        if response.status_code != OK:
-            return Answer(response.status_code, response.headers)
+    if response.status_code == OK:
         file.seek(0)
         file.truncate()
-        for chunk in response.iter_content(CHUNK_BYTES):
-            file.write(chunk)
+        for piece in bodies.pieces(response.raw, bodies.FILE, call.what):
+            file.write(piece)
     return Answer(response.status_code, response.headers)

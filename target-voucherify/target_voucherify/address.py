@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from target_voucherify.errors import VoucherifyError
 
 
 def problem(url: str) -> str | None:
@@ -34,3 +36,17 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path, whatever it holds; a slash in it is no separator.
+
+    Raises:
+        VoucherifyError: it is empty or a step in a path, which encoding does not hide.
+    """
+    if text in {"", ".", ".."}:
+        raise VoucherifyError(
+            "An id that is empty, or only dots, cannot stand in a path: report it to the "
+            "maintainers with the run's log."
+        )
+    return quote(text, safe="")

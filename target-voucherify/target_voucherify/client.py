@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
+from typing_extensions import override
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
-from target_voucherify import address, waiting
+from target_voucherify import address, bodies, waiting
 from target_voucherify.answers import (
     NOT_FOUND,
     TOO_MANY,
@@ -147,7 +150,9 @@ class Client:
             RefusedRequestError: any other 4xx.
             VoucherifyError: no usable answer after all tries.
         """
-        path = template.replace("{id}", quote(segment, safe=""))
+        path = template
+        if "{id}" in template:
+            path = template.replace("{id}", address.segment(segment))
         call = Call(f"{method} {template}", method, path, query, body)
         return self._answered(call, self._authorization)
 
@@ -210,19 +215,21 @@ class Client:
                 data=call.form if call.body is None else call.body,
                 headers={**headers, **({} if call.body is None else JSON)},
                 timeout=CONNECT_AND_READ,
-                # A redirect would carry the key headers to whatever host it names.
-                allow_redirects=False,
+                stream=True,
             )
-        except requests.Timeout:
+            # What is not read to its end is cut off with its connection.
+            with response:
+                content = b"".join(bodies.pieces(response.raw, bodies.JSON, call.what))
+        except (requests.Timeout, BodyTimeoutError, bodies.TooSlowError):
             return Answer(0, {}, trouble="time-out")
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             self._insist_on_tls(error)
             return Answer(0, {}, trouble="cut connection")
         self._answered_once = True
         self._note_quota(response.headers)
-        return read(response.status_code, response.headers, response.content)
+        return read(response.status_code, response.headers, content)
 
-    def _insist_on_tls(self, error: requests.RequestException) -> None:
+    def _insist_on_tls(self, error: Exception) -> None:
         """Raise where no secure connection ever came about; later ones are cut like any other."""
         if isinstance(error, requests.exceptions.SSLError) and not self._answered_once:
             raise VoucherifyError(
@@ -234,7 +241,7 @@ class Client:
         """One session per thread, because a session is not promised to be safe across threads."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             # Proxies and certificates of the environment are wanted, except on this machine;
             # an Authorization header out of ~/.netrc never is, and an `auth` of our own stops it.
             session.trust_env = not address.is_loopback(self._url)
@@ -340,6 +347,18 @@ class ReadOnlyClient(Client):
         if method != "GET" or body is not None:
             raise VoucherifyError(f"A dry run does not send {method} {template}.")
         return super().request(method, template, segment=segment, query=query)
+
+
+class _Session(requests.Session):
+    """A session that sees no redirects.
+
+    One would carry the key headers to whatever host it names; and even where it is not followed,
+    `requests` reads its body to the end, however long that is.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 def _nothing() -> None:

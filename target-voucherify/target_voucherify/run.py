@@ -27,6 +27,7 @@ from target_voucherify.parallel import Parallel
 from target_voucherify.reasons import ours
 from target_voucherify.services import Services
 from target_voucherify.single import SingleWriter
+from target_voucherify.source_ids import CONTROL
 from target_voucherify.stopping import Stopping
 from target_voucherify.summary import Summary
 
@@ -82,8 +83,11 @@ class Run:
             self.send()
 
     def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
-        """Set a record aside that cannot become a customer; the CRM still has it."""
-        if key and self.deletes.wanted:
+        """Set a record aside that cannot become a customer; the CRM still has it.
+
+        A key with control characters was never accepted, so nothing waits for it.
+        """
+        if key and self.deletes.wanted and not CONTROL.search(key):
             self.deletes.saw(key)
         self.outcomes.refused(line, key or None, ours(error))
 
