@@ -1,4 +1,4 @@
-"""`make demo`: the three jobs on a filled CRM, twice, and what came of it."""
+"""`make demo`: the three jobs on a filled CRM, twice, the marts, and what came of it."""
 
 from __future__ import annotations
 
@@ -103,6 +103,12 @@ class Story:
         self.api.act("settle")
         self.say(f"{order} friends redeem a referral code with an order")
 
+    def transform(self) -> None:
+        """Make the marts of `transform/` and run their tests."""
+        began = time.monotonic()
+        meltano("run", "transform", log=FOLDER / "transform.log")
+        self.say(f"meltano run transform: models and their tests, {time.monotonic() - began:.1f} s")
+
     def an_hour_later(self) -> None:
         """Move Voucherify's clock on: the jobs run on a schedule, not in one second."""
         self.api.act("advance_clock", seconds=AN_HOUR)
@@ -168,6 +174,7 @@ def main() -> None:
         story.an_hour_later()
         story.run(JOBS[1])
         story.run(JOBS[2])
+        story.transform()
         show(story)
 
 
@@ -193,7 +200,9 @@ def show(story: Story) -> None:
         given = f"{amount / 100:.2f} credit" if amount else f"{points} points"
         rows.append((f"rewards, {campaign}, {role}", f"{count} ({given})"))
     events = scalar(warehouse, "SELECT count(*) FROM voucherify.reward_events")
+    rewards = scalar(warehouse, "SELECT count(*) FROM analytics.referral_rewards")
     rows += [
+        ("rewards in the mart referral_rewards", rewards),
         ("reward events in DuckDB", events),
         ("reward events in the CRM", crm.count(story.address, "voucherify.reward_events")),
     ]

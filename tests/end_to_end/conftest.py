@@ -97,5 +97,6 @@ def meltano(project: None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Meltano
             "VOUCHERIFY_SECRET_KEY": sandbox.secret_key,
             "WAREHOUSE_PATH": str(tmp_path / "warehouse.duckdb"),
             "REFUSED_RECORDS_PATH": str(tmp_path / "refused.singer"),
+            "DBT_POSTGRES_HOST": socket,
         }
         yield Meltano(env, crm, tmp_path)

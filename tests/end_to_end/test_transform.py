@@ -1,0 +1,130 @@
+"""The dbt project on what the tap loaded, in both warehouses: the marts hold what was given."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from conftest import Meltano
+    from voucherify_sandbox import Sandbox
+
+CAMPAIGNS = {
+    "gift": {"referee_reward": {"gift_credit": 500}, "referrer_reward": {"gift_credit": 1_000}},
+    "sign-up": {"referrer_reward": {"loyalty_points": 70}, "custom_event": "signed_up"},
+}
+ORDERS = 6
+
+GIVEN = """
+SELECT campaign_name, recipient_role, reward_kind, count(*),
+       cast(sum(coalesce(amount, points)) as bigint)
+FROM analytics.referral_rewards GROUP BY 1, 2, 3
+"""
+DAILY = """
+SELECT campaign_name, cast(sum(conversions) as bigint),
+       cast(sum(conversions_rolled_back) as bigint),
+       cast(sum(order_total_amount) as bigint), cast(sum(credit_given) as bigint),
+       cast(sum(points_given) as bigint)
+FROM analytics.referral_program_daily GROUP BY 1 ORDER BY 1
+"""
+REFERRER = """
+SELECT friends_referred, order_total_amount_brought, rewards_as_referrer, credit_received
+FROM analytics.customer_referral_summary WHERE customer_source_id = 'crm-1'
+"""
+WITH_ORDER = """
+SELECT count(*) FROM analytics.referral_rewards
+WHERE order_source_id IS NOT NULL AND order_status IS NOT NULL
+"""
+
+
+def refer(sandbox: Sandbox) -> None:
+    """Six orders by friends of one customer, one rolled back, and one sign-up."""
+    project = sandbox.project
+    sandbox.clock.advance(-timedelta(hours=3).total_seconds())
+    project.add_customers(
+        20, prefix="crm", created_at=datetime(2026, 3, 1, tzinfo=UTC), spread=timedelta(days=1)
+    )
+    for name, terms in CAMPAIGNS.items():
+        project.create_referral_campaign(name, **terms)
+    code = project.referral_code("gift", "crm-1")
+    redeemed = [
+        project.redeem(code, f"crm-{n}", {"source_id": f"shop-{n}", "amount": 4_000 + n})
+        for n in range(2, 2 + ORDERS)
+    ]
+    project.track_event("signed_up", "crm-9", {"code": project.referral_code("sign-up", "crm-8")})
+    project.settle()
+    project.roll_back(redeemed[-1])
+    project.settle()
+    sandbox.clock.advance(3_600)
+
+
+def asked(meltano: Meltano, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query in whichever of the two warehouses holds the marts."""
+    if meltano.warehouse.exists():
+        with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
+            return warehouse.execute(query).fetchall()
+    with closing(psycopg.connect(meltano.crm)) as warehouse:
+        return warehouse.execute(query).fetchall()
+
+
+def given(sandbox: Sandbox) -> set[tuple[Any, ...]]:
+    kinds = {"gift_credit": "credit", "loyalty_points": "points"}
+    return {
+        (campaign, role, kinds[kind], line["count"], line["sum"])
+        for campaign, roles in sandbox.project.books().items()
+        for role, lines in roles.items()
+        for kind, line in lines.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("loader", "transformer", "streams"),
+    [
+        ("target-duckdb", "dbt-duckdb", ()),
+        ("target-postgres", "dbt-postgres", ("redemptions", "campaigns", "orders")),
+    ],
+    ids=["DuckDB, the two streams that must be there", "PostgreSQL, every stream"],
+)
+def test_the_marts_hold_what_was_given(
+    meltano: Meltano,
+    sandbox: Sandbox,
+    loader: str,
+    transformer: str,
+    streams: Iterable[str],
+) -> None:
+    refer(sandbox)
+    selected = ["customers.*", "reward_events.*", *(f"{stream}.*" for stream in streams)]
+    meltano.env["TAP_VOUCHERIFY__SELECT"] = json.dumps(selected)
+
+    log = meltano.run("run", "tap-voucherify", loader, f"{transformer}:build")
+
+    assert " WARN=0 ERROR=0 SKIP=0 " in log
+    assert set(asked(meltano, GIVEN)) == given(sandbox)
+    standing = sum(4_000 + n for n in range(2, 1 + ORDERS))
+    assert asked(meltano, DAILY) == [
+        ("gift", ORDERS, 1, standing, 1_500 * ORDERS, 0),
+        ("sign-up", 1, 0, 0, 0, 70),
+    ]
+    assert asked(meltano, REFERRER) == [(ORDERS - 1, standing, ORDERS, 1_000 * ORDERS)]
+    assert asked(meltano, WITH_ORDER) == [(2 * ORDERS if streams else 0,)]
+
+
+def test_a_warehouse_that_breaks_a_rule_fails_the_run(meltano: Meltano, sandbox: Sandbox) -> None:
+    refer(sandbox)
+    meltano.run("run", "tap-voucherify", "target-duckdb")
+    with duckdb.connect(str(meltano.warehouse)) as warehouse:
+        warehouse.execute("UPDATE voucherify.reward_events SET recipient_role = 'friend'")
+
+    process = meltano.start("run", "transform")
+    log, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "FAIL 1 accepted_values_stg_reward_events_recipient_role" in log
