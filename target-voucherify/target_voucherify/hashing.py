@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from hashlib import blake2b
 
 
-def short_hash(source_id: str, application_id: str) -> str:
-    """Ten hexadecimal digits, the same for one customer in every run of one project.
+class RecordNames:
+    """Ten hexadecimal digits for each `source_id`, the same ones within one run only.
 
-    Salted with the project's id, so that nobody can look a known address up in a ready-made table.
+    The salt is random and told nobody, so that no list of known addresses can be compared with a
+    log. The file of refusals holds the name beside the record.
     """
-    salt = blake2b(application_id.encode(), digest_size=16).digest()
-    name = source_id.encode("utf-8", "backslashreplace")
-    return blake2b(name, digest_size=5, key=salt).hexdigest()
+
+    def __init__(self) -> None:
+        """Draw the salt of this run."""
+        self._salt = secrets.token_bytes(16)
+
+    def of(self, source_id: str) -> str:
+        """The name of one record."""
+        text = source_id.encode("utf-8", "backslashreplace")
+        return blake2b(text, digest_size=5, key=self._salt).hexdigest()

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.errors import RefusedRecordsError, VoucherifyError
-from target_voucherify.hashing import short_hash
+from target_voucherify.hashing import RecordNames
 from target_voucherify.reader import record_in
 from target_voucherify.refusals import RefusalFile
 
@@ -48,7 +48,7 @@ class Outcomes:
         path = config.get("refused_records_path")
         self.file = RefusalFile(path) if path and not config["dry_run"] else None
         self._percent = float(config["max_refused_percent"])
-        self._application_id = str(config["application_id"])
+        self._names = RecordNames()
         self._dry_run = bool(config["dry_run"])
         self._fence = fence
         self._records = summary.records
@@ -84,13 +84,14 @@ class Outcomes:
             RefusedRecordsError: so many are refused that something is wrong with the whole.
         """
         self._records.refused += 1
-        self._say(key, reason)
+        name = self._names.of(key) if key else None
+        self._say(name, reason)
         if self._dry_run:
             return
         if self.file is None:
             self._end_states(ticket)
             return
-        self.file.write(*record_in(line), reason)
+        self.file.write(*record_in(line), reason, name)
         if self._records.received >= JUDGED_FROM:
             self.judge()
 
@@ -158,12 +159,12 @@ class Outcomes:
             self._fence.share(ticket)
             self._kept = ticket
 
-    def _say(self, key: str | None, reason: Reason) -> None:
+    def _say(self, name: str | None, reason: Reason) -> None:
         known = reason.key in self._kinds or len(self._kinds) < KINDS_COUNTED
         self._kinds[reason.key if known else "other"] += 1
         if self._records.refused <= SAID_ONE_BY_ONE:
-            name = short_hash(key, self._application_id) if key else "without a source_id"
-            self._log.warning("Refused record %s: %s (%s)", name, reason.said, reason.key)
+            named = name or "without a source_id"
+            self._log.warning("Refused record %s: %s (%s)", named, reason.said, reason.key)
         elif self._records.refused == SAID_ONE_BY_ONE + 1:
             self._log.warning("Further refusals are counted, not logged one by one")
 

@@ -22,6 +22,7 @@ ADDED: dict[str, Any] = {
     "_refused_reason": {"type": ["null", "string"]},
     "_refused_key": {"type": ["null", "string"]},
     "_refused_at": {"type": ["null", "string"], "format": "date-time"},
+    "_refused_hash": {"type": ["null", "string"]},
 }
 """Properties that each refused record has besides its own."""
 
@@ -69,8 +70,10 @@ class RefusalFile:
             "key_properties": message.get("key_properties") or [],
         }
 
-    def write(self, stream: str, record: Mapping[str, Any], reason: Reason) -> None:
-        """Append one record with the reason it was refused for."""
+    def write(
+        self, stream: str, record: Mapping[str, Any], reason: Reason, name: str | None
+    ) -> None:
+        """Append one record with the reason it was refused for, and its name in the log."""
         schema = self._schemas[stream]
         if self._written.get(stream) != schema:
             self._append(schema)
@@ -80,6 +83,7 @@ class RefusalFile:
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
             "_refused_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "_refused_hash": name,
         }
         self._append({"type": "RECORD", "stream": stream, "record": refused})
 

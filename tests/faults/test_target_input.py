@@ -12,6 +12,7 @@ import pytest
 
 from singer import command, run
 from singer_input import PROPERTIES, TEXT, lines, record, schema, state
+from target_run import load
 
 if TYPE_CHECKING:
     from singer import Run
@@ -354,6 +355,24 @@ def test_contacts_as_tap_postgres_writes_them(
     assert len(sandbox.project.customers) == 3
     refused = [json.loads(line) for line in path.read_text().splitlines()][1]
     assert refused["record"]["_refused_reason"].startswith("born is not a date")
+
+
+def test_the_file_of_refusals_has_the_name_that_a_record_has_in_the_log(
+    connection: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "refused.singer"
+    settings = {**connection, "max_refused_percent": 100, "refused_records_path": str(path)}
+    records = lines(schema(), record(1, email=["x"]), record(2, source_id=None))
+
+    names = []
+    for _ in range(2):
+        done = load(settings, records)
+        refused = [json.loads(line)["record"] for line in path.read_text().splitlines()[-2:]]
+        assert f"Refused record {refused[0]['_refused_hash']}: " in done.log
+        assert refused[1]["_refused_hash"] is None
+        names.append(refused[0]["_refused_hash"])
+
+    assert names[0] != names[1]
 
 
 def test_even_the_most_talkative_log_holds_no_person_and_no_secret(

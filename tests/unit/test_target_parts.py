@@ -15,7 +15,7 @@ from target_voucherify import waiting
 from target_voucherify.batch import Batch, Row
 from target_voucherify.deletes import is_safe
 from target_voucherify.errors import SettingsError
-from target_voucherify.hashing import short_hash
+from target_voucherify.hashing import RecordNames
 from target_voucherify.looking import Timetable
 from target_voucherify.payload import LARGEST_BODY
 from target_voucherify.reader import MessageReader
@@ -206,9 +206,11 @@ def test_reasons_of_voucherify_reach_the_log_without_the_record() -> None:
         assert personal not in reason.said
 
 
-def test_a_record_has_one_name_per_project() -> None:
-    assert short_hash("a", "project") == short_hash("a", "project") != short_hash("a", "other")
-    assert len(short_hash("\ud800", "project")) == 10
+def test_a_record_has_one_name_per_run() -> None:
+    run, another = RecordNames(), RecordNames()
+    assert run.of("a") == run.of("a") != run.of("b")
+    assert run.of("a") != another.of("a")
+    assert len(run.of("\ud800")) == 10
 
 
 def test_dots_are_no_names() -> None:
@@ -224,7 +226,7 @@ def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
     for number in range(2):
         file = RefusalFile(str(path))
         file.declare(MESSAGE)
-        file.write("s", {"a": number}, REASON)
+        file.write("s", {"a": number}, REASON, "0a1b2c3d4e")
         file.flush()
     kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
     assert kinds == ["SCHEMA", "RECORD"] * 2
@@ -235,7 +237,7 @@ def test_a_line_that_a_crash_cut_is_dropped_and_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "refused.singer"
     file = RefusalFile(str(path))
     file.declare(MESSAGE)
-    file.write("s", {"a": 1}, REASON)
+    file.write("s", {"a": 1}, REASON, "0a1b2c3d4e")
     whole = path.read_text()
     path.write_text(whole + '{"type":"RECORD","stream":"s","reco')
     RefusalFile(str(path))
@@ -265,7 +267,7 @@ def test_only_json_is_written(tmp_path: Path) -> None:
         "e": deep,
         "f": 10**30,
     }
-    file.write("s", record, REASON)
+    file.write("s", record, REASON, "0a1b2c3d4e")
     line = path.read_bytes().splitlines()[1]
     written = json.loads(line, parse_constant=pytest.fail)["record"]
     assert (written["a"], written["b"], written["d"]) == (None, None, {"": [None]})
