@@ -46,12 +46,7 @@ def load(config: dict[str, Any], text: str) -> Outcome:
     logger.addHandler(handler)
     try:
         with redirect_stdout(io.StringIO()) as printed:
-            target = TargetVoucherify(config=dict(config))
-            try:
-                target.listen(io.StringIO(text))
-            except VoucherifyError as error:
-                outcome.error = error
-            target.run.summary.tell()
+            outcome.error = _ended_by(config, text)
     finally:
         logger.removeHandler(handler)
         logger.level = level
@@ -60,3 +55,18 @@ def load(config: dict[str, Any], text: str) -> Outcome:
     outcome.log = lines.getvalue()
     outcome.states = [json.loads(line) for line in printed.getvalue().splitlines()]
     return outcome
+
+
+def _ended_by(config: dict[str, Any], text: str) -> VoucherifyError | None:
+    """What ended a run early, be it the settings or the input."""
+    try:
+        target = TargetVoucherify(config=dict(config))
+    except VoucherifyError as error:
+        return error
+    try:
+        target.listen(io.StringIO(text))
+    except VoucherifyError as error:
+        return error
+    finally:
+        target.run.summary.tell()
+    return None
