@@ -6,10 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from voucherify_sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that passes but whose logs or errors hold something private."""
+    report = yield
+    # Sections add up over set-up, call and teardown.
+    mine = {f"Captured {channel} {report.when}" for channel in ("stderr", "log")}
+    logged = [words for name, words in report.sections if name in mine]
+    leaked = leaks.lines_that_leak([*leaks.taken(), *logged])
+    if report.passed and leaked:
+        report.outcome = "failed"
+        report.longrepr = "\n".join(["A log or an error holds", *leaked])
+    return report
 
 
 @pytest.fixture

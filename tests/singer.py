@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+import leaks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+NO_DATA = {"--about", "--help", "--version"}
+"""With these, standard output is for people too."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,25 @@ def run(
             timeout=timeout,
             env={**os.environ, **(env or {})},
         )
+    leaks.saw(done.stderr)
+    if NO_DATA & set(more):
+        leaks.saw(done.stdout)
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+
+
+class Process(subprocess.Popen[bytes]):
+    """A plugin while it runs, for tests that talk to it or end it; all its streams are pipes."""
+
+    def __init__(self, line: list[str], **streams: Any) -> None:
+        pipe = subprocess.PIPE
+        super().__init__(line, **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **streams})
+
+    @override
+    def communicate(self, *options: Any, **more: Any) -> tuple[bytes, bytes]:
+        """As ever; what it logged is looked at for leaks."""
+        printed, logged = super().communicate(*options, **more)
+        leaks.saw(logged)
+        return printed, logged
 
 
 @contextmanager

@@ -10,6 +10,7 @@ PROPERTIES: dict[str, Any] = {
     "source_id": {"type": "string"},
     "name": TEXT,
     "email": TEXT,
+    "phone": TEXT,
     "metadata": {"type": ["null", "object"]},
 }
 
@@ -30,6 +31,7 @@ def record(number: int | str, *, stream: str = "customers", **more: Any) -> dict
         "source_id": f"crm-{number}",
         "name": f"Contact {number}",
         "email": f"contact{number}@example.com",
+        "phone": f"+1 555 {number:>07}",
         **more,
     }
     return {"type": "RECORD", "stream": stream, "record": contact}

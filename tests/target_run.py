@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
+import leaks
 from target_voucherify.errors import VoucherifyError
 from target_voucherify.target import TargetVoucherify
 
@@ -53,6 +54,7 @@ def load(config: dict[str, Any], text: str) -> Outcome:
         for number, before in handlers.items():
             signal.signal(number, before)
     outcome.log = lines.getvalue()
+    leaks.saw(f"{outcome.log}\n{outcome.error}")
     outcome.states = [json.loads(line) for line in printed.getvalue().splitlines()]
     return outcome
 

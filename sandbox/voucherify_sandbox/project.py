@@ -130,6 +130,7 @@ class Project:
                 customer.profile = {
                     "name": f"Customer {number}",
                     "email": f"{prefix}.{number}@example.com",
+                    "phone": f"+1 555 {number:07}",
                 }
                 if updated_at is not None:
                     customer.updated_at = updated_at - (count - 1 - number) * step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ FIX_BY_STATUS: Mapping[int, str] = {
     "settings, or deselect the stream",
 }
 """What the reader of the log can do about a status that waiting does not cure (reference §3.2)."""
+
+WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""What a key, a request id or the name of a limit looks like; anything else is not logged."""
 
 WRONG_API = "check that api_url is a Voucherify API endpoint"
 """What to do about an answer that no Voucherify API gives."""
@@ -88,7 +92,7 @@ def said(answer: Answer, what: str) -> str:
     parts = [f"{what} answered {answer.status}"]
     if answer.failure is not None:
         parts.append(answer.failure)
-    parts += [f"{part} {error[part]}" for part in ("key", "request_id") if error.get(part)]
+    parts += [f"{part} {error[part]}" for part in ("key", "request_id") if _word(error.get(part))]
     return ", ".join(parts)
 
 
@@ -126,7 +130,12 @@ def told_by(
 
 def limit_of(answer: Answer) -> str | None:
     """Which limit an answer is about; the header that says so is optional (reference §2.2)."""
-    return answer.headers.get("X-Rate-Limit-Type")
+    return _word(answer.headers.get("X-Rate-Limit-Type"))
+
+
+def _word(value: object) -> str | None:
+    """A value that is safe to log, or none."""
+    return value if isinstance(value, str) and WORD.fullmatch(value) else None
 
 
 def _refusal(answer: Answer, what: str, *, download: bool) -> VoucherifyError:

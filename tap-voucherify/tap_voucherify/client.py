@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -37,7 +38,6 @@ from tap_voucherify.errors import (
 from tap_voucherify.waiting import backoff, server_time
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Mapping
 
     from tap_voucherify.stopping import StopRequest
@@ -126,6 +126,8 @@ class VoucherifyClient:
         self._started = datetime.now(UTC)
         self._reached = False
         self._session = _session(self._api_url, max_concurrency)
+        # At debug level urllib3 logs queries, and the address of a download holds a secret.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._authorization: Authorization = self._key_pair
         if connection.auth_method == "oauth":
@@ -155,7 +157,8 @@ class VoucherifyClient:
 
         Args:
             path: path template such as `/v1/customers/{id}/activity`; it is what logs show.
-            segments: values for the template, encoded whole, each as one path segment.
+            segments: values for the template, encoded whole, each as one path segment; those
+                that it does not name are left alone.
             params: the query.
 
         Raises:
@@ -164,7 +167,11 @@ class VoucherifyClient:
             StoppedError: a signal arrived while waiting.
             VoucherifyError: anything else that waiting and trying again did not cure.
         """
-        encoded = {name: segment(value) for name, value in (segments or {}).items()}
+        encoded = {
+            name: segment(value)
+            for name, value in (segments or {}).items()
+            if f"{{{name}}}" in path
+        }
         return self._object(Call("GET", path, self._api_url + path.format_map(encoded), params))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

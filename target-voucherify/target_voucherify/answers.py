@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,9 @@ MUST_ACT = {
     "key's role and IP list in Project settings",
 }
 """What the reader of the log can do about a status that waiting does not cure (reference §3.2)."""
+
+WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""What a key, a request id or the name of a limit looks like; anything else is not logged."""
 
 WRONG_API = "check that api_url is a Voucherify API endpoint"
 """What to do about an answer that fits the status and not the API."""
@@ -83,8 +87,20 @@ def said(answer: Answer, what: str) -> str:
     parts = [f"{what} answered {answer.status}"]
     if answer.trouble:
         parts.append(answer.trouble)
-    parts += [f"{name} {word}" for name in ("key", "request_id") if (word := answer.word(name))]
+    words = {name: answer.word(name) for name in ("key", "request_id")}
+    parts += [f"{name} {word}" for name, word in words.items() if is_word(word)]
     return ", ".join(parts)
+
+
+def limit_of(answer: Answer) -> str | None:
+    """Which limit an answer is about; the header that says so is optional (reference §2.2)."""
+    limit = answer.headers.get("X-Rate-Limit-Type", "")
+    return limit if is_word(limit) else None
+
+
+def is_word(value: object) -> bool:
+    """Whether a value that the API gave is safe to log."""
+    return isinstance(value, str) and WORD.fullmatch(value) is not None
 
 
 def judged(answer: Answer, what: str) -> Answer:

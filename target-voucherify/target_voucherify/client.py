@@ -22,6 +22,7 @@ from target_voucherify.answers import (
     Answer,
     is_unusable,
     judged,
+    limit_of,
     read,
     said,
 )
@@ -319,7 +320,7 @@ class Client:
             )
         if tries >= most:
             raise VoucherifyError(f"{said(answer, what)} {most} times in a row: run again later.")
-        limit = answer.headers.get("X-Rate-Limit-Type")
+        limit = limit_of(answer)
         self._log.warning(
             "%s: waiting %.1f s (%s%s), try %d of %d",
             said(answer, what),
@@ -367,7 +368,7 @@ def _nothing() -> None:
 
 def _bucket(answer: Answer) -> str:
     """Which limit a 429 is about; the header that says so is optional."""
-    return answer.headers.get("X-Rate-Limit-Type", "api_calls")
+    return limit_of(answer) or "api_calls"
 
 
 def _no_further_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_voucherify.answers import NOT_FOUND, WRONG_API
+from target_voucherify.answers import NOT_FOUND, WRONG_API, is_word
 from target_voucherify.errors import (
     MaxCallsError,
     RefusedRequestError,
@@ -225,7 +225,9 @@ class BulkWriter:
         if self._queue:
             self._table.begin(self._queue[0].sent_at)
         found = verdict(action, job.batch.rows)
-        self._log.info("Job %s (%s): %s", job.id, action.get("request_id"), found.why)
+        request_id = action.get("request_id")
+        shown = request_id if is_word(request_id) else "without a request_id"
+        self._log.info("Job %s (%s): %s", job.id, shown, found.why)
         self._refuse(job.batch, found.named)
         rest = job.batch.without(found.named)
         if found.rest is Rest.ACCEPTED or not rest.rows:

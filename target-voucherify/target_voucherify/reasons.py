@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from target_voucherify.answers import is_word
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from target_voucherify.errors import NotACustomerError
 
 SHORTEST_WORTH_HIDING = 3
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S*@\S*|\d{4,}")
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S*@\S*|\+?\d[\d ().-]{5,}\d|\d{4,}")
+"""What quotes a value, or looks like one: an address, a phone number in any form, a long number."""
 
 
 class Reason(NamedTuple):
@@ -42,11 +45,12 @@ def voucherifys(error: Mapping[str, Any], payload: bytes) -> Reason:
     """
     key, message, details = (_word(error, name) for name in ("key", "message", "details"))
     text = ": ".join(sentence for sentence in (message, details) if sentence)
-    said = QUOTED.sub("…", message)
+    said = message
     for value in sorted(_texts(msgspec.json.decode(payload)), key=len, reverse=True):
         said = said.replace(value, "…")
+    said = " ".join(QUOTED.sub("…", said).split())
     return Reason(
-        key or "refused",
+        key if is_word(key) else "refused",
         text or "Voucherify gave no reason",
         f"refused by Voucherify: {said or 'no reason given'}",
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import leaks
 from demo.services import ROOT, crm_database
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Meltano:
         """Run to the end and give back the log; a failure fails the test and shows it."""
         process = self.start(*arguments)
         log, _ = process.communicate(timeout=240)
+        leaks.saw(log)
         assert process.returncode == 0, log
         return log
 
@@ -76,6 +78,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Itera
                 check=False,
                 timeout=280,
             )
+            leaks.saw(done.stdout + done.stderr)
             assert done.returncode == 0, done.stdout + done.stderr
             turn.write("installed")
             turn.flush()

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import leaks
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = ("tap-voucherify", "target-voucherify")
 
 
 def done(*command: str | Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    leaks.saw(result.stdout + result.stderr)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -11,6 +11,8 @@ import duckdb
 import psycopg
 import pytest
 
+import leaks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -125,6 +127,7 @@ def test_a_warehouse_that_breaks_a_rule_fails_the_run(meltano: Meltano, sandbox:
 
     process = meltano.start("run", "transform")
     log, _ = process.communicate(timeout=120)
+    leaks.saw(log)
 
     assert process.returncode == 1
     assert "FAIL 1 accepted_values_stg_reward_events_recipient_role" in log

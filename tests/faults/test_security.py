@@ -6,7 +6,6 @@ import gzip
 import json
 import logging
 import os
-import subprocess
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,11 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
+import leaks
 import tap_voucherify.answers
 import tap_voucherify.bodies
 import target_voucherify.answers
 import target_voucherify.bodies
-from singer import command, run, selecting
+from singer import Process, command, run, selecting
 from singer_input import contacts, lines, record, schema, state
 from stranger import ELSEWHERE, Stranger
 from tap_voucherify.address import may_hold_downloads
@@ -272,17 +272,14 @@ def test_a_monster_does_not_take_the_machine_down(
 ) -> None:
     with Stranger(MONSTERS[monster], "127.0.0.1") as stranger:
         config = {"application_id": "a", "secret_key": "s", "api_url": stranger.url}
-        process = subprocess.Popen(
-            [*command(plugin, config, tmp_path), *(["--test"] if plugin == TAP else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        line = [*command(plugin, config, tmp_path), *(["--test"] if plugin == TAP else [])]
+        process = Process(line, stdout=None)
         assert process.stdin
         assert process.stderr
         process.stdin.write(lines(*contacts(2)).encode())
         process.stdin.close()
         log = process.stderr.read().decode()
+        leaks.saw(log)
         process.stderr.close()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

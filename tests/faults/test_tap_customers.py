@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import Run, command, run, selecting
+import leaks
+from singer import Process, Run, command, run, selecting
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_state(
     seen: set[str] = set()
     state: dict[str, Any] | None = None
     for number in KILLS:
-        process = subprocess.Popen(
+        process = Process(
             command(
                 "tap_voucherify",
                 connection,
@@ -207,8 +207,6 @@ def test_a_killed_run_goes_on_from_its_last_whole_state(
                 *customers_only,
                 *with_state(tmp_path, state),
             ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
         )
         sandbox.forget_requests()
         killer = threading.Thread(target=kill_at, args=(sandbox, process, number))
@@ -225,7 +223,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_state(
     assert seen == set(sandbox.project.customers)
 
 
-def kill_at(sandbox: Sandbox, process: subprocess.Popen[bytes], number: int) -> None:
+def kill_at(sandbox: Sandbox, process: Process, number: int) -> None:
     while process.poll() is None:
         if sandbox.calls >= number:
             process.send_signal(signal.SIGKILL)
@@ -248,7 +246,7 @@ def test_sigterm_ends_with_a_true_state_and_143(
     )
     messages, log = tmp_path / "messages", tmp_path / "log"
     with messages.open("wb") as stdout, log.open("wb") as stderr:
-        process = subprocess.Popen(
+        process = Process(
             command("tap_voucherify", connection, tmp_path, *customers_only),
             stdout=stdout,
             stderr=stderr,
@@ -257,6 +255,7 @@ def test_sigterm_ends_with_a_true_state_and_143(
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
+    leaks.saw(log.read_text())
     cut = Run(process.returncode, messages.read_text(), log.read_text())
 
     assert cut.exit_code == 143, cut.log

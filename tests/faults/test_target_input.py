@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from singer import command, run
 from singer_input import PROPERTIES, TEXT, lines, record, schema, state
 from target_run import load
@@ -303,6 +304,7 @@ def test_a_configuration_that_cannot_be_read_is_said(
         capture_output=True,
         check=False,
     )
+    leaks.saw(done.stderr)
     assert done.returncode == 1
     assert words in done.stderr.decode()
     assert b"Traceback" not in done.stderr
@@ -318,6 +320,7 @@ def test_a_closed_standard_output_acknowledges_nothing(
         capture_output=True,
         check=False,
     )
+    leaks.saw(done.stderr)
     assert done.returncode == 1
     assert b"standard output is closed" in done.stderr.splitlines()[-2]
 

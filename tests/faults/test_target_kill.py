@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import command, run
+from singer import Process, command, run
 from singer_input import contacts, lines, schema, state
 from voucherify_sandbox import Fault, Limits, Readings, Sandbox
 
@@ -37,13 +36,8 @@ def settings(sandbox: Sandbox, path: str) -> dict[str, Any]:
     }
 
 
-def start(config: dict[str, Any], folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command("target_voucherify", config, folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def start(config: dict[str, Any], folder: Path) -> Process:
+    return Process(command("target_voucherify", config, folder))
 
 
 def wait_for_requests(sandbox: Sandbox, number: int) -> None:

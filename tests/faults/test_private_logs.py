@@ -1,0 +1,134 @@
+"""At the most talkative level, in every kind of trouble: nothing private, and no forged lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import leaks
+from singer import run, selecting
+from singer_input import contacts, lines, record, schema
+from voucherify_sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAP, TARGET = "tap_voucherify", "target_voucherify"
+TALKATIVE = {"LOGLEVEL": "DEBUG"}
+CHATTER = (
+    'Customer 7 (crm.7@example.com), crm-7, +1 555 0000007\n2030-01-01 | CRITICAL | "forged line"'
+)
+"""What a server may put where a word belongs."""
+
+both = pytest.mark.parametrize("plugin", [TAP, TARGET])
+
+
+@pytest.fixture
+def filled(sandbox: Sandbox) -> Sandbox:
+    project = sandbox.project
+    project.add_customers(30)
+    project.create_referral_campaign("Refer", referee_reward={"loyalty_points": 5})
+    code = project.referral_code(campaign="Refer", referrer="crm-1")
+    project.redeem(code=code, customer="crm-2", order={"source_id": "shop-1", "amount": 500})
+    project.settle()
+    return sandbox
+
+
+TROUBLE: dict[str, dict[str, Any]] = {
+    "nothing wrong": {},
+    "cut connections": {"kind": "reset", "numbers": [2]},
+    "half an answer": {"kind": "cut_body", "numbers": [2]},
+    "half an answer as if whole": {"kind": "truncated_json", "numbers": [2]},
+    "a refused key": {"kind": "status", "status": 401, "numbers": [3], "times": None},
+    "an answer of another type": {"kind": "status", "status": 200, "body": ["a"], "numbers": [2]},
+    "words that are none": {
+        "kind": "status",
+        "status": 400,
+        "body": {"code": 400, "key": CHATTER, "request_id": CHATTER, "message": CHATTER},
+        "numbers": [2],
+    },
+    "objects for words": {
+        "kind": "status",
+        "status": 503,
+        "body": {"key": {"email": CHATTER}, "request_id": [CHATTER]},
+        "numbers": [2],
+    },
+    "a limit of a strange name": {
+        "kind": "status",
+        "status": 429,
+        "headers": {"X-Rate-Limit-Type": "crm.7@example.com", "Retry-After": "0"},
+        "numbers": [2],
+    },
+    "rows of another type": {
+        "kind": "status",
+        "status": 200,
+        "body": {
+            "object": "list",
+            "data_ref": "customers",
+            "customers": [{"id": "x", "created_at": CHATTER, "name": CHATTER}, CHATTER],
+        },
+        "numbers": [1],
+    },
+}
+
+
+@both
+@pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE.keys())
+def test_the_most_talkative_log_holds_nothing_private(
+    filled: Sandbox, connection: dict[str, Any], plugin: str, trouble: dict[str, Any]
+) -> None:
+    """With OAuth a run sends both, the key pair and tokens."""
+    filled.faults.add(*(Fault(**fault) for fault in [trouble] if fault))
+    config = {**connection, "auth_method": "oauth"}
+
+    done = run(
+        plugin, config, stdin=lines(*contacts(5)) if plugin == TARGET else b"", env=TALKATIVE
+    )
+
+    assert done.log != ""
+    assert leaks.lines_that_leak([done.log]) == []
+    assert "forged" not in done.log
+
+
+@pytest.mark.parametrize("kind", ["cut_body", "reset", "export_expires", "export_elsewhere"])
+def test_the_address_of_a_download_is_no_word_for_a_log(
+    filled: Sandbox, connection: dict[str, Any], tmp_path: Path, kind: Any
+) -> None:
+    made = kind.startswith("export")
+    path, location = "/v1/exports" if made else "/v1/exports/exp*", "http://127.0.0.2:1"
+    filled.faults.add(Fault(kind=kind, path=path, location=location))
+
+    config = {**connection, "customers_backfill": "export"}
+    done = run(TAP, config, *selecting(tmp_path, "customers"), env=TALKATIVE)
+
+    assert filled.faults.injected == 1
+    assert leaks.lines_that_leak([done.log]) == []
+
+
+def test_voucherifys_words_about_a_row_are_told_without_the_row(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    action = {
+        "id": "aa_1",
+        "status": "DONE",
+        "operation_status": "DONE",
+        "request_id": CHATTER,
+        "result": {
+            "done_count": 0,
+            "failed_count": 1,
+            "errors": [{"source_id": "crm-7", "key": CHATTER, "message": CHATTER}],
+        },
+    }
+    sandbox.faults.add(Fault(kind="status", status=200, body=action, path="/v1/async-actions/*"))
+    path = tmp_path / "refused.singer"
+    config = {**connection, "refused_records_path": str(path), "max_refused_percent": 100}
+
+    done = run(TARGET, config, stdin=lines(schema(), record(7, name="Customer 7")), env=TALKATIVE)
+
+    assert done.exit_code == 0, done.log
+    refused = json.loads(path.read_text().splitlines()[1])["record"]
+    assert "Customer 7" in refused["_refused_reason"]
+    assert leaks.lines_that_leak([done.log]) == []
+    assert "\n2030-01-01" not in done.log
