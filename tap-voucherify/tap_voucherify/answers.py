@@ -29,6 +29,9 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 SERVER_ERRORS = 500
 
+ERROR_MEMBERS = frozenset(("code", "key", "statusCode"))
+"""One of them is in an error of Voucherify, in either shape of it (reference §3.1)."""
+
 FIX_BY_STATUS: Mapping[int, str] = {
     UNAUTHORIZED: "check application_id and secret_key, and that api_url is the endpoint that "
     "Voucherify's Project settings show: keys work in their own region only",
@@ -65,6 +68,11 @@ class Answer:
     def error_object(self) -> Mapping[str, Any]:
         """The error as either published shape tells it, or an empty mapping (reference §3.1)."""
         return self.body if isinstance(self.body, dict) else {}
+
+    @property
+    def says_not_found(self) -> bool:
+        """Whether Voucherify says that a thing is gone; the 404 of a proxy on the way does not."""
+        return self.status == NOT_FOUND and not ERROR_MEMBERS.isdisjoint(self.error_object)
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
@@ -143,7 +151,8 @@ def _refusal(answer: Answer, what: str, *, download: bool) -> VoucherifyError:
     if download and status in {UNAUTHORIZED, NOT_FOUND}:
         return ExpiredDownloadError(f"{sentence}: run again, which asks for a fresh address.")
     if status == NOT_FOUND:
-        return NotFoundError(f"{sentence}: {WRONG_API}.")
+        kind = NotFoundError if answer.says_not_found else VoucherifyError
+        return kind(f"{sentence}: {WRONG_API}.")
     if REDIRECTS <= status < CLIENT_ERRORS:
         return VoucherifyError(
             f"{sentence}, a redirect, which is never followed because it would hand the keys to "

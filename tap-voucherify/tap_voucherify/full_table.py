@@ -75,4 +75,5 @@ class FullTableStream(VoucherifyStream):
 
     def _page(self, path: str, identity: str, number: int) -> Page:
         params = {"limit": PAGE_ROWS, "page": number} if self.is_paged else {}
-        return page_of(self.client.get(path, {"id": identity}, params))
+        segments = {"id": identity} if identity else None
+        return page_of(self.client.get(path, segments, params))

@@ -21,6 +21,9 @@ SERVER_ERRORS = 500
 
 UNAUTHORIZED = 401
 
+ERROR_MEMBERS = frozenset(("code", "key", "statusCode"))
+"""One of them is in an error of Voucherify, in either shape of it (reference §3.1)."""
+
 MUST_ACT = {
     401: "check application_id and secret_key, and that api_url is the endpoint that Voucherify's "
     "Project settings show: keys work in their own region only",
@@ -53,6 +56,12 @@ class Answer(NamedTuple):
         """A text member of the body, or "" (reference §3.1: none of them is certain)."""
         value = self.body.get(name) if isinstance(self.body, dict) else None
         return value if isinstance(value, str) else ""
+
+    @property
+    def says_not_found(self) -> bool:
+        """Whether Voucherify says that a thing is gone; the 404 of a proxy on the way does not."""
+        known = isinstance(self.body, dict) and not ERROR_MEMBERS.isdisjoint(self.body)
+        return self.status == NOT_FOUND and known
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
@@ -104,7 +113,7 @@ def is_word(value: object) -> bool:
 
 
 def judged(answer: Answer, what: str) -> Answer:
-    """The answer, when it is 2xx or 404.
+    """The answer, when it is 2xx, or Voucherify's own 404.
 
     Args:
         answer: usable, and not 429.
@@ -112,13 +121,15 @@ def judged(answer: Answer, what: str) -> Answer:
 
     Raises:
         AccessError: 401, 402 or 403, with the sentence that tells what to do.
-        VoucherifyError: a redirect.
+        VoucherifyError: a redirect, or a 404 that somebody else gave.
         RefusedRequestError: any other 4xx.
     """
     status = answer.status
-    if status < OK_BELOW or status == NOT_FOUND:
+    if status < OK_BELOW or answer.says_not_found:
         return answer
     sentence = said(answer, what)
+    if status == NOT_FOUND:
+        raise VoucherifyError(f"{sentence}: {WRONG_API}.")
     if status in MUST_ACT:
         raise AccessError(f"{sentence}: {MUST_ACT[status]}.", status)
     if status < CLIENT_ERRORS:

@@ -215,6 +215,15 @@ def test_who_is_gone_already_is_deleted(project: Sandbox) -> None:
     assert (done.error, done.summary["deleted"]) == (None, 1)
 
 
+@pytest.mark.parametrize("body", ["<html>Nothing here</html>", {"message": "no Route matched"}])
+def test_a_proxy_that_knows_no_such_page_has_deleted_nobody(project: Sandbox, body: object) -> None:
+    project.faults.add(Fault(kind="status", status=404, body=body, method="DELETE"))
+    config = settings(project, on_delete="delete", max_delete_percent=20)
+    done = load(config, lines(*deletions(20, 2)))
+    assert "check that api_url" in str(done.error)
+    assert done.states == [{"seen": 20}]
+
+
 def test_who_comes_back_is_not_deleted(project: Sandbox) -> None:
     config = settings(project, on_delete="delete", max_delete_percent=50)
     gone = record(1, _sdc_deleted_at="2026-01-01T00:00:00Z")
