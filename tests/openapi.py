@@ -7,6 +7,7 @@ import os
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jsonschema_rs
 import pytest
@@ -55,12 +56,98 @@ class Description:
 
     def wrong_request(self, method: str, template: str, body: object) -> list[str]:
         """What is wrong with the JSON body of a request."""
-        operation = self._document["paths"][template][method.lower()]
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        schema = self._operation(method, template)["requestBody"]["content"]["application/json"][
+            "schema"
+        ]
         return [
             f"{'/'.join(map(str, error.instance_path))}: {error.message}"
             for error in self._compiled(json.dumps(lenient(schema))).iter_errors(body)
         ]
+
+    def template(self, method: str, path: str) -> str | None:
+        """The path template of an operation; the one with most words in common with the path."""
+        segments = path.split("/")
+        fitting = [
+            template
+            for operation, template in self.operations
+            if operation == method and _fits(template.split("/"), segments)
+        ]
+        return min(fitting, key=lambda template: template.count("{"), default=None)
+
+    def wrong_query(self, method: str, template: str, query: str) -> list[str]:
+        """What is wrong with a query: names that nobody described, values that do not fit.
+
+        Filters are objects spelled out in brackets, such as `filters[x][conditions][$after][0]`;
+        the examples of the description write a single value with its `[0]`, its schemas without.
+        """
+        known = {
+            parameter["name"]: parameter["schema"]
+            for parameter in self._parameters(method, template)
+            if parameter["in"] == "query"
+        }
+        given: dict[str, Any] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)):
+            if name in known:
+                given[name] = value
+            else:
+                _put(given, name.replace("]", "").split("["), value)
+        unknown = [f"{name}: is not described" for name in given.keys() - known.keys()]
+        return unknown + [
+            problem
+            for name, value in given.items()
+            if name in known
+            for problem in self._problems(known[name], value)
+        ]
+
+    def wrong_form(self, method: str, template: str, form: str) -> list[str]:
+        """What is wrong with the fields of a form."""
+        kind = "application/x-www-form-urlencoded"
+        schema = self._operation(method, template)["requestBody"]["content"][kind]["schema"]
+        fields = dict(parse_qsl(form, keep_blank_values=True, strict_parsing=True))
+        return self._problems(schema, fields)
+
+    def takes(self, method: str, template: str) -> set[str]:
+        """The kinds of body that an operation takes."""
+        return set(self._operation(method, template).get("requestBody", {}).get("content", {}))
+
+    def _operation(self, method: str, template: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._document["paths"][template][method.lower()]
+        return found
+
+    def _parameters(self, method: str, template: str) -> list[dict[str, Any]]:
+        item = self._document["paths"][template]
+        named = self._document["components"]["parameters"]
+        return [
+            named[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter
+            for parameter in (
+                *item.get("parameters", []),
+                *self._operation(method, template).get("parameters", []),
+            )
+        ]
+
+    def _problems(self, schema: dict[str, Any], value: object) -> list[str]:
+        """What is wrong with what came as text, under the kindest way to read it."""
+        schema = lenient(self._closed(schema))
+        found = [
+            [
+                f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+                for error in self._compiled(json.dumps(schema)).iter_errors(reading)
+            ]
+            for reading in (value, _as_numbers(value), _without_lists(value))
+        ]
+        return min(found, key=len)
+
+    def _closed(self, schema: Any) -> Any:
+        """A schema without references, in which objects have no members but those it names."""
+        if not isinstance(schema, dict):
+            return schema
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            return self._closed(self._document["components"]["schemas"][name])
+        made = {key: self._closed(value) for key, value in schema.items()}
+        if "properties" in made:
+            made["additionalProperties"] = False
+        return made
 
     @cache  # noqa: B019 - one description lives as long as the tests do
     def _validator(self, method: str, template: str, status: int) -> Any:
@@ -73,7 +160,26 @@ class Description:
     @cache  # noqa: B019 - as above
     def _compiled(self, schema: str) -> Any:
         root = {"components": {"schemas": self._schemas}, **json.loads(schema)}
-        return jsonschema_rs.validator_for(root)
+        return jsonschema_rs.validator_for(root, validate_formats=True)
+
+
+def _fits(template: list[str], segments: list[str]) -> bool:
+    """Whether a path is one of a template."""
+    return len(template) == len(segments) and all(
+        part == segment or (part.startswith("{") and segment != "")
+        for part, segment in zip(template, segments, strict=True)
+    )
+
+
+def _put(into: dict[str, Any], names: list[str], value: str) -> None:
+    """A value at its place in an object; members called 0, 1 and so on make a list."""
+    first, *rest = names
+    if not rest:
+        into[first] = value
+    elif rest[0].isdecimal():
+        into.setdefault(first, []).append(value)
+    else:
+        _put(into.setdefault(first, {}), rest, value)
 
 
 def either_error() -> dict[str, Any]:
@@ -130,3 +236,15 @@ def description() -> Description:
             pytest.fail(sentence)
         pytest.skip(sentence)
     return Description(json.loads(path.read_text()))
+
+
+def _as_numbers(value: object) -> object:
+    """A text of digits as the number it spells."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _without_lists(value: object) -> object:
+    """A value in which every list of one is that one."""
+    if isinstance(value, dict):
+        return {name: _without_lists(member) for name, member in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -1,0 +1,255 @@
+"""What both plugins say to the API in real runs, and what they are answered, is as published."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import filling
+from openapi import METHODS, Description, description
+from recorder import Exchange, Recorder
+from singer import run
+from singer_input import PROPERTIES, TEXT, lines, record, schema
+from target_run import load
+from voucherify_sandbox import Fault, Readings, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+TAP = "tap_voucherify"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+DATES = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2030-01-01T00:00:00Z"}
+KEYS = {"x-app-id", "x-app-token"}
+
+Config = dict[str, Any]
+
+
+@cache
+def discovered() -> str:
+    return run(TAP, {}, "--discover").stdout
+
+
+def every_stream(config: Config, folder: Path) -> None:
+    """A first run of every stream, and another one from the state that it left."""
+    catalog = json.loads(discovered())
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if entry["breadcrumb"] == []:
+                entry["metadata"]["selected"] = True
+    path, state = folder / "catalog.json", folder / "state.json"
+    path.write_text(json.dumps(catalog))
+    first = run(TAP, config, "--catalog", str(path))
+    state.write_text(json.dumps(first.states[-1] if first.states else {}))
+    again = run(TAP, config, "--catalog", str(path), "--state", str(state))
+    assert first.exit_code == again.exit_code == 0, first.log + again.log
+
+
+def tapped(*more: str, **settings: Any) -> Callable[[Config, Path], None]:
+    def tap(config: Config, _: Path) -> None:
+        done = run(TAP, {**config, **settings}, *more)
+        assert done.exit_code == 0, done.log
+
+    return tap
+
+
+COLUMNS = {**PROPERTIES, "_sdc_deleted_at": TEXT, "address": {"type": ["null", "object"]}}
+
+
+def written(*records: dict[str, Any], **settings: Any) -> Callable[[Config, Path], None]:
+    def target(config: Config, _: Path) -> None:
+        done = load({**config, "max_delete_percent": 100, **settings}, given)
+        assert done.error is None
+
+    given = lines(schema(COLUMNS), *records)
+    return target
+
+
+FULL = record(
+    1,
+    description="from the CRM",
+    birthdate="1990-01-31",
+    address={"city": "Łódź", "country": "PL"},
+    metadata={"tier": "gold", "age": 40, "newsletter": True, "tags": ["a"]},
+)
+EMPTY = record(1, **dict.fromkeys(("name", "email", "phone", "metadata", "address")))
+GONE = record(2, _sdc_deleted_at="2026-01-01T00:00:00Z")
+
+RUNS: dict[str, Callable[[Config, Path], None]] = {
+    "tap, every stream, and again": every_stream,
+    "tap, with tokens": tapped(auth_method="oauth"),
+    "tap, every customer asked": tapped(reward_events_scan="all"),
+    "tap, a slice": lambda config, folder: every_stream({**config, **DATES}, folder),
+    "tap, an export": tapped(customers_backfill="export"),
+    "tap, --test": tapped("--test"),
+    "tap, --discover": tapped("--discover"),
+    "target, bulk": written(FULL, record(3)),
+    "target, single": written(FULL, record(3), write_path="single"),
+    "target, nulls in bulk": written(EMPTY, nulls="send"),
+    "target, nulls singly": written(EMPTY, nulls="send", write_path="single"),
+    "target, with tokens": written(FULL, auth_method="oauth"),
+    "target, deletes": written(GONE, on_delete="delete"),
+    "target, permanent deletes": written(GONE, on_delete="permanent_delete"),
+    "target, a dry run": written(FULL, GONE, dry_run=True, on_delete="delete"),
+    "target, a request refused whole": written(*map(record, range(8))),
+}
+
+
+@pytest.fixture(scope="module")
+def seen() -> set[tuple[str, str]]:
+    """The operations that were used by any run."""
+    return set()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_requests_and_answers_are_as_published(
+    name: str, tmp_path: Path, seen: set[tuple[str, str]]
+) -> None:
+    published = description()
+    readings = Readings(bulk_max_records=5) if "refused whole" in name else Readings()
+    with Sandbox(readings=readings) as sandbox:
+        # At one instant there are more customers than a page has, so pages are turned.
+        sandbox.clock.set(datetime(2026, 3, 1, tzinfo=UTC))
+        sandbox.project.add_customers(120, prefix="tied", updated_at=sandbox.clock.now())
+        filling.fill(sandbox.project)
+        sandbox.project.upsert_customer({"source_id": "crm-2"})
+        sandbox.clock.set(None)
+        if "again" in name:
+            sandbox.faults.add(Fault(kind="server_error", nth=[20]))
+        with Recorder(sandbox.url) as recorder:
+            config = {
+                "application_id": sandbox.application_id,
+                "secret_key": sandbox.secret_key,
+                "api_url": recorder.url,
+            }
+            RUNS[name](config, tmp_path)
+
+    assert [wrong for one in recorder.exchanges for wrong in problems(published, one)] == []
+    assert recorder.exchanges
+    seen.update(operation(published, one) for one in recorder.exchanges)
+
+
+def operation(published: Description, exchange: Exchange) -> tuple[str, str]:
+    path = exchange.target.partition("?")[0]
+    return exchange.method, published.template(exchange.method, path) or path
+
+
+def problems(published: Description, exchange: Exchange) -> list[str]:
+    """What is wrong with one exchange, each behind the operation it was."""
+    method, template = operation(published, exchange)
+    if (method, template) not in published.operations:
+        return [f"{method} {template} is not published"]
+    found = [
+        *wrong_headers(exchange, published.takes(method, template)),
+        *wrong_body(published, exchange),
+        *wrong_answer(published, exchange),
+    ]
+    return [f"{method} {template}: {problem}" for problem in found]
+
+
+def wrong_headers(exchange: Exchange, taken: set[str]) -> list[str]:
+    """Either way to say who asks, and never both (§1.3, §1.4); the kind of a body (§1.1)."""
+    sent, kind = exchange.headers, exchange.headers.get("content-type", "")
+    by_keys = sent.keys() & KEYS
+    by_token = sent.get("authorization", "").startswith("Bearer ")
+    found = [] if by_token != (by_keys == KEYS) and len(by_keys) != 1 else ["keys or a token"]
+    if exchange.body and kind not in taken:
+        found.append(f"a body of {kind}")
+    if not exchange.body and taken:
+        found.append("no body")
+    return found
+
+
+def wrong_body(published: Description, exchange: Exchange) -> list[str]:
+    """Query and body of the request."""
+    method, template = operation(published, exchange)
+    query = exchange.target.partition("?")[2]
+    # The address of a download is Voucherify's own; nobody spells it out (§9.3).
+    found = [] if exchange.kind != JSON else published.wrong_query(method, template, query)
+    kind = exchange.headers.get("content-type")
+    if not exchange.body or kind not in published.takes(method, template):
+        return found
+    if kind == FORM:
+        return [*found, *published.wrong_form(method, template, exchange.body.decode())]
+    return [*found, *published.wrong_request(method, template, json.loads(exchange.body))]
+
+
+def wrong_answer(published: Description, exchange: Exchange) -> list[str]:
+    """The body of the answer; a file and an empty answer have none to be wrong."""
+    if exchange.answered is None:
+        return []
+    return published.wrong(*operation(published, exchange), exchange.status, exchange.answered)
+
+
+def test_every_operation_in_the_code_was_used(seen: set[tuple[str, str]]) -> None:
+    """The paths that the plugins name are all among those of the runs above."""
+    if not seen:
+        pytest.skip("the runs above were left out")
+    sources = [
+        path.read_text()
+        for folder in ("tap-voucherify/tap_voucherify", "target-voucherify/target_voucherify")
+        for path in (ROOT / folder).glob("*.py")
+    ]
+    named = {path for source in sources for path in re.findall(r'"(/v1/[^" ]*)"', source)}
+    published = description()
+    operations = {
+        path: {(method.upper(), published.template(method.upper(), path)) for method in METHODS}
+        for path in named
+    }
+
+    assert len(named) > 15
+    assert [path for path, possible in operations.items() if not possible & seen] == []
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "an operation nobody published": {"target": "/v1/customer"},
+    "a parameter nobody described": {"target": "/v1/customers?sort=name"},
+    "a limit that is none": {"target": "/v1/customers?limit=many"},
+    "a limit too high": {"target": "/v1/customers?limit=101"},
+    "a page too high": {"target": "/v1/customers?page=100"},
+    "an order nobody knows": {"target": "/v1/customers?order=surname"},
+    "a time that is none": {"target": "/v1/customers?created_at[after]=yesterday"},
+    "a filter nobody knows": {"target": "/v1/segments?filters[made_at][conditions][$after][0]=x"},
+    "an operator nobody knows": {
+        "target": "/v1/campaigns?filters[created_date][conditions][$since][0]=2026-01-01T00:00:00Z"
+    },
+    "no keys": {"headers": {}},
+    "half of the keys": {"headers": {"x-app-id": "a"}},
+    "a body of no kind": {"method": "POST", "target": "/v1/customers", "body": b"{}"},
+    "a body that does not fit": {
+        "method": "POST",
+        "target": "/v1/customers",
+        "headers": {"x-app-id": "a", "x-app-token": "b", "content-type": JSON},
+        "body": b'{"source_id": 1}',
+    },
+    "no body where one belongs": {"method": "POST", "target": "/v1/exports"},
+    "a form that does not fit": {
+        "method": "POST",
+        "target": "/v1/oauth/token",
+        "headers": {"x-app-id": "a", "x-app-token": "b", "content-type": FORM},
+        "body": b"grant=client_credentials",
+    },
+    "an answer that does not fit": {"answer": b'{"object": "list", "customers": 7}'},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_exchange_would_be_noticed(wrong: dict[str, Any]) -> None:
+    good: dict[str, Any] = {
+        "method": "GET",
+        "target": "/v1/customers?limit=100&order=created_at",
+        "headers": {"x-app-id": "a", "x-app-token": "b"},
+        "body": b"",
+        "status": 200,
+        "kind": JSON,
+        "answer": b"{}",
+    }
+    assert problems(description(), Exchange(**good)) == []
+    assert problems(description(), Exchange(**{**good, **wrong})) != []
+    assert good["method"].lower() in METHODS

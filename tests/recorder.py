@@ -1,0 +1,91 @@
+"""A go-between that passes requests on to the sandbox and keeps both sides as they were sent."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+OF_A_CONNECTION = {"connection", "transfer-encoding", "content-length"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer; header names in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    kind: str
+    answer: bytes
+
+    @property
+    def answered(self) -> Any:
+        """The answer as JSON; none where it has none."""
+        return json.loads(self.answer) if self.kind == "application/json" and self.answer else None
+
+
+class Recorder:
+    """Listens on this machine and keeps every exchange, in the order of the answers."""
+
+    def __init__(self, sandbox: str) -> None:
+        self.exchanges: list[Exchange] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(urlsplit(sandbox)))
+        self._thread = Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self, sandbox: Any) -> type[BaseHTTPRequestHandler]:
+        kept = self.exchanges
+
+        class Handler(BaseHTTPRequestHandler):
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                onward = http.client.HTTPConnection(sandbox.netloc, timeout=30)
+                # The header Host stays, so that an export's address leads here again.
+                onward.request(self.command, self.path, body or None, dict(self.headers))
+                answer = onward.getresponse()
+                content = answer.read()
+                onward.close()
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                kind = answer.headers.get_content_type()
+                kept.append(
+                    Exchange(self.command, self.path, headers, body, answer.status, kind, content)
+                )
+                self.send_response_only(answer.status)
+                for name, value in answer.headers.items():
+                    if name.lower() not in OF_A_CONNECTION:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_DELETE = pass_on  # noqa: N815 - http.server's names
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: the exchanges have it all."""
+
+        return Handler
