@@ -17,8 +17,10 @@ from tap_voucherify.errors import (
 from tap_voucherify.waiting import LONGEST, TOO_MANY_REQUESTS, told_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    Decode = Callable[[bytes], Any]
 
 OK = 200
 REDIRECTS = 300
@@ -75,14 +77,22 @@ class Answer:
         return self.status == NOT_FOUND and not ERROR_MEMBERS.isdisjoint(self.error_object)
 
 
-def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+def read(
+    status: int, headers: Mapping[str, str], content: bytes, decode: Decode = msgspec.json.decode
+) -> Answer:
     """The answer with its body decoded; a success that is not JSON is a failure.
 
     A gateway's error page is told by its status alone (reference §14, question 28).
+
+    Args:
+        status: of the answer.
+        headers: of the answer.
+        content: its body.
+        decode: makes something of the body of a success; raises what `msgspec` raises.
     """
     try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
+        body = decode(content) if status == OK else msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer(status, headers, failure="not JSON" if status < REDIRECTS else None)
     return Answer(status, headers, body)
 

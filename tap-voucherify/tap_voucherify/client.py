@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
@@ -38,7 +39,7 @@ from tap_voucherify.errors import (
 from tap_voucherify.waiting import backoff, server_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_voucherify.stopping import StopRequest
 
@@ -78,6 +79,7 @@ class Call:
     params: Mapping[str, Any] | None = field(default=None, repr=False)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    decode: Callable[[bytes], Any] = msgspec.json.decode
     file: IO[bytes] | None = None
 
     @property
@@ -128,6 +130,7 @@ class VoucherifyClient:
         self._session = _session(self._api_url, max_concurrency)
         # At debug level urllib3 logs queries, and the address of a download holds a secret.
         logging.getLogger("urllib3").setLevel(logging.INFO)
+        self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._authorization: Authorization = self._key_pair
         if connection.auth_method == "oauth":
@@ -152,6 +155,7 @@ class VoucherifyClient:
         path: str,
         segments: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
+        decode: Callable[[bytes], Any] = msgspec.json.decode,
     ) -> dict[str, Any]:
         """The JSON object that one GET answers.
 
@@ -160,6 +164,7 @@ class VoucherifyClient:
             segments: values for the template, encoded whole, each as one path segment; those
                 that it does not name are left alone.
             params: the query.
+            decode: makes the object of the answer's body.
 
         Raises:
             NotFoundError: 404.
@@ -172,7 +177,8 @@ class VoucherifyClient:
             for name, value in (segments or {}).items()
             if f"{{{name}}}" in path
         }
-        return self._object(Call("GET", path, self._api_url + path.format_map(encoded), params))
+        url = self._api_url + path.format_map(encoded)
+        return self._object(Call("GET", path, url, params, decode=decode))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that one POST answers; for calls that do no harm when they happen twice.
@@ -243,13 +249,8 @@ class VoucherifyClient:
         """One request and its answer; what went wrong on the way becomes part of the answer."""
         self._count_call()
         try:
-            response = self._session.request(
-                call.method,
-                call.url,
-                params=call.params,
-                json=call.body,
-                data=call.form,
-                headers=headers,
+            response = self._session.send(
+                self._request(call, headers),
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 stream=True,
             )
@@ -262,6 +263,16 @@ class VoucherifyClient:
             return Answer(None, failure="cut connection")
         self._note(answer)
         return answer
+
+    def _request(self, call: Call, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """The call as it is sent; what all calls share is prepared once, as that costs most."""
+        request = self._prepared.copy()
+        request.method = call.method
+        request.prepare_url(call.url, call.params)
+        request.headers.update(headers)
+        if call.body is not None or call.form is not None:
+            request.prepare_body(call.form, None, json=call.body)
+        return request
 
     def _insist_on_tls(self, error: Exception) -> None:
         """Raise where no secure connection ever came about; later ones are cut like any other."""
@@ -362,7 +373,7 @@ def _answer_of(response: requests.Response, call: Call) -> Answer:
     if call.file is not None:
         return _saved(response, call, call.file)
     body = bodies.pieces(response.raw, bodies.JSON, call.what)
-    return read(response.status_code, response.headers, b"".join(body))
+    return read(response.status_code, response.headers, b"".join(body), call.decode)
 
 
 def _saved(response: requests.Response, call: Call, file: IO[bytes]) -> Answer:

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import abc
 import signal
+import sys
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
@@ -24,11 +28,14 @@ from tap_voucherify import schemas
 from tap_voucherify.errors import CallsSpentError
 from tap_voucherify.fitting import Fitting
 from tap_voucherify.stopping import StopRequest
+from tap_voucherify.untouched import SchemaNotUnderstoodError, UntouchedRows
 from tap_voucherify.walk import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
+
+    from singer_sdk.metrics import Counter
 
     from tap_voucherify.client import VoucherifyClient
 
@@ -41,6 +48,9 @@ HOOKS = (
 )
 """Private members of the SDK that are replaced here, or whose way of calling is relied on."""
 
+ROWS_AT_ONCE = 100
+"""Rows that pass untouched are written this many at a time."""
+
 ROWS_BETWEEN_STATES = 1_000
 SECONDS_BETWEEN_STATES = 10.0
 """A STATE goes out when the first of the two is reached, so a kill costs at most this much."""
@@ -49,7 +59,8 @@ SECONDS_BETWEEN_PROGRESS_LINES = 10.0
 
 SCHEMAS = SchemaDirectory(schemas)
 
-Record = dict[str, Any]
+Record = dict[str, Any] | msgspec.Raw
+"""A record, or the text of one that passes untouched."""
 
 
 @dataclass(slots=True)
@@ -96,7 +107,7 @@ class VoucherifyStream(Stream):
         return timedelta(seconds=self.config["lookback_window"])
 
     @override
-    def get_records(self, context: Mapping[str, Any] | None) -> Iterator[Record]:
+    def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         if self._starts_over:
             self.stream_state.clear()
         try:
@@ -113,11 +124,18 @@ class VoucherifyStream(Stream):
         finally:
             self._tell_nulled()
 
-    def _paced(self) -> Iterator[Record]:
-        """The records, with a STATE and a look at the signals between two of them when due."""
+    def _paced(self) -> Iterator[dict[str, Any]]:
+        """The records, with a STATE and a look at the signals between two of them when due.
+
+        Rows that pass untouched do not come out here: their lines are written here.
+        """
         pace = _Pace(self)
         for record in self.rows():
-            if record is not None:
+            if isinstance(record, msgspec.Raw):
+                if not self._lines.add(record):
+                    continue
+            elif record is not None:
+                self._lines.write()
                 yield self.fitting.fitted(record)
                 self.report.rows += 1
             pace.checkpoint()
@@ -134,6 +152,8 @@ class VoucherifyStream(Stream):
         return incremental and self.replication_method == REPLICATION_FULL_TABLE
 
     def _mark(self) -> None:
+        """Note the position of the rows that came so far, all of which are written by then."""
+        self._lines.write()
         if not self._starts_over:
             self.mark()
 
@@ -146,6 +166,59 @@ class VoucherifyStream(Stream):
     def fitting(self) -> Fitting:
         """Makes records fit the schema that was announced, which a catalog may have changed."""
         return Fitting(self.effective_schema)
+
+    @cached_property
+    def untouched(self) -> UntouchedRows | None:
+        """How rows pass that fit the schema; none where something is to be changed in every row.
+
+        Then they take the SDK's way: where columns are deselected, streams are mapped or
+        flattened, versions or batches are wanted, or the SDK counts the records of a dry run.
+        """
+        if self._is_reshaped or self._is_counted:
+            return None
+        try:
+            return UntouchedRows(self.effective_schema, self.name, str(self.replication_key))
+        except SchemaNotUnderstoodError:
+            return None
+
+    @property
+    def _is_reshaped(self) -> bool:
+        maps = self.stream_maps
+        same = len(maps) == 1 and isinstance(maps[0], SameRecordTransform)
+        return not same or maps[0].flattening_enabled or not all(self.mask.values())
+
+    @property
+    def _is_counted(self) -> bool:
+        return bool(
+            self.ABORT_AT_RECORD_COUNT is not None
+            or self.get_batch_config(self.config)
+            or self.emit_activate_version_messages
+        )
+
+    @cached_property
+    def _lines(self) -> _Lines:
+        return _Lines(self)
+
+    @override
+    def get_record_counter(self, **options: Any) -> Counter:
+        """The SDK's counter, which also counts the rows that do not pass through the SDK."""
+        self.record_counter = super().get_record_counter(**options)
+        return self.record_counter
+
+    def frame(self) -> tuple[bytes, bytes]:
+        """What the SDK writes before and after the record of a RECORD message, as of now."""
+        name, now = self.stream_maps[0].stream_alias, datetime.now(UTC)
+        message = RecordMessage(name, {}, time_extracted=now)
+        line = self._voucherify_tap.message_writer.format_message(message)
+        head, _, tail = bytes(line).partition(b"{}")
+        return head, tail
+
+    def write_lines(self, rows: int, lines: bytes) -> None:
+        """Write RECORD messages, and count them where the SDK counts those that it writes."""
+        self._voucherify_tap.write_lines(lines)
+        self.report.rows += rows
+        self.record_counter.increment(rows)
+        self.state_manager.is_flushed = False
 
     def _tell_nulled(self) -> None:
         for path, count in self.fitting.nulled.items():
@@ -163,7 +236,7 @@ class VoucherifyStream(Stream):
     def _columns(self) -> frozenset[str]:
         return frozenset(self.schema["properties"])
 
-    def in_columns(self, row: Record) -> Record:
+    def in_columns(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row without the fields that the schema does not know yet (reference, preface)."""
         return {name: value for name, value in row.items() if name in self._columns}
 
@@ -180,6 +253,30 @@ class VoucherifyStream(Stream):
         self, latest_record: Mapping[str, Any], *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Leave the state alone: `mark` writes it."""
+
+
+class _Lines:
+    """The messages of rows that pass untouched, until they are written together."""
+
+    def __init__(self, stream: VoucherifyStream) -> None:
+        self._stream = stream
+        self._waiting: list[msgspec.Raw] = []
+
+    def add(self, record: msgspec.Raw) -> bool:
+        """Take a record; True once it is written, with all that came before it."""
+        self._waiting.append(record)
+        if len(self._waiting) < ROWS_AT_ONCE:
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        if not self._waiting:
+            return
+        head, tail = self._stream.frame()
+        records = (tail + head).join(self._waiting)
+        self._stream.write_lines(len(self._waiting), b"%b%b%b" % (head, records, tail))
+        self._waiting = []
 
 
 class _Pace:
@@ -225,6 +322,11 @@ class InterruptibleTap(Tap):
     def stop(self) -> StopRequest:
         """The wish of a signal, shared by the streams and the client."""
         return StopRequest()
+
+    def write_lines(self, lines: bytes) -> None:
+        """Write messages that are lines already."""
+        sys.stdout.buffer.write(lines)
+        sys.stdout.flush()
 
     @property
     @abc.abstractmethod

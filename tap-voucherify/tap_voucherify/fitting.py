@@ -82,7 +82,7 @@ class Fitting:
             pass  # half of a surrogate pair, which the validator cannot read
         made = {name: self._fit(record[name], self._properties[name], name) for name in record}
         for name, value in made.items():
-            if value is None and "null" not in _types(self._properties[name]):
+            if value is None and "null" not in types_of(self._properties[name]):
                 raise VoucherifyError(
                     f"A row has no `{name}` of the type it always had, and no record can be "
                     "without it: report it to the maintainers with the run's log."
@@ -92,7 +92,7 @@ class Fitting:
     def _fit(self, value: Any, schema: Json, path: str) -> Any:
         if value is None:
             return None
-        types = _types(schema)
+        types = types_of(schema)
         made = value if not types or _kind(value) in types else _converted(value, types)
         made = _checked(made, schema)
         if made is NO_PLACE:
@@ -123,7 +123,7 @@ def storable(text: str) -> str:
 
 def _strict(schema: Json) -> Record:
     """The schema with what loaders want beyond it: integers of 64 bits, and no NUL."""
-    types, made = _types(schema), dict(schema)
+    types, made = types_of(schema), dict(schema)
     if "string" in types:
         made["pattern"] = NO_NUL
     if "integer" in types:
@@ -139,7 +139,8 @@ def _strict(schema: Json) -> Record:
     return made if types else {"$ref": "#/$defs/open"}
 
 
-def _types(schema: Json) -> tuple[str, ...]:
+def types_of(schema: Json) -> tuple[str, ...]:
+    """The JSON types that a schema allows; none where it allows any."""
     types = schema.get("type", ())
     return (types,) if isinstance(types, str) else tuple(types)
 
@@ -174,18 +175,18 @@ def _converted(value: Any, types: tuple[str, ...]) -> Any:
 
 def _checked(value: Any, schema: Json) -> Any:
     """The value, if it also keeps what the type alone does not say; text in a storable form."""
-    if _kind(value) == "integer" and "integer" in _types(schema):
+    if _kind(value) == "integer" and "integer" in types_of(schema):
         return NO_PLACE if whole_number(value) is None else value
     if not isinstance(value, str):
         return value
     if schema.get("format") != "date-time":
         return storable(value)
     try:
-        return value if _is_instant(value) else written(parse(value))
+        return value if is_instant(value) else written(parse(value))
     except VoucherifyError:
         return NO_PLACE
 
 
-_is_instant: Callable[[Any], bool] = jsonschema_rs.validator_for(
+is_instant: Callable[[Any], bool] = jsonschema_rs.validator_for(
     {"type": "string", "format": "date-time"}, validate_formats=True
 ).is_valid

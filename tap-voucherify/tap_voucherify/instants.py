@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from tap_voucherify.errors import VoucherifyError
 
 MILLISECOND = timedelta(milliseconds=1)
+
+MOST_COMMON = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+"""How the API prints by far the most instants (reference §1.1)."""
 
 
 def parse(text: str, *, what: str = "a timestamp") -> datetime:
@@ -26,17 +30,32 @@ def parse(text: str, *, what: str = "a timestamp") -> datetime:
             f"{what} is not an ISO 8601 timestamp; if it came from the API, report it with the "
             "run's log."
         ) from None
+    if instant.tzinfo is UTC:
+        return instant
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def written(instant: datetime) -> str:
     """The one form in which this tap writes instants: UTC, six decimals, `Z`. It sorts as text."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+
+
+def rewritten(text: str, *, what: str = "a timestamp") -> str:
+    """The instant that a text names, in the form of `written`.
+
+    Raises:
+        VoucherifyError: as `parse`.
+    """
+    instant = parse(text, what=what)
+    # Nearly every text is in the form that the API itself prints, and only longer by zeros then.
+    return f"{text[:-1]}000Z" if MOST_COMMON.fullmatch(text) else written(instant)
 
 
 def whole_millisecond(instant: datetime) -> datetime:
     """The start of the millisecond of `instant`; the API prints no finer (reference §5.4)."""
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    finer = instant.microsecond % 1000
+    return instant.replace(microsecond=instant.microsecond - finer) if finer else instant
 
 
 def resolution(text: str) -> timedelta:
@@ -50,3 +69,6 @@ def resolution(text: str) -> timedelta:
 
 
 _RESOLUTIONS = tuple(timedelta(milliseconds=1000 // 10**decimals) for decimals in range(4))
+
+LONGEST_RESOLUTION = _RESOLUTIONS[0]
+"""How long after the instant that it prints a row can have been stored at most."""

@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import parse
+from tap_voucherify.instants import parse, rewritten
 from tap_voucherify.walk import Fetch, Listing, Row, Tally, Timed, walk
 
 if TYPE_CHECKING:
@@ -20,13 +20,30 @@ def modified_at(row: Row, stream: str) -> datetime:
     Raises:
         VoucherifyError: the row has neither.
     """
-    text = row.get("updated_at") or row.get("created_at")
+    return parse(_text(row, stream), what=_what(stream))
+
+
+def modified_at_text(row: Row, stream: str) -> str:
+    """The same instant in the one form in which the tap writes instants.
+
+    Raises:
+        VoucherifyError: the row has neither.
+    """
+    return rewritten(_text(row, stream), what=_what(stream))
+
+
+def _what(stream: str) -> str:
+    return f"`updated_at` or `created_at` of {stream}"
+
+
+def _text(row: Row, stream: str) -> str:
+    text: str | None = row.get("updated_at") or row.get("created_at")
     if text is None:
         raise VoucherifyError(
             f"{stream}: a row has neither `created_at` nor `updated_at`, so its place in the run "
             "is unknown: report it to Voucherify's support with the time of this run."
         )
-    return parse(text, what=f"`updated_at` or `created_at` of {stream}")
+    return text
 
 
 def changed_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
@@ -9,16 +10,18 @@ from typing_extensions import override
 from tap_voucherify.completeness import FirstRun, incomplete, is_complete
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import written
-from tap_voucherify.listings import pages_of
-from tap_voucherify.modified import changed_rows, modified_at
+from tap_voucherify.listings import Get, pages_of
+from tap_voucherify.modified import changed_rows, modified_at_text
+from tap_voucherify.untouched import UntouchedRow
 from tap_voucherify.walk import Fetch, Listing, Query, Row, Timed, walk, widened
-from tap_voucherify.windows import CALLS_A_WINDOW, WINDOW_ROWS, Window, WindowedWalk
+from tap_voucherify.windows import CALLS_A_WINDOW, WINDOW_ROWS, Source, Window, WindowedWalk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from tap_voucherify.emission import Record
+    from tap_voucherify.windows import TimedRecord
 
 
 class TimeFilteredStream(IncrementalStream):
@@ -42,7 +45,7 @@ class TimeFilteredStream(IncrementalStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        fetch = pages_of(self.client.get, self.path, filters=self.filters)
+        fetch = pages_of(self._get, self.path, filters=self.filters)
         since, until = self.span()
         if until is not None:
             yield from self._slice(fetch, Window(since, until))
@@ -54,6 +57,13 @@ class TimeFilteredStream(IncrementalStream):
     def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
         """Every row, where there is no bookmark yet."""
         return self._everything(fetch)
+
+    @property
+    def _get(self) -> Get:
+        """How a page is asked for: with its rows untouched where nothing speaks against it."""
+        if self.untouched is None:
+            return self.client.get
+        return partial(self.client.get, decode=self.untouched.page)
 
     @override
     def mark(self) -> None:
@@ -71,8 +81,8 @@ class TimeFilteredStream(IncrementalStream):
 
     def _slice(self, fetch: Fetch, span: Window) -> Iterator[Record]:
         """Rows created in [`start_date`, `end_date`), whatever the state says."""
-        for instant, row in self._created(fetch, span):
-            yield self._record(row, instant)
+        for _, record in self._created(fetch, span):
+            yield record
 
     def _changes(self, fetch: Fetch, since: datetime) -> Iterator[Record]:
         for instant, row in self._changed(fetch, since):
@@ -92,8 +102,8 @@ class TimeFilteredStream(IncrementalStream):
             return walk(fetch, self.by_creation, since=since, tally=self.tally)
         return changed_rows(fetch, self.by_creation, self.by_update, since, self.tally)
 
-    def _created(self, fetch: Fetch, span: Window) -> Iterator[Timed]:
-        """Rows created in a span, ascending: in windows side by side where that pays."""
+    def _created(self, fetch: Fetch, span: Window) -> Iterator[TimedRecord]:
+        """Records of what was created in a span, ascending: in windows where that pays."""
         query = Query(
             self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
         )
@@ -103,15 +113,17 @@ class TimeFilteredStream(IncrementalStream):
         if at_once == 1 or not page.rows or (page.total or 0) < 2 * WINDOW_ROWS:
             # The first page is at hand already: the walk begins with the same query.
             answers = {query: page}
-            return walk(
+            rows = walk(
                 lambda asked: answers.pop(asked, None) or fetch(asked),
                 self.by_creation,
                 since=span.since,
                 until=span.until,
                 tally=self.tally,
             )
+            return ((instant, self._record(row, instant)) for instant, row in rows)
         self.tally.calls += 1
-        windowed = WindowedWalk(fetch, self.by_creation, at_once=at_once, tally=self.tally)
+        source = Source(fetch, self.by_creation, self._record)
+        windowed = WindowedWalk(source, at_once=at_once, tally=self.tally)
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
         return windowed.rows(span, first, self.client.run_started - self.lookback)
 
@@ -128,9 +140,9 @@ class TimeFilteredStream(IncrementalStream):
         """Each row once, ascending by its creation, from where an earlier run was cut."""
         run = self._first_run = FirstRun.from_state(self.stream_state.get("first_run", {}))
         seen, newer = run.rows, 0
-        for instant, row in self._created(fetch, Window(run.reached, None)):
+        for instant, record in self._created(fetch, Window(run.reached, None)):
             self._begin(run)
-            yield self._record(row, instant)
+            yield record
             if instant != run.reached:
                 run.reached, run.rows = instant, seen
             seen += 1
@@ -183,6 +195,7 @@ class TimeFilteredStream(IncrementalStream):
         )
 
     def _record(self, row: Row, instant: datetime) -> Record:
-        if self.by_update is not None:
-            instant = modified_at(row, self.name)
-        return {**row, str(self.replication_key): written(instant)}
+        text = written(instant) if self.by_update is None else modified_at_text(row, self.name)
+        if isinstance(row, UntouchedRow):
+            return row.record(text)
+        return {**row, str(self.replication_key): text}

@@ -24,7 +24,13 @@ from datetime import datetime
 from typing import Any
 
 from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import MILLISECOND, parse, resolution, whole_millisecond
+from tap_voucherify.instants import (
+    LONGEST_RESOLUTION,
+    MILLISECOND,
+    parse,
+    resolution,
+    whole_millisecond,
+)
 
 Row = dict[str, Any]
 Timed = tuple[datetime, Row]
@@ -90,7 +96,12 @@ class Listing:
     def end(self, timed: Timed) -> datetime:
         """Before which instant a row was stored, given the one it prints."""
         instant, row = timed
-        return whole_millisecond(instant) + resolution(row[self.stamp])
+        return end(instant, row[self.stamp])
+
+
+def end(instant: datetime, text: str) -> datetime:
+    """Before which instant a row was stored whose time is printed as this text."""
+    return whole_millisecond(instant) + resolution(text)
 
 
 @dataclass(slots=True)
@@ -155,7 +166,7 @@ class _Steps:
         self._fetch = fetch
         self._listing = listing
         self._tally = tally
-        self._edge: dict[tuple[str, datetime], datetime] = {}
+        self._edge: dict[tuple[str, datetime], str] = {}
 
     def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[Timed]:
         while True:
@@ -214,7 +225,7 @@ class _Steps:
             if known in self._edge:
                 self._tally.duplicates += 1
             else:
-                self._edge[known] = self._listing.end((instant, row))
+                self._edge[known] = row[self._listing.stamp]
                 fresh.append((instant, row))
         self._tally.rows += len(fresh)
         return fresh
@@ -222,7 +233,12 @@ class _Steps:
     def _forget_before(self, cursor: datetime) -> None:
         """Keep only what the next answers can hold again, so that memory stays constant."""
         kept = cursor - MILLISECOND
-        self._edge = {known: end for known, end in self._edge.items() if end >= kept}
+        earliest = kept - LONGEST_RESOLUTION  # whoever prints an earlier time was stored before
+        self._edge = {
+            known: text
+            for known, text in self._edge.items()
+            if known[1] >= earliest and end(known[1], text) >= kept
+        }
 
     def _is_past_all_times(self, page: Page, timed: list[Timed]) -> bool:
         """Whether rows without the time sort last, and this page shows the first of them."""

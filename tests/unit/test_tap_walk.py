@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.modified import changed_rows
-from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Tally, Timed, walk
-from tap_voucherify.windows import Window, WindowedWalk
+from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Row, Tally, Timed, walk
+from tap_voucherify.windows import Source, Window, WindowedWalk
 
 BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
 BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")
@@ -26,6 +26,11 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 def at(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def as_it_is(row: Row, instant: datetime) -> Row:
+    del instant
+    return row
 
 
 @dataclass
@@ -275,9 +280,8 @@ def test_windows_read_side_by_side_are_the_one_walk(
     api = filled(Api(reading, seed=seed), times)
     tally = Tally(total=len(times))
     window_rows, at_once = windows
-    windowed = WindowedWalk(
-        api.locked_fetch, BY_CREATION, at_once=at_once, tally=tally, window_rows=window_rows
-    )
+    source = Source(api.locked_fetch, BY_CREATION, as_it_is)
+    windowed = WindowedWalk(source, at_once=at_once, tally=tally, window_rows=window_rows)
     now = at(40_000_000 if when == "long ago" else max(times) // 2 + 1_000)
 
     rows = list(windowed.rows(Window(None, None), at(min(times)), now))
@@ -296,9 +300,8 @@ def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_pas
         hidden = [row for row in page.rows if not row["id"].endswith("777")]
         return Page(hidden, page.total, len(page.rows) == PAGE_ROWS)
 
-    windowed = WindowedWalk(
-        hiding, BY_CREATION, at_once=3, tally=Tally(total=whole.total), window_rows=300
-    )
+    source = Source(hiding, BY_CREATION, as_it_is)
+    windowed = WindowedWalk(source, at_once=3, tally=Tally(total=whole.total), window_rows=300)
     given_rows: list[str] = []
     with pytest.raises(VoucherifyError, match="but gave"):
         given_rows.extend(

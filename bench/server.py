@@ -1,0 +1,139 @@
+"""A server whose answers are ready before they are asked for, so that it never is what is measured.
+
+`python -m bench.server FOLDER COUNT [SECONDS]` serves COUNT customers of `bench.customers`, prints
+its address, and ends with its standard input. With SECONDS each answer comes that much later. It
+knows the parameters that the contestants send and checks nothing: strictness is the sandbox's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from bench.customers import FIRST, ready_made, step
+
+DEFAULT_LIMIT = 10
+MILLISECOND = timedelta(milliseconds=1)
+BULK = "/v1/customers/bulk/async"
+
+
+class Project:
+    """Customers to read, and bulk jobs that are done as soon as they are sent."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        """Map the customers into memory."""
+        path, self._places = ready_made(folder, count)
+        with path.open("rb") as file:
+            self._rows = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._count = count
+        self._step = step(count) // MILLISECOND
+        self._jobs: list[int] = []
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer to a request."""
+        path, _, query = target.partition("?")
+        if method == "GET" and path == "/v1/customers":
+            return 200, self._page(dict(parse_qsl(query)))
+        if method == "POST" and path == BULK:
+            self._jobs.append(body.count(b'"source_id"'))
+            return 202, b'{"async_action_id":"aa_%d"}' % (len(self._jobs) - 1)
+        if path.startswith("/v1/async-actions/aa_"):
+            return 200, self._job(int(unquote(path).rpartition("_")[2]))
+        return 404, b'{"code":404,"key":"not_found","message":"Resource not found"}'
+
+    def _page(self, query: dict[str, str]) -> bytes:
+        limit, number = int(query.get("limit", DEFAULT_LIMIT)), int(query.get("page", 1))
+        after = query.get("created_at[after]") or query.get("starting_after")
+        before = query.get("created_at[before]")
+        low = 0 if after is None else self._position(after, beyond=True)
+        high = self._count if before is None else self._position(before, beyond=False)
+        if query.get("order") == "updated_at":
+            high = low  # nothing was updated lately
+        begin = min(high, low + (number - 1) * limit)
+        end = min(high, begin + limit)
+        rows = self._rows[self._places[begin] : max(self._places[begin], self._places[end] - 1)]
+        more = b"true" if end < high else b"false"
+        return (
+            b'{"object":"list","data_ref":"customers","customers":[%b],"total":%d,"has_more":%b}'
+            % (rows, max(0, high - low), more)
+        )
+
+    def _position(self, text: str, *, beyond: bool) -> int:
+        """How many customers were created before an instant, or up to it."""
+        passed = (datetime.fromisoformat(text).astimezone(UTC) - FIRST) // MILLISECOND
+        whole, part = divmod(passed, self._step)
+        return min(self._count, max(0, whole + (1 if part or beyond else 0)))
+
+    def _job(self, number: int) -> bytes:
+        rows = self._jobs[number]
+        action = {
+            "id": f"aa_{number}",
+            "type": "CUSTOMERS.BULK_ACTION",
+            "status": "DONE",
+            "operation_status": "SUCCESS",
+            "processing_time": 1,
+            "result": {"done_count": rows, "failed_count": 0, "failed": [], "errors": []},
+        }
+        return json.dumps(action).encode()
+
+
+class Connection(asyncio.Protocol):
+    """One connection, kept alive; reads whole requests, as many as have come."""
+
+    def __init__(self, project: Project, delay: float) -> None:
+        """Answer for a project, `delay` seconds late."""
+        self._project = project
+        self._delay = delay
+        self._read = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is whole by now."""
+        self._read += data
+        while (head := self._read.find(b"\r\n\r\n")) >= 0:
+            lines = bytes(self._read[:head]).split(b"\r\n")
+            headers = dict(line.lower().split(b": ", 1) for line in lines[1:])
+            end = head + 4 + int(headers.get(b"content-length", 0))
+            if len(self._read) < end:
+                return
+            body = bytes(self._read[head + 4 : end])
+            del self._read[:end]
+            method, target, _ = lines[0].decode().split(" ")
+            self._answer(*self._project.answer(method, target, body))
+
+    def _answer(self, status: int, body: bytes) -> None:
+        head = (
+            f"HTTP/1.1 {status} X\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"
+            "Content-Type: application/json\r\nX-Rate-Limit-Remaining: 1999\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        if not isinstance(self._transport, asyncio.WriteTransport):
+            raise TypeError("A connection of TCP can be written to.")
+        write = partial(self._transport.write, head + body)
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, write)
+        else:
+            write()
+
+
+async def serve(folder: Path, count: int, delay: float) -> None:
+    """Serve until standard input ends."""
+    loop = asyncio.get_running_loop()
+    project = Project(folder, count)
+    server = await loop.create_server(lambda: Connection(project, delay), "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), float("".join(sys.argv[3:]) or 0)))
