@@ -11,7 +11,7 @@ INSTALL_PLUGINS := $(BIN)/python -m pip install -q --no-deps --no-build-isolatio
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,20 @@ demo: $(VENV)/demo.done ## CRM, Voucherify's stand-in and DuckDB, the three jobs
 services: $(VENV)/demo.done ## a filled CRM and the sandbox, for meltano's environment `sandbox`
 	$(BIN)/python -m demo.services
 
+examples/%/.venv/done: examples/%/requirements.txt
+	$(PYTHON) -m venv examples/$*/.venv
+	examples/$*/.venv/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+example-airflow: $(VENV)/demo.done examples/airflow/.venv/done ## the jobs as an Airflow DAG, once, rows counted
+	$(BIN)/python -m examples.airflow.run
+
+example-dagster: $(VENV)/demo.done examples/dagster/.venv/done ## the jobs as Dagster assets, one run stopped and run again
+	$(BIN)/python -m examples.dagster.run
+
+example-scaling: $(VENV)/demo.done examples/dagster/.venv/done examples/scaling/.venv/done ## a first load in eight slices, states in a bucket
+	$(BIN)/python -m examples.scaling.run
+
 lint: $(VENV)/dev.done ## style, imports, declared dependencies, documents made from code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,7 +61,7 @@ docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 	$(BIN)/cog -r -I scripts $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench --exclude bench/yardsticks
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench examples/stage.py examples/*/run.py --exclude bench/yardsticks
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -61,9 +75,9 @@ bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in demo dev; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt; done
+	for name in requirements/demo requirements/dev examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf $(VENV) .demo .meltano output
+	rm -rf $(VENV) examples/*/.venv .demo .meltano output
 
-.PHONY: help install demo services lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean

@@ -1,0 +1,1 @@
+"""Schedulers that run the jobs of `meltano.yml`, tried against the sandbox."""
