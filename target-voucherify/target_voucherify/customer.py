@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 Json = Any
 Record = dict[str, Any]
-Field = tuple[str, str, tuple[str, ...], "Callable[[Json], Json] | None", str]
-"""Field of the customer, property, path inside it, converter (None: text), name in a reason."""
+How = tuple["Callable[[Json], Json]", str]
+"""The converter of a value, and its name in a reason."""
+
+Field = tuple[str, str, tuple[str, ...], frozenset[type], How]
+"""Field of the customer, property, path inside it, types that need no converter, and the rest."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -88,24 +91,18 @@ class CustomerBuilder:
     def _fill(
         self, into: Record, fields: Iterable[Field], record: Record, problems: list[str]
     ) -> None:
-        for field, prop, path, convert, label in fields:
+        for field, prop, path, as_it_is, how in fields:
             value = record.get(prop)
             for step in path:
                 value = value.get(step) if type(value) is dict else None
-            if type(value) is str and convert is None:
+            if type(value) in as_it_is:
                 into[field] = value
             elif value is not None or (self._send_nulls and prop in record):
-                self._set(into, field, value, (convert or values.text, label, problems))
+                self._set(into, field, value, how, problems)
 
-    def _set(
-        self,
-        into: Record,
-        field: str,
-        value: Json,
-        how: tuple[Callable[[Json], Json], str, list[str]],
-    ) -> None:
-        """Convert and set one value; `how` is the converter, the name in a reason, the reasons."""
-        convert, label, problems = how
+    def _set(self, into: Record, field: str, value: Json, how: How, problems: list[str]) -> None:
+        """Convert and set one value, or add the reason why not."""
+        convert, label = how
         try:
             converted = None if value is None else convert(value)
         except (ValueError, ArithmeticError) as reason:
@@ -120,7 +117,7 @@ class CustomerBuilder:
         source, address = self._plan.whole_address, Record()
         for name, value in self._whole(source, record, problems).items():
             if name in ADDRESS:
-                self._set(address, name, value, (values.text, f"address.{name}", problems))
+                self._set(address, name, value, (values.text, f"address.{name}"), problems)
             else:
                 self._notice(f"address.{name}", f"an address has no {name}: not sent")
         self._fill(address, self._address, record, problems)
@@ -140,8 +137,7 @@ class CustomerBuilder:
 
     def _set_metadata(self, into: Record, key: str, value: Json, problems: list[str]) -> None:
         if value is not None or self._send_nulls:
-            how = (self._schema.converter(key), f"metadata.{key}", problems)
-            self._set(into, key, value, how)
+            self._set(into, key, value, (self._schema.converter(key), f"metadata.{key}"), problems)
 
     def _look_for_required(self, metadata: Record, problems: list[str]) -> None:
         for key in self._required:
@@ -198,12 +194,14 @@ def _compiled(
     converter: Callable[[str], Callable[[Json], Json]],
     prefix: str = "",
 ) -> tuple[Field, ...]:
-    """One tuple per field; text needs no converter, because text it almost always is."""
+    """One tuple per field."""
     fields = []
     for field, prop, path in sources:
         convert = converter(field)
-        plain = None if convert is values.text else convert
-        fields.append((field, prop, path, plain, f"{prefix}{field}" if prefix else prop))
+        as_it_is = values.AS_IT_IS.get(convert, frozenset())
+        fields.append(
+            (field, prop, path, as_it_is, (convert, f"{prefix}{field}" if prefix else prop))
+        )
     return tuple(fields)
 
 

@@ -10,12 +10,18 @@ import math
 import re
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Json = Any
 
 LARGEST_EXACT = 2**53
 """Beyond this, JavaScript and most of what reads JSON round integers to a neighbour."""
+
+EXACT_DIGITS = 15
+"""Every number with this many digits before its point is below 2^53."""
 
 LARGEST_EXPONENT = 308
 """Decimal digits of the largest number that readers of JSON can hold (IEEE 754 double)."""
@@ -28,8 +34,10 @@ MIDNIGHT = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?")
 def free(value: Json) -> Json:
     """Any JSON, as long as it means the same on the other side."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in FREE or value is None:
         return value
+    if kind is int or kind is Decimal:
+        return number(value)
     if kind is dict:
         return {str(key): free(member) for key, member in value.items()}
     if kind is list:
@@ -60,6 +68,8 @@ def decimal_text(value: float | Decimal) -> str:
 
 def number(value: Json) -> Json:
     """A number, or text that is one; exact, or refused."""
+    if _is_plain(value):
+        return value
     if type(value) is str:
         value = _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
@@ -72,6 +82,13 @@ def number(value: Json) -> Json:
             "with str())"
         )
     return value
+
+
+def _is_plain(value: Json) -> bool:
+    """Whether this is a number that nobody rounds; nearly all are, and this is cheap to know."""
+    if type(value) is int:
+        return -LARGEST_EXACT <= value <= LARGEST_EXACT
+    return type(value) is Decimal and value.is_finite() and value.adjusted() < EXACT_DIGITS
 
 
 def _number_in(value: str) -> Decimal:
@@ -170,3 +187,11 @@ NAMES = {
     list: "a list",
     dict: "an object",
 }
+
+FREE = frozenset((str, bool))
+
+AS_IT_IS: Mapping[Callable[[Json], Json], frozenset[type]] = {
+    text: frozenset((str,)),
+    free: FREE,
+}
+"""Types whose values a converter gives back as they are, so that it need not be asked."""
