@@ -36,7 +36,8 @@ from tap_voucherify.errors import (
     NotFoundError,
     VoucherifyError,
 )
-from tap_voucherify.waiting import backoff, server_time
+from tap_voucherify.quota import Quota
+from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,6 +127,7 @@ class VoucherifyClient:
         self._log = log
         self._lock = threading.Lock()
         self._started = datetime.now(UTC)
+        self._quota = Quota(stop)
         self._reached = False
         self._session = _session(self._api_url, max_concurrency)
         # At debug level urllib3 logs queries, and the address of a download holds a secret.
@@ -247,7 +249,17 @@ class VoucherifyClient:
 
     def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer:
         """One request and its answer; what went wrong on the way becomes part of the answer."""
-        self._count_call()
+        self._quota.enter()
+        answer = Answer(None)
+        try:
+            self._count_call()
+            answer = self._tried(call, headers)
+        finally:
+            self._quota.leave(_calls_left(answer), _wait_of_all(answer))
+        self._note(answer)
+        return answer
+
+    def _tried(self, call: Call, headers: Mapping[str, str]) -> Answer:
         try:
             response = self._session.send(
                 self._request(call, headers),
@@ -255,14 +267,12 @@ class VoucherifyClient:
                 stream=True,
             )
             with response:
-                answer = _answer_of(response, call)
+                return _answer_of(response, call)
         except (requests.Timeout, BodyTimeoutError, bodies.TooSlowError):
             return Answer(None, failure="time-out")
         except (requests.RequestException, HTTPError) as error:
             self._insist_on_tls(error)
             return Answer(None, failure="cut connection")
-        self._note(answer)
-        return answer
 
     def _request(self, call: Call, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """The call as it is sent; what all calls share is prepared once, as that costs most."""
@@ -284,19 +294,18 @@ class VoucherifyClient:
             ) from None
 
     def _count_call(self) -> None:
-        self._stop.raise_if_asked()
         with self._lock:
             if self._max_calls is not None and self.usage.calls >= self._max_calls:
                 raise CallsSpentError(f"max_calls ({self._max_calls}) is used up.")
             self.usage.calls += 1
 
     def _note(self, answer: Answer) -> None:
-        """Take the clock and the quota from an answer's headers."""
-        remaining = answer.headers.get("X-Rate-Limit-Remaining", "")
+        """Take the clock and the quota from an answer's headers, if there is one."""
+        left = _calls_left(answer)
         with self._lock:
-            if remaining.isdecimal():
-                self.usage.quota_left = int(remaining)
-            if not self._reached:
+            if left is not None:
+                self.usage.quota_left = left
+            if not self._reached and answer.status is not None:
                 self._reached = True
                 self._started = min(self._started, server_time(answer.headers) or self._started)
 
@@ -363,6 +372,20 @@ def _session(api_url: str, max_concurrency: int) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _wait_of_all(answer: Answer) -> float:
+    """Seconds that no call should be made because a limit is reached, where the answer says it."""
+    if answer.status != TOO_MANY_REQUESTS:
+        return 0.0
+    told = told_to_wait(answer.status, answer.headers, datetime.now(UTC))
+    return told[0] if told else 0.0
+
+
+def _calls_left(answer: Answer) -> int | None:
+    """Calls left in the current period, where the answer says it (reference §2.2)."""
+    remaining = answer.headers.get("X-Rate-Limit-Remaining", "")
+    return int(remaining) if remaining.isdecimal() else None
 
 
 def _answer_of(response: requests.Response, call: Call) -> Answer:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -248,6 +249,7 @@ def test_sigterm_ends_with_a_true_state_and_143(
     with messages.open("wb") as stdout, log.open("wb") as stderr:
         process = Process(
             command("tap_voucherify", connection, tmp_path, *customers_only),
+            stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
         )

@@ -1,0 +1,20 @@
+"""A target that does nothing with a record, on the Meltano SDK."""
+
+from singer_sdk import Sink, Target
+
+
+class Nothing(Sink):
+    def process_record(self, record, context):
+        pass
+
+    def process_batch(self, context):
+        pass
+
+
+class NoopTarget(Target):
+    name = "target-noop"
+    config_jsonschema = {"properties": {}}
+    default_sink_class = Nothing
+
+
+NoopTarget.cli()

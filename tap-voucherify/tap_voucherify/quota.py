@@ -1,0 +1,76 @@
+"""How many calls may be on their way at once, as the answers tell it (reference §2.2).
+
+Where several threads meet the end of a period together, each would be refused once. So no more
+calls are on their way than the last answers say are left, and always one: that one finds out when
+the next period begins, or is told how long everybody has to wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tap_voucherify.stopping import StopRequest
+
+SECONDS_BETWEEN_LOOKS = 0.1
+"""How often who waits for another's answer looks whether the run is to end."""
+
+
+class Quota:
+    """Lets calls go, or lets them wait for each other.
+
+    Args:
+        stop: ends every wait.
+    """
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._on_their_way = 0
+        self._left: int | None = None
+        self._not_before = 0.0
+
+    def enter(self) -> None:
+        """Wait until one more call may be made, and count it as on its way.
+
+        Raises:
+            StoppedError: the run is to end.
+        """
+        self._stop.raise_if_asked()
+        while not self._entered():
+            self._stop.wait(self._not_before - time.monotonic())
+            self._stop.raise_if_asked()
+
+    def leave(self, left: int | None, wait: float = 0.0) -> None:
+        """A call is answered, or never will be.
+
+        Args:
+            left: calls left in the period, as the answer says; none where it does not.
+            wait: seconds that everybody has to wait, because a limit is reached.
+        """
+        with self._changed:
+            if wait:
+                self._not_before = max(self._not_before, time.monotonic() + wait)
+                self._left = None
+            elif left is not None:
+                self._note(left)
+            self._on_their_way -= 1
+            self._changed.notify_all()
+
+    def _entered(self) -> bool:
+        """Take a place among the calls on their way; false if it is too early for any."""
+        with self._changed:
+            while self._on_their_way >= max(1, self._left or 0) and self._left is not None:
+                self._changed.wait(SECONDS_BETWEEN_LOOKS)
+                self._stop.raise_if_asked()
+            if time.monotonic() < self._not_before:
+                return False
+            self._on_their_way += 1
+            return True
+
+    def _note(self, left: int) -> None:
+        """Keep the least that answers of one period say, for they may overtake each other."""
+        begins_anew = self._left is None or left > self._left + self._on_their_way
+        self._left = left if begins_anew else min(left, self._left or 0)
