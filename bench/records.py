@@ -13,7 +13,8 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "source_id": {"type": "string"},
-        **dict.fromkeys(("name", "email", "phone", "description", "city", "line_1", "country"), TEXT),
+        **dict.fromkeys(("name", "email", "phone", "description"), TEXT),
+        **dict.fromkeys(("city", "line_1", "country"), TEXT),
         "birthdate": {"type": ["string", "null"], "format": "date"},
         "tier": TEXT,
         "visits": {"type": ["integer", "null"]},

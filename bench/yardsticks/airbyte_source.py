@@ -80,7 +80,5 @@ with tempfile.TemporaryDirectory() as folder:
     config, catalog = Path(folder, "config.json"), Path(folder, "catalog.json")
     config.write_text("{}")
     catalog.write_text(json.dumps(CATALOG))
-    source = ConcurrentDeclarativeSource(
-        catalog=None, config={}, state=[], source_config=MANIFEST
-    )
+    source = ConcurrentDeclarativeSource(catalog=None, config={}, state=[], source_config=MANIFEST)
     launch(source, ["read", "--config", str(config), "--catalog", str(catalog)])

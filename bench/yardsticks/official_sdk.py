@@ -1,14 +1,17 @@
 """Voucherify's own Python SDK, asked page by page, its customers printed as JSON."""
 
-import json
 import sys
+from datetime import UTC, datetime
 
 from voucherify import ApiClient, Configuration, CustomersApi
 
 configuration = Configuration(host=sys.argv[1], api_key={"X-App-Id": "id", "X-App-Token": "token"})
 api = CustomersApi(ApiClient(configuration))
-page = 1
+cursor = datetime(1970, 1, 1, tzinfo=UTC)
 while True:
-    # Without validation: the SDK's own check allows no page beyond 99.
-    rows = api.list_customers_without_preload_content if False else None
-    break
+    rows = api.list_customers(limit=100, order="created_at", starting_after=cursor).customers
+    if not rows:
+        break
+    for row in rows:
+        print(row.to_json())
+    cursor = rows[-1].created_at
