@@ -31,6 +31,17 @@ install: $(VENV)/dev.done ## set up .venv with everything the project needs
 demo: $(VENV)/demo.done ## CRM, Voucherify's stand-in and DuckDB, the three jobs twice, the result
 	$(BIN)/python -m demo
 
+report: $(VENV)/demo.done ## a page of the warehouse; of another one with ARGS="--warehouse … --logs … --out …"
+	$(BIN)/python -m report $(if $(ARGS),$(ARGS),--warehouse .demo/warehouse.duckdb --logs .demo --refused .demo/refused.singer)
+
+.venv-browser/done: requirements/browser.txt
+	$(PYTHON) -m venv .venv-browser
+	.venv-browser/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+report-pictures: .venv-browser/done ## the demo's page in a headless Chromium: a phone's and a desk's, checked, into docs/images
+	.venv-browser/bin/python scripts/report_pictures.py .demo/report.html docs/images
+
 services: $(VENV)/demo.done ## a filled CRM and the sandbox, for meltano's environment `sandbox`
 	$(BIN)/python -m demo.services
 
@@ -61,7 +72,7 @@ docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 	$(BIN)/cog -r -I scripts $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench examples/stage.py examples/*/run.py --exclude bench/yardsticks
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench report examples/stage.py examples/*/run.py --exclude bench/yardsticks
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -75,9 +86,9 @@ bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in requirements/demo requirements/dev examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+	for name in requirements/demo requirements/dev requirements/browser examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf $(VENV) examples/*/.venv .demo .meltano output
+	rm -rf $(VENV) .venv-browser report.html examples/*/.venv .demo .meltano output
 
-.PHONY: help install demo services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo report report-pictures services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean

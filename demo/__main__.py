@@ -21,9 +21,13 @@ from demo import crm
 from demo.services import FOLDER, ROOT, Sandbox, crm_database, sandbox
 
 REFERRALS = {"Refer a friend": 40, "Bring a buddy": 20}
+REGULARS = (3, 81)
+"""Contacts who bring every third friend of a campaign."""
 CHANGED_CONTACTS = 25
 JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
 AN_HOUR = 3_600
+TWO_WEEKS = 14 * 24 * AN_HOUR
+SECONDS_BETWEEN_ORDERS = TWO_WEEKS // sum(REFERRALS.values())
 
 QUESTION = """
 SELECT customer_source_id AS customer, recipient_role AS role, amount, points,
@@ -87,12 +91,13 @@ class Story:
     def refer(self) -> None:
         """Let friends refer friends: each code is redeemed with one order."""
         order, contact = 0, 1
-        for campaign, referrals in REFERRALS.items():
+        for regular, (campaign, referrals) in zip(REGULARS, REFERRALS.items(), strict=True):
             for _ in range(referrals):
-                code = self.api.act(
-                    "referral_code", campaign=campaign, referrer=crm.contact_id(contact)
-                )
                 order += 1
+                referrer = contact if order % 3 else regular
+                code = self.api.act(
+                    "referral_code", campaign=campaign, referrer=crm.contact_id(referrer)
+                )
                 self.api.act(
                     "redeem",
                     code=code,
@@ -100,8 +105,9 @@ class Story:
                     order={"source_id": f"shop-{order:05}", "amount": 4_000 + 150 * order},
                 )
                 contact += 2
+                self.api.act("advance_clock", seconds=SECONDS_BETWEEN_ORDERS)
         self.api.act("settle")
-        self.say(f"{order} friends redeem a referral code with an order")
+        self.say(f"{order} friends redeem a referral code with an order, in two weeks")
 
     def transform(self) -> None:
         """Make the marts of `transform/` and run their tests."""
@@ -157,7 +163,7 @@ def main() -> None:
     with crm_database(FOLDER / "postgres") as address, sandbox(FOLDER / "sandbox.log") as api:
         story = Story(api, address)
         story.say("PostgreSQL is the CRM, the sandbox stands in for Voucherify")
-        api.act("advance_clock", seconds=-6 * AN_HOUR)
+        api.act("advance_clock", seconds=-(TWO_WEEKS + 6 * AN_HOUR))
         meltano("install", log=FOLDER / "install.log")
         story.say("meltano install: both plugins from this checkout, and their neighbours")
         crm.fill(address)
@@ -176,6 +182,7 @@ def main() -> None:
         story.run(JOBS[2])
         story.transform()
         show(story)
+        report()
 
 
 def show(story: Story) -> None:
@@ -215,6 +222,17 @@ def show(story: Story) -> None:
     story.console.print(table)
     story.console.print(QUESTION.strip(), style="dim", highlight=False)
     story.console.print(answer(warehouse))
+
+
+def report() -> None:
+    """Write the page that `make report` writes."""
+    command = [
+        *(sys.executable, "-m", "report", "--warehouse", str(FOLDER / "warehouse.duckdb")),
+        *("--logs", str(FOLDER), "--refused", str(FOLDER / "refused.singer")),
+        *("--out", str(FOLDER / "report.html")),
+    ]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+    print("The same as a page: .demo/report.html")
 
 
 def scalar(warehouse: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 
 import leaks
+from demo.services import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +80,15 @@ def asked(meltano: Meltano, query: str) -> list[tuple[Any, ...]]:
         return warehouse.execute(query).fetchall()
 
 
+def page(meltano: Meltano) -> str:
+    """What `make report` makes of the warehouse."""
+    where = str(meltano.warehouse) if meltano.warehouse.exists() else meltano.crm
+    out = meltano.folder / "report.html"
+    command = [sys.executable, "-m", "report", "--warehouse", where, "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return out.read_text()
+
+
 def given(sandbox: Sandbox) -> set[tuple[Any, ...]]:
     kinds = {"gift_credit": "credit", "loyalty_points": "points"}
     return {
@@ -117,6 +129,9 @@ def test_the_marts_hold_what_was_given(
     ]
     assert asked(meltano, REFERRER) == [(ORDERS - 1, standing, ORDERS, 1_000 * ORDERS)]
     assert asked(meltano, WITH_ORDER) == [(2 * ORDERS if streams else 0,)]
+    written = page(meltano)
+    assert all(text in written for text in ("sign-up", "crm-1", ">200.20<"))
+    assert "@example.com" not in written
 
 
 def test_a_warehouse_that_breaks_a_rule_fails_the_run(meltano: Meltano, sandbox: Sandbox) -> None:

@@ -1,0 +1,1 @@
+"""One page about what the warehouse holds and what the last runs did."""

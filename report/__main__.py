@@ -1,0 +1,42 @@
+"""`python -m report`: write the page from a warehouse and the logs of its runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from report.figures import Figures, WarehouseError
+from report.page import page
+from report.runs import refusals, runs
+
+
+def main() -> None:
+    """Write the page and say where it is.
+
+    Raises:
+        SystemExit: the warehouse cannot be read, or holds no marts yet.
+    """
+    parser = argparse.ArgumentParser(prog="report", description=__doc__)
+    parser.add_argument(
+        "--warehouse",
+        default=".demo/warehouse.duckdb",
+        help="a DuckDB file, or the address of a PostgreSQL database: postgresql://…",
+    )
+    parser.add_argument(
+        "--logs", type=Path, nargs="*", default=[], help="logs of runs, or folders of *.log"
+    )
+    parser.add_argument("--refused", type=Path, help="the file of refused records")
+    parser.add_argument("--out", type=Path, default=Path("report.html"))
+    arguments = parser.parse_args()
+    try:
+        figures = Figures.of(arguments.warehouse)
+    except WarehouseError as error:
+        sys.exit(str(error))
+    text = page(figures, runs(arguments.logs), refusals(arguments.refused))
+    arguments.out.write_text(text, encoding="utf-8")
+    print(f"{arguments.out.resolve()}: {len(text) // 1024} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The page: figures, charts and runs in one file that needs nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from report import charts
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from report.figures import Figures
+    from report.runs import Run
+
+LAST_RUNS = 12
+
+
+def page(figures: Figures, runs: list[Run], refused: Counter[str]) -> str:
+    """The page as HTML."""
+    template = Environment(
+        loader=PackageLoader("report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("page.html.jinja")
+    return template.render(
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        tiles=tiles(figures),
+        rewards=charts.rewards_by_day(figures.by_day) if figures.by_day else None,
+        places=charts.counts(places(figures, refused), "Where customers are"),
+        top=figures.top,
+        refused=refused.most_common(),
+        runs=runs[:LAST_RUNS],
+        money=money,
+    )
+
+
+def tiles(figures: Figures) -> list[tuple[str, str]]:
+    """The large figures at the top: what, and how much."""
+    conversions, rewards, credit, points, brought = figures.totals
+    return [
+        ("customers in Voucherify", f"{figures.customers:,}"),
+        ("friends who converted", f"{conversions:,}"),
+        ("rewards given", f"{rewards:,}"),
+        ("credit given", money(credit)),
+        ("points given", f"{points:,}"),
+        ("orders brought", money(brought)),
+    ]
+
+
+def places(figures: Figures, refused: Counter[str]) -> list[tuple[str, int]]:
+    """Where customers are between the CRM and Voucherify."""
+    return [
+        ("from the CRM, in Voucherify", figures.with_source_id),
+        ("in Voucherify only", figures.customers - figures.with_source_id),
+        ("took part in a referral", figures.taken_part),
+        ("refused records", refused.total()),
+    ]
+
+
+def money(smallest_units: int) -> str:
+    """An amount in the currency's main unit; Voucherify has two decimals in every project."""
+    return f"{smallest_units / 100:,.2f}"
