@@ -55,7 +55,7 @@ def meltano_settings(plugin: str) -> str:
     for name, fact, _ in settings(plugin):
         lines.append(f"    - name: {name}")
         lines.append(f"      label: {fact['title']}")
-        lines.append(f"      kind: {_kind(fact)}")
+        lines.append(f"      kind: {kind(fact)}")
         if fact.get("secret"):
             lines.append("      sensitive: true")
         if fact.get("enum"):
@@ -75,7 +75,8 @@ def replication(stream: type) -> str:
     return f"incremental on `{key}`" if key else "full table"
 
 
-def _kind(fact: dict[str, Any]) -> str:
+def kind(fact: dict[str, Any]) -> str:
+    """What Meltano calls the type of a setting."""
     if fact.get("enum"):
         return "options"
     if fact.get("format") == "date-time":
