@@ -77,6 +77,14 @@ type: $(VENV)/dev.done ## mypy, strict
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
+.venv-release/done: requirements/release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+dist: .venv-release/done ## both packages built, checked, installed alone, with their bills of materials
+	.venv-release/bin/python scripts/dist.py $(TAG)
+
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
 	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
 
@@ -86,9 +94,9 @@ bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in requirements/demo requirements/dev requirements/browser examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+	for name in requirements/demo requirements/dev requirements/browser requirements/release examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf $(VENV) .venv-browser report.html examples/*/.venv .demo .meltano output
+	rm -rf $(VENV) .venv-browser .venv-release dist dist-sbom report.html examples/*/.venv .demo .meltano output
 
-.PHONY: help install demo report report-pictures services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo report report-pictures dist services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean

@@ -1,0 +1,93 @@
+"""Build both packages, check them, install each and make it speak, list what it brings along.
+
+`make dist` runs it and leaves `dist/` as a release would publish it, and `dist-sbom/` beside it.
+With a tag as its argument it also compares the tag with the packages' version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST, SBOM = ROOT / "dist", ROOT / "dist-sbom"
+PLUGINS = ("tap-voucherify", "target-voucherify")
+BIN = Path(sys.executable).parent
+
+
+def main() -> None:
+    """Do all of it, and say what was made."""
+    for folder in (DIST, SBOM):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    # The same commit gives the same bytes.
+    date = output("git", "log", "-1", "--format=%ct").strip()
+    for plugin in PLUGINS:
+        run(
+            BIN / "python",
+            "-m",
+            "build",
+            "-q",
+            "--no-isolation",
+            "-o",
+            DIST,
+            ROOT / plugin,
+            at=date,
+        )
+    packages = sorted(DIST.iterdir())
+    run(BIN / "twine", "check", "--strict", *packages)
+    for package in packages:
+        check(package)
+    for made in (*packages, *sorted(SBOM.iterdir())):
+        print(f"{made.relative_to(ROOT)}: {made.stat().st_size // 1024} kB")
+
+
+def check(package: Path) -> None:
+    """Install a package where nothing else is; from a wheel, list what it brings along.
+
+    Raises:
+        SystemExit: the installed plugin says another version than the tag, or another name.
+    """
+    plugin = next(name for name in PLUGINS if package.name.startswith(name.replace("-", "_")))
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / "bin/python"
+        run(python, "-m", "pip", "install", "-q", package)
+        about = json.loads(output(Path(folder) / "bin" / plugin, "--about", "--format=json"))
+        tag = sys.argv[1] if len(sys.argv) > 1 else f"v{about['version']}"
+        if (about["name"], f"v{about['version']}") != (plugin, tag):
+            sys.exit(f"{package.name} says {about['name']} {about['version']}; the tag is {tag}.")
+        if package.suffix == ".whl":
+            run(python, "-m", "pip", "uninstall", "-q", "-y", "pip", "setuptools")
+            list_parts(plugin, python)
+
+
+def list_parts(plugin: str, python: Path) -> None:
+    """Write the software bill of materials of an environment that holds one plugin."""
+    project = ROOT / plugin / "pyproject.toml"
+    run(
+        *(BIN / "cyclonedx-py", "environment", "--output-reproducible", "--pyproject", project),
+        *("--of", "JSON", "-o", SBOM / f"{plugin}.cdx.json", python),
+    )
+
+
+def run(*command: str | Path, at: str = "0") -> None:
+    """Run to the end, or end with it."""
+    env = {**os.environ, "SOURCE_DATE_EPOCH": at}
+    if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode:
+        sys.exit(f"failed: {' '.join(map(str, command))}")
+
+
+def output(*command: str | Path) -> str:
+    """What a command prints."""
+    return subprocess.check_output(command, cwd=ROOT, text=True)
+
+
+if __name__ == "__main__":
+    main()
