@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import leaks
 from report.figures import Figures
 from report.page import page
 from report.runs import refusals, runs
@@ -102,6 +103,7 @@ def test_a_warehouse_without_marts_says_what_to_run_first(tmp_path: Path) -> Non
         check=False,
     )
 
+    leaks.saw(done.stderr)
     assert done.returncode == 1
     assert "meltano run voucherify-to-warehouse transform" in done.stderr
     assert "Traceback" not in done.stderr
