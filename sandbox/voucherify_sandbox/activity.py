@@ -37,14 +37,24 @@ class Event:
         """`EFFECT` for what Voucherify did in return, else `ACTION`."""
         return "EFFECT" if self.type.split(".")[1] in _EFFECTS else "ACTION"
 
+    def whole_payload(self) -> Json:
+        """What happened, in the form that webhooks send (reference §10.6)."""
+        return self.payload if isinstance(self.payload, dict) else self.payload()
+
+    def sent(self, readings: Readings) -> Json:
+        """The payload as a webhook sends it, instants not yet printed."""
+        payload = self.whole_payload()
+        if self.type == "customer.rewarded" and readings.redemption_instant == "date":
+            return {**payload, "redemption": _dated(payload.get("redemption"))}
+        return payload
+
     def shown(self, readings: Readings) -> Json:
         """The event as the API shows it, instants not yet printed."""
-        payload = self.payload if isinstance(self.payload, dict) else self.payload()
         return {
             "id": self.id,
             "type": self.type,
             "data": {
-                "data": _read(self.type, payload, readings),
+                "data": _read(self.type, self.sent(readings), readings),
                 "event_source": {"channel": self.channel},
             },
             "created_at": self.created_at,
@@ -53,9 +63,7 @@ class Event:
 
 
 def _read(kind: str, payload: Json, readings: Readings) -> Json:
-    """The payload under the readings that concern its shape (reference §10.5, §10.6)."""
-    if kind == "customer.rewarded" and readings.redemption_instant == "date":
-        return {**payload, "redemption": _dated(payload.get("redemption"))}
+    """The payload in the form of the activity list, where that is another (reference §10.6)."""
     if kind.startswith("customer.reward_redemptions") and readings.reward_redemptions == "activity":
         balance = (payload.get("balance") or {}).get("amount")
         return {**payload, "source": payload["source"]["type"], "balance": balance}

@@ -62,6 +62,7 @@ def _set_clock(project: Project, *, instant: str | None) -> str:
 # What `POST /_sandbox/actions` does, by the name it is called with; arguments as in Python.
 ACTIONS: dict[str, Callable[..., Any]] = {
     "add_customers": _add_customers,
+    "add_webhook": lambda project, **args: project.add_webhook(**args),
     "advance_clock": _advance_clock,
     "books": lambda project: project.books(),
     "create_referral_campaign": lambda project, **args: project.create_referral_campaign(**args),
@@ -77,6 +78,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "track_event": lambda project, **args: project.track_event(**args),
     "update_customer": lambda project, **args: project.update_customer(**args),
     "upsert_customer": lambda project, **args: project.upsert_customer(**args),
+    "webhooks": lambda project: project.webhooks.status(),
 }
 
 

@@ -40,6 +40,7 @@ class People:
         self.deleted: dict[str, Customer] = {}
         self.group: Callable[[], str] = identities.request
         self.rules: Json | None = None
+        self.tell: Callable[[Customer, Event], None] | None = None
 
     def _key(self, source_id: str) -> str:
         insensitive = self._readings.source_id_case == "insensitive"
@@ -150,6 +151,8 @@ class People:
         group, channel = cause or (self.group(), "API")
         event = Event(self._identities.event(), kind, at, group, payload, channel)
         customer.activity.append(event)
+        if self.tell is not None:
+            self.tell(customer, event)
         return event
 
     def page(self, question: Question) -> Page:

@@ -19,6 +19,7 @@ from voucherify_sandbox.redeeming import Redeeming
 from voucherify_sandbox.rewarding import Rewarding
 from voucherify_sandbox.segments import Segments
 from voucherify_sandbox.views import Shown
+from voucherify_sandbox.webhooks import Webhook, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +59,8 @@ class Project:
         self.schemas: dict[str, Json] = {}
         self.exports = Exports(clock, readings, self.identities, self._exported)
         self.segments = Segments(clock, self.identities)
+        self.webhooks = Webhooks(self.lock, readings, Identities("webhooks"))
+        self.people.tell = self.webhooks.tell
 
     def show(self, resource: Json) -> Json:
         """A resource as an answer has it, with the nulls and extras of the readings."""
@@ -222,6 +225,11 @@ class Project:
         with self.lock:
             ids = frozenset(self.people.get(key).id for key in members)
             return self.plain(self.segments.add(name, ids))
+
+    def add_webhook(self, url: str, secret: str, **more: Any) -> str:
+        """Send events to an address from now on, as `Webhook` says; returns its identifier."""
+        with self.lock:
+            return self.webhooks.add(Webhook(url=url, secret=secret, **more))
 
     # Time
 

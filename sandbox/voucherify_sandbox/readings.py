@@ -56,6 +56,9 @@ class Readings:
     reward_redemptions: Literal["activity", "webhook"] = "activity"
     unknown_event_types: bool = False
 
+    # Webhooks (reference §11)
+    webhook_events: Literal["activity", "own"] = "activity"
+
     # How answers are printed (reference §1.1, §4)
     timestamps: Literal[
         "milliseconds", "seconds", "microseconds", "short_offset", "long_offset", "mixed"

@@ -77,6 +77,7 @@ class Sandbox:
     def stop(self) -> None:
         """Stop listening and close every connection."""
         self._stopping.set()
+        self.project.webhooks.stop()
         if self._away is not None:
             self._away.join()
         self.pause()
