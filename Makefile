@@ -85,6 +85,14 @@ test: $(VENV)/dev.done ## the whole test suite
 dist: .venv-release/done ## both packages built, checked, installed alone, with their bills of materials
 	.venv-release/bin/python scripts/dist.py $(TAG)
 
+.venv-audit/done: requirements/audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+audit: .venv-audit/done ## known weaknesses of what is locked; asks PyPI, so it is no part of check
+	for locked in requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
+
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
 	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
 
@@ -94,9 +102,9 @@ bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in requirements/demo requirements/dev requirements/browser requirements/release examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+	for name in requirements/demo requirements/dev requirements/browser requirements/release requirements/audit examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf $(VENV) .venv-browser .venv-release dist dist-sbom report.html examples/*/.venv .demo .meltano output
+	rm -rf $(VENV) .venv-browser .venv-release .venv-audit dist dist-sbom report.html examples/*/.venv .demo .meltano output
 
-.PHONY: help install demo report report-pictures dist services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo report report-pictures dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
