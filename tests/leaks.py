@@ -29,7 +29,7 @@ PRIVATE = {
     "an e-mail address": re.compile(r"[\w.+%-]+(@|%40)[\w-]+(\.[\w-]+)+"),
     "a phone number": re.compile(r"\+1 ?555|\+1 \(555\)|\+?49 30 \d|0049-30|\(030\)|600100200"),
     "a name": re.compile(
-        rf"\b(Customer|Contact) \d|\b({_one_of(('Ann', 'Ann Smith', *crm.LAST_NAMES))})\b"
+        rf"\b(Customer|Contact) \d|\b({_one_of(('Ann', *crm.FIRST_NAMES, *crm.LAST_NAMES))})\b"
     ),
     "a source_id": re.compile(r"\bcrm-\d"),
 }

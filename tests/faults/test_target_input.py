@@ -174,7 +174,7 @@ def test_stream_maps_rename_drop_and_build(sandbox: Sandbox, connection: dict[st
         "stream_maps": {
             "contacts": {
                 "__alias__": "customers",
-                "__filter__": "name != 'Contact 2'",
+                "__filter__": "not name.endswith('2')",
                 "name": "name + '!'",
                 "metadata": "{'tier': 'gold'}",
             },
