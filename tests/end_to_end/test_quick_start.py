@@ -1,0 +1,66 @@
+"""The commands of the quick start, as they stand in the document, in a checkout of their own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from demo import crm
+from demo.services import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Meltano
+    from voucherify_sandbox import Sandbox
+
+CONTACTS = 50
+
+
+def commands() -> str:
+    text = (ROOT / "docs/quick-start.md").read_text()
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
+def checkout(folder: Path) -> Path:
+    """The files that git knows, with the environment of the checks, which is up to date."""
+    # Else `make install` in the copy would tie this environment to the copy.
+    subprocess.run(["make", "-q", ".venv/dev.done"], cwd=ROOT, check=True)
+    known = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    for name in known:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def test_the_quick_start_leads_to_a_filled_warehouse(
+    meltano: Meltano, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    crm.fill(meltano.crm, CONTACTS)
+    folder = checkout(tmp_path / "checkout")
+    script = commands()
+    assert script.count("meltano run") >= 4
+
+    done = subprocess.run(
+        ["bash", "-euxc", script],
+        cwd=folder,
+        env=meltano.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / ".env").stat().st_mode & 0o077 == 0
+    assert len(sandbox.project.customers) == CONTACTS
+    with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
+        rows = warehouse.execute("SELECT count(*) FROM analytics.stg_customers").fetchone()
+    assert rows == (CONTACTS,)
+    assert "dry run" in (done.stdout + done.stderr).lower()
