@@ -77,6 +77,14 @@ type: $(VENV)/dev.done ## mypy, strict
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
+.venv-site/done: requirements/site.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+site: .venv-site/done ## the documents as a site, every link checked
+	.venv-site/bin/mkdocs build --strict
+
 .venv-release/done: requirements/release.txt
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/python -m pip install -q --require-hashes -r $<
@@ -102,9 +110,9 @@ bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for name in requirements/demo requirements/dev requirements/browser requirements/release requirements/audit examples/airflow/requirements examples/dagster/requirements examples/scaling/requirements; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt; done
+	for file in requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf $(VENV) .venv-browser .venv-release .venv-audit dist dist-sbom report.html examples/*/.venv .demo .meltano output
+	rm -rf .venv .venv-* examples/*/.venv site dist dist-sbom report.html .demo .meltano output
 
-.PHONY: help install demo report report-pictures dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean

@@ -14,7 +14,11 @@ EXAMPLES = ROOT / "examples"
 MELTANO: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_text())
 JOBS = {job["name"] for job in MELTANO["jobs"]}
 SCHEDULERS = [EXAMPLES / "dagster/definitions.py", EXAMPLES / "airflow/dags/voucherify.py"]
-WORKFLOWS = [*EXAMPLES.glob("github-actions/*.yml"), ROOT / ".github/workflows/examples.yml"]
+WORKFLOWS = [
+    *EXAMPLES.glob("github-actions/*.yml"),
+    ROOT / ".github/workflows/examples.yml",
+    ROOT / ".github/workflows/docs.yml",
+]
 
 
 @pytest.mark.parametrize("file", SCHEDULERS, ids=lambda file: str(file.relative_to(EXAMPLES)))
