@@ -1,8 +1,10 @@
-"""A server whose answers are ready before they are asked for, so that it never is what is measured.
+"""A server whose answers are ready before they are asked for, so that it is never what is measured.
 
-`python -m bench.server FOLDER COUNT [SECONDS]` serves COUNT customers of `bench.customers`, prints
-its address, and ends with its standard input. With SECONDS each answer comes that much later. It
-knows the parameters that the contestants send and checks nothing: strictness is the sandbox's work.
+`python -m bench.server FOLDER COUNT` serves COUNT customers of `bench.customers`, prints where,
+and ends with its standard input. With `delay=SECONDS` each answer comes that much later; with
+`calls=NUMBER period=SECONDS` more calls than that in a period are refused as the API does, and with
+`log=1` it prints at its end how each call was answered and when. It knows the parameters that the
+contestants send and checks nothing: strictness is the sandbox's work.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ import asyncio
 import json
 import mmap
 import sys
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
@@ -22,6 +27,9 @@ from bench.customers import FIRST, ready_made, step
 DEFAULT_LIMIT = 10
 MILLISECOND = timedelta(milliseconds=1)
 BULK = "/v1/customers/bulk/async"
+TOO_MANY = b'{"code":429,"message":"Too many requests hit the API too quickly."}'
+ANSWERED: list[tuple[float, int]] = []
+"""When each call was answered, and with which status."""
 
 
 class Project:
@@ -84,12 +92,36 @@ class Project:
         return json.dumps(action).encode()
 
 
+@dataclass
+class Limit:
+    """So many calls in a period, which begins with the first call after the one before."""
+
+    calls: float = inf
+    period: float = 60.0
+    _ends: float = 0.0
+    _used: int = 0
+
+    def wait(self) -> float:
+        """Count a call: 0 if it may be made, else the seconds until the next period."""
+        now = time.monotonic()
+        if now >= self._ends:
+            self._ends, self._used = now + self.period, 0
+        self._used += 1
+        return 0.0 if self._used <= self.calls else self._ends - now
+
+    @property
+    def left(self) -> int:
+        """Calls left in the period."""
+        return int(max(0, min(self.calls, 1_000_000) - self._used))
+
+
 class Connection(asyncio.Protocol):
     """One connection, kept alive; reads whole requests, as many as have come."""
 
-    def __init__(self, project: Project, delay: float) -> None:
+    def __init__(self, project: Project, limit: Limit, delay: float) -> None:
         """Answer for a project, `delay` seconds late."""
         self._project = project
+        self._limit = limit
         self._delay = delay
         self._read = bytearray()
 
@@ -109,31 +141,40 @@ class Connection(asyncio.Protocol):
             body = bytes(self._read[head + 4 : end])
             del self._read[:end]
             method, target, _ = lines[0].decode().split(" ")
-            self._answer(*self._project.answer(method, target, body))
+            self._answer(method, target, body)
 
-    def _answer(self, status: int, body: bytes) -> None:
+    def _answer(self, method: str, target: str, body: bytes) -> None:
+        wait = self._limit.wait()
+        status, content = (429, TOO_MANY) if wait else self._project.answer(method, target, body)
+        told = f"Retry-After: {wait:.3f}\r\n" if wait else ""
+        ANSWERED.append((time.monotonic(), status))
         head = (
             f"HTTP/1.1 {status} X\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"
-            "Content-Type: application/json\r\nX-Rate-Limit-Remaining: 1999\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nX-Rate-Limit-Remaining: {self._limit.left}\r\n"
+            f"{told}Content-Length: {len(content)}\r\n\r\n"
         ).encode()
         if not isinstance(self._transport, asyncio.WriteTransport):
             raise TypeError("A connection of TCP can be written to.")
-        write = partial(self._transport.write, head + body)
+        write = partial(self._transport.write, head + content)
         if self._delay:
             asyncio.get_running_loop().call_later(self._delay, write)
         else:
             write()
 
 
-async def serve(folder: Path, count: int, delay: float) -> None:
+async def serve(folder: Path, count: int, settings: dict[str, float]) -> None:
     """Serve until standard input ends."""
     loop = asyncio.get_running_loop()
     project = Project(folder, count)
-    server = await loop.create_server(lambda: Connection(project, delay), "127.0.0.1", 0)
+    limit = Limit(settings.get("calls", inf), settings.get("period", 60.0))
+    delay = settings.get("delay", 0.0)
+    server = await loop.create_server(lambda: Connection(project, limit, delay), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
+    if settings.get("log"):
+        print(json.dumps(ANSWERED), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), float("".join(sys.argv[3:]) or 0)))
+    given = {name: float(value) for name, value in (word.split("=") for word in sys.argv[3:])}
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), given))

@@ -13,5 +13,5 @@ while True:
     if not rows:
         break
     for row in rows:
-        print(row.to_json())
+        print(row.model_dump_json())
     cursor = rows[-1].created_at

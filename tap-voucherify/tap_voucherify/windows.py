@@ -18,7 +18,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -27,11 +27,11 @@ from tap_voucherify.instants import MILLISECOND, whole_millisecond
 from tap_voucherify.walk import PAGE_ROWS, Query, Row, Tally, walk, widened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_voucherify.walk import Fetch, Listing
 
-WINDOW_ROWS = 5_000
+WINDOW_ROWS = 5500
 """Rows a window should hold: many, because each ends with a page that is not full."""
 
 MOST_WINDOWS_WORTH = 1.6
@@ -53,34 +53,42 @@ class Window:
 
 Record = Row | msgspec.Raw
 TimedRecord = tuple[datetime, Record]
-Chunk = list[TimedRecord] | bytes
-"""Some records: small as they are where they are text already, else as the text of an array."""
 
 
-def packed(records: list[TimedRecord]) -> Chunk:
-    """Records as they wait for those before them, in a fifth of the memory that objects take."""
-    if all(isinstance(record, msgspec.Raw) for _, record in records):
-        return records
-    return msgspec.json.encode([record for _, record in records])
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some records as they wait for those before them, in a fifth of the memory of objects."""
 
+    instants: list[datetime]
+    text: bytes
+    untouched: bool
 
-def unpacked(chunk: Chunk, listing: Listing) -> Iterator[TimedRecord]:
-    """The records again, in their order."""
-    if isinstance(chunk, list):
-        yield from chunk
-        return
-    rows: list[Row] = msgspec.json.decode(chunk)
-    for row in rows:
-        instant = listing.instant(row)
-        if instant is not None:
-            yield instant, row
+    @classmethod
+    def of(cls, records: list[TimedRecord]) -> Self:
+        """These records: a line each where they are text already, else an array."""
+        instants = [instant for instant, _ in records]
+        texts = [record for _, record in records if isinstance(record, msgspec.Raw)]
+        if len(texts) == len(records):
+            return cls(instants, b"\n".join(texts), untouched=True)
+        return cls(
+            instants, msgspec.json.encode([record for _, record in records]), untouched=False
+        )
+
+    def records(self) -> Iterator[TimedRecord]:
+        """The records again, in their order."""
+        records: Iterable[Record] = (
+            map(msgspec.Raw, self.text.split(b"\n"))
+            if self.untouched
+            else msgspec.json.decode(self.text)
+        )
+        return zip(self.instants, records, strict=False)
 
 
 @dataclass(slots=True)
 class Part:
     """What one window gave: its records, and what is left to read of it."""
 
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: deque[Chunk] = field(default_factory=deque)
     rows: int = 0
     rest: Window | None = None
     tally: Tally = field(default_factory=Tally)
@@ -121,11 +129,11 @@ def read(source: Source, window: Window, most_rows: int) -> Part:
             chunk.append((instant, source.record(row, instant)))
             part.rows += 1
             if len(chunk) == PAGE_ROWS:
-                part.chunks.append(packed(chunk))
+                part.chunks.append(Chunk.of(chunk))
                 chunk = []
     except Exception as failure:  # noqa: BLE001 - raised again after the rows before it were given
         part.failure = failure
-    part.chunks.append(packed(chunk))
+    part.chunks.append(Chunk.of(chunk))
     return part
 
 
@@ -210,8 +218,8 @@ class WindowedWalk:
         self._tally.add(part.tally)
         if part.rest is None and part.failure is None:
             self._check(window, part.tally)
-        for chunk in part.chunks:
-            yield from unpacked(chunk, self._source.listing)
+        while part.chunks:
+            yield from part.chunks.popleft().records()
         if part.failure is not None:
             raise part.failure
         if part.rest is None:

@@ -1,0 +1,133 @@
+"""The pair beside what people would use instead: who takes how long for the same work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import records
+from bench.measuring import FOLDER, ROOT, Contestant, Cost, interleaved, medians, server, tell
+
+YARDSTICKS = Path(__file__).parent / "yardsticks"
+SCHEMA = ROOT / "tap-voucherify/tap_voucherify/schemas/customers.json"
+
+PACKAGES = {
+    "singer": ("singer-sdk==0.54.9", "requests==2.34.2"),
+    "dlt": ("dlt==1.31.0",),
+    "airbyte": ("airbyte-cdk==7.39.1",),
+    "voucherify": ("voucherify==6.1.1",),
+}
+"""What the yardsticks are made of; each gets an environment of its own."""
+
+SCRIPT, TAP = "15-line script", "tap-voucherify"
+NOOP, TARGET = "no-op target, no validation", "target-voucherify"
+
+
+def environment(name: str, packages: tuple[str, ...]) -> str:
+    """The Python of an environment with these packages, made if it is not there."""
+    folder = FOLDER / name
+    python, done = folder / "bin" / "python", folder / "done"
+    wanted = " ".join(packages)
+    if not done.exists() or done.read_text() != wanted:
+        tell(f"installing {wanted}")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        done.write_text(wanted)
+    return str(python)
+
+
+def settings(url: str, **more: Any) -> str:
+    """A file with the settings of either plugin."""
+    keys = {"application_id": "bench", "secret_key": "bench", "api_url": url}
+    return _file(f"{'-'.join(['settings', *more])}.json", {**keys, **more})
+
+
+def customers_only() -> str:
+    """A catalog that selects customers."""
+    line = [sys.executable, "-m", "tap_voucherify", "--discover"]
+    catalog = json.loads(subprocess.check_output(line, stderr=subprocess.DEVNULL))
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if entry["breadcrumb"] == []:
+                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
+    return _file("catalog.json", catalog)
+
+
+def tap(url: str, **more: Any) -> Contestant:
+    """The tap, reading every customer."""
+    files = ["--config", settings(url, **more), "--catalog", customers_only()]
+    return Contestant(TAP, [sys.executable, "-m", "tap_voucherify", *files])
+
+
+def target(url: str, count: int, **more: Any) -> Contestant:
+    """The target, writing so many customers."""
+    config = settings(url, mapping=records.MAPPING, **more)
+    line = [sys.executable, "-m", "target_voucherify", "--config", config]
+    return Contestant(TARGET, line, records.ready_made(FOLDER, count))
+
+
+def readers(url: str, *, yardsticks: bool) -> list[Contestant]:
+    """Who reads every customer."""
+    made = [tap(url)]
+    if yardsticks:
+        python = {name: environment(name, packages) for name, packages in PACKAGES.items()}
+        script = [python["singer"], str(YARDSTICKS / "script.py"), url]
+        plain = [python["singer"], str(YARDSTICKS / "plain_tap.py"), url, str(SCHEMA)]
+        dlt = [python["dlt"], str(YARDSTICKS / "dlt_extract.py"), url]
+        airbyte = [python["airbyte"], str(YARDSTICKS / "airbyte_source.py"), url, str(SCHEMA)]
+        official = [python["voucherify"], str(YARDSTICKS / "official_sdk.py"), url]
+        raw = [sys.executable, "-m", "bench.raw_client", url]
+        made = [
+            Contestant("raw client, no decoding", raw),
+            Contestant(SCRIPT, script),
+            *made,
+            Contestant("dlt 1.31, extract only", dlt),
+            Contestant("airbyte-cdk 7.39, declarative", airbyte),
+            Contestant("plain singer-sdk 0.54.9 tap", plain),
+            Contestant("official voucherify 6.1.1 SDK", official),
+        ]
+    return made
+
+
+def writers(url: str, count: int, *, yardsticks: bool) -> list[Contestant]:
+    """Who takes so many records in."""
+    made = [target(url, count)]
+    if yardsticks:
+        python = environment("singer", PACKAGES["singer"])
+        line = [python, str(YARDSTICKS / "noop_target.py")]
+        source = records.ready_made(FOLDER, count)
+        unchecked = _file("unchecked.json", {"validate_records": False})
+        made = [
+            Contestant(NOOP, [*line, "--config", unchecked], source),
+            *made,
+            Contestant("no-op target, validation", line, source),
+        ]
+    return made
+
+
+def measured(count: int, rounds: int, *, yardsticks: bool) -> dict[str, dict[str, Any]]:
+    """The costs of everybody, by task and name."""
+    with server(count) as served:
+        url = served.url
+        found = {
+            "read": interleaved(readers(url, yardsticks=yardsticks), rounds),
+            "written": interleaved(writers(url, count, yardsticks=yardsticks), rounds),
+        }
+    return {
+        task: {name: _told(costs) for name, costs in by_name.items()}
+        for task, by_name in found.items()
+    }
+
+
+def _told(costs: list[Cost]) -> dict[str, Any]:
+    return {**medians(costs).to_json(), "walls": [cost.wall for cost in costs]}
+
+
+def _file(name: str, content: Any) -> str:
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / name
+    path.write_text(json.dumps(content))
+    return str(path)
