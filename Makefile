@@ -104,8 +104,11 @@ audit: .venv-audit/done ## known weaknesses of what is locked; asks PyPI, so it 
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
 	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
 
-bench-memory: $(VENV)/dev.done ## peak memory of the tap's first run, 10,000 to 1,000,000 customers
-	$(BIN)/python scripts/measure_memory.py
+bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: a quarter of an hour
+	$(BIN)/python -m bench $(BENCH)
+
+bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers
+	$(BIN)/python -m bench growth
 
 check: lint type test ## what CI runs
 
@@ -113,6 +116,6 @@ lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without 
 	for file in requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
-	rm -rf .venv .venv-* examples/*/.venv site dist dist-sbom report.html .demo .meltano output
+	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output
 
-.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench-memory check lock clean
+.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench bench-memory check lock clean

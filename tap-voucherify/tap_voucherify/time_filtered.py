@@ -122,7 +122,7 @@ class TimeFilteredStream(IncrementalStream):
             )
             return ((instant, self._record(row, instant)) for instant, row in rows)
         self.tally.calls += 1
-        source = Source(fetch, self.by_creation, self._record)
+        source = Source(fetch, self.by_creation, self._record, page.total)
         windowed = WindowedWalk(source, at_once=at_once, tally=self.tally)
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
         return windowed.rows(span, first, self.client.run_started - self.lookback)

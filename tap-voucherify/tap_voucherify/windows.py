@@ -15,9 +15,10 @@ at a bound, and the rest of it is cut again.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -38,6 +39,12 @@ MOST_WINDOWS_WORTH = 1.6
 """A window that holds this many times what it should is cut, so that memory stays bounded."""
 
 CALLS_A_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
+
+FAR_TOO_LARGE = 2
+"""How many times its bound a window holds that is cut at once; each piece may cost a call more."""
+
+LIGHT_ROWS = 3 * PAGE_ROWS
+"""Rows that a window may keep in memory without counting among those that are read side by side."""
 
 MOST_PIECES = 16
 """Into how many windows the rest of one that held too many rows is cut at once."""
@@ -104,16 +111,26 @@ class Source:
         fetch: answers a query; called from several threads.
         listing: the list, ordered by a time that never changes.
         record: makes the record of a row and its time; called from several threads.
+        total: the count of all rows; an answer with the same count says nothing of its window.
     """
 
     fetch: Fetch
     listing: Listing
     record: Callable[[Row, datetime], Record]
+    total: int | None = None
+
+    def counted(self, tally: Tally) -> int | None:
+        """How many rows the API counts in a window; none where it counts all, or not at all."""
+        return None if tally.total == self.total else tally.total
 
 
 def read(source: Source, window: Window, most_rows: int) -> Part:
-    """Walk one window, up to `most_rows` rows and then to the next row that is surely later."""
-    part, listing = Part(), source.listing
+    """Walk one window, up to `most_rows` rows and then to the next row that is surely later.
+
+    Of a window that the first answer shows to hold far more, only a page is read: the rest of it
+    can be cut in pieces at once, and these be read side by side.
+    """
+    part, listing, limit = Part(), source.listing, most_rows
     chunk: list[TimedRecord] = []
     ceiling: datetime | None = None
     try:
@@ -121,7 +138,10 @@ def read(source: Source, window: Window, most_rows: int) -> Part:
             source.fetch, listing, since=window.since, until=window.until, tally=part.tally
         ):
             instant, row = timed
-            if part.rows >= most_rows and ceiling is not None and instant >= ceiling:
+            if part.rows == 0 and _is_worth_cutting(window, instant):
+                is_far_too_large = (source.counted(part.tally) or 0) > FAR_TOO_LARGE * most_rows
+                limit = PAGE_ROWS if is_far_too_large else most_rows
+            if part.rows >= limit and ceiling is not None and instant >= ceiling:
                 part.rest = Window(instant, window.until)
                 break
             end = listing.end(timed)
@@ -135,6 +155,31 @@ def read(source: Source, window: Window, most_rows: int) -> Part:
         part.failure = failure
     part.chunks.append(Chunk.of(chunk))
     return part
+
+
+def _is_worth_cutting(window: Window, first: datetime) -> bool:
+    """Whether the window is wide enough for as many pieces as one may be cut into."""
+    return window.until is not None and window.until - first >= MOST_PIECES * MILLISECOND
+
+
+@dataclass(slots=True)
+class Reading:
+    """A window whose turn comes, or that is being read, or that was read."""
+
+    window: Window
+    future: Future[Part] | None = None
+    is_cut: bool = False
+
+    @property
+    def part(self) -> Part | None:
+        """What it gave, once it was read."""
+        return self.future.result() if self.future is not None and self.future.done() else None
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it waits for its turn with next to nothing in memory."""
+        part = self.part
+        return self.future is None or (part is not None and part.rows <= LIGHT_ROWS)
 
 
 class WindowedWalk:
@@ -160,7 +205,7 @@ class WindowedWalk:
         self._at_once = at_once
         self._tally = tally
         self._width = MILLISECOND
-        self._pending: deque[tuple[Window, Future[Part]]] = deque()
+        self._readings: deque[Reading] = deque()
 
     def rows(self, span: Window, first: datetime, now: datetime) -> Iterator[TimedRecord]:
         """The records of every row of a span of time, ascending.
@@ -182,11 +227,12 @@ class WindowedWalk:
         with ThreadPoolExecutor(max_workers=self._at_once) as pool:
             try:
                 self._fill(pool, windows)
-                while self._pending:
-                    yield from self._oldest(pool)
+                while self._readings:
+                    yield from self._oldest()
+                    self._cut_what_holds_too_much()
                     self._fill(pool, windows)
             finally:
-                for _, future in self._pending:
+                for future in self._futures():
                     future.cancel()
 
     def _windows(self, span: Window, first: datetime, settled: datetime) -> Iterator[Window]:
@@ -201,37 +247,52 @@ class WindowedWalk:
             since = frontier = until
 
     def _fill(self, pool: ThreadPoolExecutor, windows: Iterator[Window]) -> None:
-        while len(self._pending) < self._at_once:
-            window = next(windows, None)
-            if window is None:
-                return
-            self._pending.append((window, self._submit(pool, window)))
-
-    def _submit(self, pool: ThreadPoolExecutor, window: Window) -> Future[Part]:
+        """Let the oldest windows be read, as many as may be in memory."""
+        while len(self._readings) < self._at_once and (window := next(windows, None)) is not None:
+            self._readings.append(Reading(window))
         most_rows = int(self._window_rows * MOST_WINDOWS_WORTH)
-        return pool.submit(read, self._source, window, most_rows)
+        places = self._at_once - sum(not reading.is_light for reading in self._readings)
+        waiting = (reading for reading in self._readings if reading.future is None)
+        for reading in islice(waiting, max(0, places)):
+            reading.future = pool.submit(read, self._source, reading.window, most_rows)
 
-    def _oldest(self, pool: ThreadPoolExecutor) -> Iterator[TimedRecord]:
-        """The records of the oldest window; what is left of it goes to the front of the queue."""
-        window, future = self._pending.popleft()
-        part = future.result()
+    def _futures(self) -> list[Future[Part]]:
+        return [reading.future for reading in self._readings if reading.future is not None]
+
+    def _oldest(self) -> Iterator[TimedRecord]:
+        """The records of the oldest window; nothing if another one was read before it was."""
+        part = self._readings[0].part
+        if part is None:
+            unread = [future for future in self._futures() if not future.done()]
+            wait(unread, return_when=FIRST_COMPLETED)
+            return
+        self._cut_what_holds_too_much()
+        window = self._readings.popleft().window
         self._tally.add(part.tally)
         if part.rest is None and part.failure is None:
             self._check(window, part.tally)
+            self._learn(window, part.rows)
         while part.chunks:
             yield from part.chunks.popleft().records()
         if part.failure is not None:
             raise part.failure
-        if part.rest is None:
-            self._learn(window, part.rows)
-            return
-        pieces = ((part.tally.total or 0) - part.rows) // self._window_rows
-        for piece in reversed(_cut(part.rest, min(pieces, MOST_PIECES))):
-            self._pending.appendleft((piece, self._submit(pool, piece)))
+
+    def _cut_what_holds_too_much(self) -> None:
+        """Put the rest of each window that was not read to its end behind it, in pieces."""
+        readings: deque[Reading] = deque()
+        for reading in self._readings:
+            readings.append(reading)
+            part = reading.part
+            if part is None or part.rest is None or reading.is_cut:
+                continue
+            reading.is_cut = True
+            pieces = max(2, ((part.tally.total or 0) - part.rows) // self._window_rows)
+            readings.extend(Reading(piece) for piece in _cut(part.rest, min(pieces, MOST_PIECES)))
+        self._readings = readings
 
     def _check(self, window: Window, tally: Tally) -> None:
         """Hold a window's rows against the API's count of it, unless that counts everything."""
-        if tally.total in {None, self._tally.total} or tally.rows >= (tally.total or 0):
+        if tally.rows >= (self._source.counted(tally) or 0):
             return
         field = self._source.listing.field
         recount = self._source.fetch(

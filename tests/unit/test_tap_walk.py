@@ -280,7 +280,7 @@ def test_windows_read_side_by_side_are_the_one_walk(
     api = filled(Api(reading, seed=seed), times)
     tally = Tally(total=len(times))
     window_rows, at_once = windows
-    source = Source(api.locked_fetch, BY_CREATION, as_it_is)
+    source = Source(api.locked_fetch, BY_CREATION, as_it_is, len(times))
     windowed = WindowedWalk(source, at_once=at_once, tally=tally, window_rows=window_rows)
     now = at(40_000_000 if when == "long ago" else max(times) // 2 + 1_000)
 
@@ -289,6 +289,27 @@ def test_windows_read_side_by_side_are_the_one_walk(
     assert {row["id"] for _, row in rows} == set(api.stored)
     assert len(rows) == len(api.stored) or reading.printed in COARSE
     assert in_order(rows, reading)
+
+
+def test_a_burst_is_cut_and_its_pieces_are_read_side_by_side() -> None:
+    early = [number * 1_000 for number in range(3_000)]
+    late = [90_000_000 + number * 1_000 for number in range(10)]
+    api = filled(Api(), [*early, *late])
+    meeting, numbers = threading.Barrier(2), itertools.count()
+
+    def fetch(query: Query) -> Page:
+        if next(numbers) in {14, 15}:
+            meeting.wait(timeout=60)  # breaks where one thread reads the burst alone
+        return api.locked_fetch(query)
+
+    source = Source(fetch, BY_CREATION, as_it_is, len(api.stored))
+    tally = Tally(total=len(api.stored))
+    windowed = WindowedWalk(source, at_once=3, tally=tally, window_rows=300)
+
+    rows = list(windowed.rows(Window(None, None), at(0), at(100_000_000)))
+
+    assert [row["id"] for _, row in rows] == sorted(api.stored)
+    assert len(api.queries) <= 3_010 / 99 + 2 * 3_000 / 300
 
 
 def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_passed_on() -> None:
@@ -300,7 +321,7 @@ def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_pas
         hidden = [row for row in page.rows if not row["id"].endswith("777")]
         return Page(hidden, page.total, len(page.rows) == PAGE_ROWS)
 
-    source = Source(hiding, BY_CREATION, as_it_is)
+    source = Source(hiding, BY_CREATION, as_it_is, whole.total)
     windowed = WindowedWalk(source, at_once=3, tally=Tally(total=whole.total), window_rows=300)
     given_rows: list[str] = []
     with pytest.raises(VoucherifyError, match="but gave"):

@@ -1,0 +1,81 @@
+"""Measure the pair, and write down what came out.
+
+`make bench` measures everything and writes `docs/benchmarks.md`. Parts can be measured alone, as in
+`python -m bench speed --rows 100000 --rounds 5`; what was measured before is kept in `.bench/`.
+`python -m bench small` only shows that it runs, in seconds, without installing anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from bench import calls, document, growth, quota, speed
+from bench.measuring import FOLDER, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULTS = FOLDER / "results.json"
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SMALL = 1_000
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", default=["speed", "quota", "calls", "growth", "document"]
+    )
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    given = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    for part in given.parts:
+        PARTS[part](given)
+
+
+def _keep(**found: Any) -> None:
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps({**known, **found}, indent=1))
+
+
+def _speed(given: argparse.Namespace) -> None:
+    found = speed.measured(given.rows, given.rounds, yardsticks=True)
+    _keep(speed=found, rows=given.rows, rounds=given.rounds, about=document.about())
+
+
+def _growth(given: argparse.Namespace) -> None:
+    _keep(growth=growth.measured(given.sizes), ledger=growth.ledger(max(given.sizes)))
+
+
+def _document(_given: argparse.Namespace) -> None:
+    python = speed.environment("plots", ("matplotlib==3.11.2",))
+    folder = ROOT / "docs" / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    drawing = str(ROOT / "bench" / "plots.py")
+    subprocess.run([python, drawing, str(RESULTS), str(folder)], check=True)
+    text = document.written(json.loads(RESULTS.read_text()))
+    (ROOT / "docs" / "benchmarks.md").write_text(text)
+
+
+def _small(_given: argparse.Namespace) -> None:
+    speed.measured(SMALL, 1, yardsticks=False)
+    growth.measured([SMALL])
+    calls.measured(SMALL)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "speed": _speed,
+    "quota": lambda given: _keep(quota=quota.measured(given.rows)),
+    "calls": lambda given: _keep(calls=calls.measured(given.rows)),
+    "growth": _growth,
+    "document": _document,
+    "small": _small,
+}
+
+if __name__ == "__main__":
+    main()

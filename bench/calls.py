@@ -1,0 +1,93 @@
+"""What work costs in API calls, counted in the log of the sandbox."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bench.measuring import FOLDER, cost_of, tell
+from bench.speed import settings, tap, target
+from voucherify_sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from voucherify_sandbox.project import Project
+
+SPREAD = timedelta(days=200)
+CHANGED, REWARDED = 1_000, 40
+"""Customers that a nightly sync touches, and those of them who got a reward."""
+
+
+def measured(count: int) -> dict[str, int]:
+    """Calls by what they were made for."""
+    with Sandbox() as sandbox:
+        # Metadata in the mapping would cost one call more, for its schema.
+        plain = {"mapping": {"name": "name", "email": "email"}, **_keys(sandbox)}
+        found = {"written": _calls(sandbox, target(sandbox.url, count, **plain))}
+    with Sandbox() as sandbox:
+        sandbox.project.add_customers(
+            count, prefix="crm", created_at=datetime.now(UTC) - SPREAD, spread=SPREAD
+        )
+        by_export = {**_keys(sandbox), "customers_backfill": "export"}
+        found["list"] = _calls(sandbox, tap(sandbox.url, **_keys(sandbox)))
+        found["export"] = _calls(sandbox, tap(sandbox.url, **by_export))
+    tell(f"calls: {found}")
+    return {**found, **later_runs(min(count, 20_000))}
+
+
+def later_runs(count: int) -> dict[str, int]:
+    """Calls of runs after the first one, of customers and reward events together."""
+    with Sandbox() as sandbox:
+        project = sandbox.project
+        sandbox.clock.advance(-86_400)
+        project.add_customers(
+            count, prefix="crm-", created_at=sandbox.clock.now() - SPREAD, spread=SPREAD
+        )
+        project.create_referral_campaign(
+            "Friends", referee_reward={"gift_credit": 10}, referrer_reward={"gift_credit": 20}
+        )
+        state = _run(sandbox, {})
+        sandbox.clock.set(None)
+        state = _run(sandbox, state)
+        sandbox.forget_requests()
+        state = _run(sandbox, state)
+        found = {"nothing_new": sandbox.calls}
+        _night(project)
+        sandbox.forget_requests()
+        _run(sandbox, state)
+        asked = sum(call.path.endswith("/activity") for call in sandbox.requests)
+        return {**found, "night": sandbox.calls, "night_asked": asked}
+
+
+def _night(project: Project) -> None:
+    """A sync touches many customers; some redeemed a friend's code meanwhile."""
+    for number in range(CHANGED):
+        project.upsert_customer({"source_id": f"crm-{number}", "phone": "1"})
+    code = project.referral_code("Friends", "crm-0")
+    for number in range(1, REWARDED):
+        project.redeem(code, f"crm-{number}", {"source_id": f"o{number}", "amount": 5_000})
+    project.settle()
+
+
+def _keys(sandbox: Sandbox) -> dict[str, str]:
+    return {"application_id": sandbox.application_id, "secret_key": sandbox.secret_key}
+
+
+def _calls(sandbox: Sandbox, contestant: Any) -> int:
+    sandbox.forget_requests()
+    cost_of(contestant, FOLDER / "last.log")
+    return sandbox.calls
+
+
+def _run(sandbox: Sandbox, state: dict[str, Any]) -> dict[str, Any]:
+    """Read customers and reward events, from a state; the state that this leaves."""
+    path = FOLDER / "state.json"
+    path.write_text(json.dumps(state))
+    config = settings(sandbox.url, **_keys(sandbox))
+    line = [sys.executable, "-m", "tap_voucherify", "--config", config, "--state", str(path)]
+    printed = subprocess.run(line, capture_output=True, check=True, cwd=FOLDER.parent).stdout
+    states = [line for line in printed.splitlines() if line.startswith(b'{"type":"STATE"')]
+    left: dict[str, Any] = json.loads(states[-1])["value"] if states else state
+    return left

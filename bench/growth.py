@@ -1,0 +1,41 @@
+"""How time, calls and memory grow with the number of customers, for either plugin."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bench.measuring import FOLDER, Contestant, cost_of, server, tell
+from bench.speed import tap, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def measured(sizes: Iterable[int]) -> dict[str, list[dict[str, Any]]]:
+    """A line per plugin and size."""
+    found: dict[str, list[dict[str, Any]]] = {"tap": [], "target": []}
+    for size in sizes:
+        with server(size) as served:
+            found["tap"].append(_line(size, tap(served.url)))
+            found["target"].append(_line(size, target(served.url, size)))
+    return found
+
+
+def ledger(size: int) -> dict[str, Any]:
+    """What so many unchanged customers cost: the second of two runs with a ledger."""
+    path = FOLDER / "ledger.sqlite"
+    path.unlink(missing_ok=True)
+    with server(1) as served:
+        contestant = target(served.url, size, ledger_path=str(path))
+        _line(size, contestant)
+        return _line(size, contestant)
+
+
+def _line(size: int, contestant: Contestant) -> dict[str, Any]:
+    log = FOLDER / "last.log"
+    cost = cost_of(contestant, log)
+    summary = log.read_text().rpartition("run summary ")[2].splitlines()[0]
+    line = {"size": size, "calls": json.loads(summary)["calls"], **cost.to_json()}
+    tell(f"{contestant.name}: {line}")
+    return line

@@ -1,0 +1,23 @@
+"""The benchmark runs; what it measures is nobody's business here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_benchmark_runs_at_a_small_size() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "small"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "tap-voucherify" in done.stderr
+    assert "target-voucherify" in done.stderr
