@@ -72,7 +72,7 @@ docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 	$(BIN)/cog -r -I scripts $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench report examples/stage.py examples/*/run.py --exclude bench/yardsticks
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench report examples/stage.py examples/*/run.py --exclude "bench/(yardsticks|plots)"
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
