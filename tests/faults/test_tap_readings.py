@@ -40,7 +40,7 @@ SINGLE = [{name: answer} for name, answers in READINGS.items() for answer in ans
 def mixtures(count: int) -> list[dict[str, Any]]:
     """Random combinations of all readings; the seed is the number in the test's name."""
     return [
-        {name: random.Random(f"{seed} {name}").choice(READINGS[name]) for name in READINGS}  # noqa: S311 - a seeded test
+        {name: random.Random(f"{seed} {name}").choice(READINGS[name]) for name in READINGS}
         for seed in range(count)
     ]
 

@@ -66,7 +66,7 @@ FAULTS = (
 )
 REQUESTS = range(1, 9)
 MATRIX = list(itertools.product(READINGS, FAULTS, REQUESTS))
-CHOSEN = MATRIX if TORTURE else random.Random(5).sample(MATRIX, SAMPLE)  # noqa: S311 - a sample
+CHOSEN = MATRIX if TORTURE else random.Random(5).sample(MATRIX, SAMPLE)
 
 COUNT, REFUSED = 12, {5, 6}
 

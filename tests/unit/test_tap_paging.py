@@ -33,7 +33,7 @@ class List:
     between: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - the order of ties, not a secret
+        self._random = random.Random(self.seed)
 
     def page(self, number: int) -> Page:
         assert len(self.asked) < 2_000, "no progress"

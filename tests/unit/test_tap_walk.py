@@ -57,7 +57,7 @@ class Api:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._random = random.Random(self.seed)  # noqa: S311 - the order of ties, not a secret
+        self._random = random.Random(self.seed)
 
     def fetch(self, query: Query) -> Page:
         assert len(self.queries) < 3_000, "no progress"
@@ -208,7 +208,7 @@ def test_rows_that_move_come_again_and_none_is_lost(
     """Between requests customers are created, changed and deleted."""
     api = filled(Api(reading, seed=seed), times, updated_every=1)
     throughout = set(api.stored)
-    rolls = random.Random(chaos)  # noqa: S311 - a seeded test
+    rolls = random.Random(chaos)
     later = 50_000_000
 
     def between(number: int) -> None:

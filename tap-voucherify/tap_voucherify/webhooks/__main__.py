@@ -1,0 +1,18 @@
+"""Says how to get the receiver where its libraries are not installed."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command; the extra `webhooks` brings what it needs."""
+    try:
+        from tap_voucherify.webhooks.command import serve  # noqa: PLC0415 - only with the extra
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing.name} is missing: install tap-voucherify[webhooks].")
+    sys.exit(serve())
+
+
+if __name__ == "__main__":
+    main()

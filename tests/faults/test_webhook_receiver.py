@@ -1,0 +1,198 @@
+"""The receiver: what it keeps, what it refuses, and that what it acknowledged is on disk."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import sqlite3
+import stat
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hooks import SECRET, Receiver, receiving
+from voucherify_sandbox.webhooks import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voucherify_sandbox import Sandbox
+
+TORTURE = bool(os.environ.get("TORTURE"))
+EVENTS, KILLS = (10_000, 20) if TORTURE else (1_500, 4)
+
+
+def envelope(identity: str = "evcus_1", **more: Any) -> bytes:
+    event = {"id": identity, "type": "customer.rewarded", "created_at": "2026-03-02T10:15:31.412Z"}
+    return json.dumps({"id": "whs_1", "type": "x", "data": {}, "event": event, **more}).encode()
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    with receiving(tmp_path_factory.mktemp("hooks") / "store.sqlite") as running:
+        yield running
+
+
+def test_an_event_is_kept_once_however_often_it_comes(receiver: Receiver) -> None:
+    body = envelope("evcus_twice")
+    before = receiver.figure("duplicates_total")
+
+    assert [receiver.post(body)[0] for _ in range(3)] == [204, 204, 204]
+
+    assert receiver.stored().count("evcus_twice") == 1
+    assert receiver.figure("duplicates_total") - before == 2
+    assert receiver.figure("lag_seconds_count") >= 1
+
+
+OLD = {"id": "event_1", "object": "event", "webhook_id": "wh_1", "type": "x", "data": {}}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(b"{no json", "not JSON", id="no JSON"),
+        pytest.param(b"", "not JSON", id="nothing"),
+        pytest.param(b"[" * 200_000, "not JSON", id="too deep"),
+        pytest.param(b'{"a":"\xff"}', "not JSON", id="no UTF-8"),
+        pytest.param(b"[1]", "payload template", id="no object"),
+        pytest.param(b'{"customer":{"id":"c"}}', "payload template", id="a raw payload"),
+        pytest.param(json.dumps(OLD).encode(), "v2024-01-01", id="the retired version"),
+        pytest.param(envelope(event={"id": ""}), "payload template", id="an empty id"),
+        pytest.param(envelope(event={"id": 1}), "payload template", id="an id of numbers"),
+    ],
+)
+def test_a_signed_body_that_is_no_event_is_refused(
+    receiver: Receiver, body: bytes, words: str
+) -> None:
+    before = receiver.stored()
+
+    answer = receiver.post(body)
+
+    assert answer[0] == 400
+    assert words in answer[1]
+    assert receiver.stored() == before
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["and says so", "without saying so"])
+def test_a_body_that_is_too_long_is_refused(receiver: Receiver, *, chunked: bool) -> None:
+    before = receiver.figure("refused_total")
+    body = b"x" * 5_000_001
+    connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=20)
+    # The answer comes before the whole body is sent, so the connection may end while sending.
+    with suppress(OSError):
+        connection.request(
+            "POST", "/webhooks", iter([body]) if chunked else body, encode_chunked=chunked
+        )
+        assert connection.getresponse().status == 413
+    connection.close()
+
+    assert receiver.figure("refused_total") == before + 1
+
+
+@pytest.mark.parametrize("signature", ["", "0" * 64, sign(envelope(), "another secret")])
+def test_a_body_that_nobody_signed_is_refused(receiver: Receiver, signature: str) -> None:
+    before = receiver.stored()
+
+    assert receiver.post(envelope("evcus_forged"), signature)[0] == 401
+    assert receiver.stored() == before
+
+
+def test_it_says_that_it_is_well(receiver: Receiver) -> None:
+    assert receiver.ask("GET", "/healthz") == (200, "ok\n")
+    assert receiver.ask("GET", "/webhooks")[0] == 405
+    assert receiver.ask("GET", "/elsewhere")[0] == 404
+
+
+@given(
+    body=st.binary(max_size=200) | st.text().map(lambda text: text.encode("utf-8", "replace")),
+    signed=st.booleans(),
+    path=st.sampled_from(["/webhooks", "/healthz", "/", "/webhooks/../x"]),
+    method=st.sampled_from(["POST", "GET", "PUT", "OPTIONS"]),
+)
+@settings(
+    max_examples=1_000 if TORTURE else 60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_request_breaks_it_and_nothing_unsigned_is_kept(
+    receiver: Receiver, body: bytes, path: str, method: str, *, signed: bool
+) -> None:
+    before = receiver.stored()
+    signature = sign(body, SECRET) if signed else "1" * 64
+
+    status, _ = receiver.ask(method, path, body, {"x-voucherify-signature": signature})
+
+    assert status < 500
+    assert receiver.stored() == before
+
+
+def test_the_old_and_the_new_secret_work_while_one_replaces_the_other(tmp_path: Path) -> None:
+    with receiving(tmp_path / "store.sqlite", "old-secret new-secret") as receiver:
+        for number, secret in enumerate(("old-secret", "new-secret", "older-secret")):
+            body = envelope(f"evcus_{number}")
+            receiver.post(body, sign(body, secret))
+
+        assert receiver.stored() == ["evcus_0", "evcus_1"]
+
+
+def test_a_stop_ends_well_and_the_store_is_for_its_owner(tmp_path: Path) -> None:
+    store = tmp_path / "deep" / "store.sqlite"
+    with receiving(store) as receiver:
+        receiver.post(envelope())
+        assert receiver.stop() == 0
+
+        assert "on disk" in receiver.said()
+        assert receiver.stored() == ["evcus_1"]
+        assert stat.S_IMODE(store.stat().st_mode) == 0o600
+
+
+def test_no_event_is_acknowledged_that_is_not_on_disk(tmp_path: Path) -> None:
+    with receiving(tmp_path / "store.sqlite") as receiver:
+        other = sqlite3.connect(receiver.store, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        status, answer = receiver.post(envelope())
+        assert (status, "send again" in answer) == (503, True)
+        assert receiver.ask("GET", "/healthz")[0] == 503
+        other.execute("COMMIT")
+        other.close()
+
+        assert receiver.post(envelope())[0] == 204
+        assert receiver.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_kill_at_any_moment_loses_no_acknowledged_event(tmp_path: Path, sandbox: Sandbox) -> None:
+    chance = random.Random(os.environ.get("SEED", "kills"))
+    project, webhooks = sandbox.project, sandbox.project.webhooks
+    with receiving(tmp_path / "store.sqlite") as receiver:
+        identity = project.add_webhook(
+            receiver.url,
+            SECRET,
+            duplicates=0.2,
+            disorder_seconds=2,
+            timeout_seconds=5,
+            retry_seconds=[0.1 * n for n in range(1, 500)],
+        )
+        project.add_customers(EVENTS)
+        book = webhooks.book(identity)
+        for kill in range(1, KILLS + 1):
+            enough = chance.uniform(0.5, 1) * EVENTS * kill / KILLS * 0.9
+            while len(book.acknowledged) < enough:
+                threading.Event().wait(0.005)
+            receiver.stop(signal.SIGKILL)
+            assert set(book.acknowledged) <= set(receiver.stored())
+            receiver.start()
+        assert webhooks.wait(120)
+        stored = receiver.stored()
+
+    assert len(stored) == len(set(stored)) == EVENTS
+    assert set(stored) == set(book.acknowledged)
+    assert book.attempts > EVENTS
+    assert stored != sorted(stored)
