@@ -32,7 +32,7 @@ READMES = {
 
 ORDER = {
     "Start": ["index", "quick-start", "recipes"],
-    "Use": ["scheduling", "transform", "report", "operating", "scaling", "streams"],
+    "Use": ["scheduling", "transform", "report", "operating", "messages", "scaling", "streams"],
     "Reference": ["tap", "target", "sandbox", "changelog"],
     "Trust": ["how-a-sync-works"],
     "Project": ["contributing", "security"],

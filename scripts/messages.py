@@ -1,0 +1,129 @@
+"""Every message of the plugins that asks for action, gathered from their code, by what to do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tap_voucherify.answers import FIX_BY_STATUS
+from target_voucherify.answers import MUST_ACT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGINS = {"tap": "tap-voucherify/tap_voucherify", "target": "target-voucherify/target_voucherify"}
+
+BY_STATUS = {"tap": FIX_BY_STATUS, "target": MUST_ACT}
+"""What a refused call asks for, by its status; the plugins say it after method and path."""
+
+OURS = {"TypeError"}
+"""Errors that speak to who changes the code."""
+
+ABOUT_A_RECORD = {"ValueError", "NotACustomerError"}
+"""Errors that refuse one record and not the run."""
+
+SILENT = {"StoppedError", "StopSignalError"}
+"""Errors that only carry that a signal came; the exit code tells it."""
+
+TOPICS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["topic"]
+"""Headings with the messages that belong there, and what they ask for, written by hand."""
+
+REFUSES = "refuses the record"
+EFFECTS = {"warning": "goes on", "critical": "ends the run", "error": "ends the run"}
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """A message as the code has it, `…` for what only the run knows."""
+
+    text: str
+    effect: str
+    plugin: str
+
+    @property
+    def speaks_to_users(self) -> bool:
+        """Only the target refuses records; the tap's `ValueError` stays inside it."""
+        return self.effect != REFUSES or self.plugin == "target"
+
+
+def messages() -> Iterator[Message]:
+    """Every message of both plugins."""
+    for plugin, folder in PLUGINS.items():
+        for status, advice in BY_STATUS[plugin].items():
+            yield Message(f"… answered {status}: {advice}.", "ends the run", plugin)
+        for file in sorted((ROOT / folder).glob("*.py")):
+            said = [Message(*words, plugin) for words in _words(file)]
+            yield from (message for message in said if message.speaks_to_users)
+
+
+def topic(text: str) -> str:
+    """The heading under which a message stands.
+
+    Raises:
+        LookupError: no topic matches, so nobody has written what the message asks for.
+    """
+    for each in TOPICS:
+        if re.search(each["belongs"], text):
+            return str(each["heading"])
+    raise LookupError(f"scripts/messages.toml has no topic for the message: {text}")
+
+
+def page() -> str:
+    """All topics with their messages, as Markdown."""
+    found: dict[str, dict[tuple[str, str], set[str]]] = {}
+    for message in messages():
+        lines = found.setdefault(topic(message.text), {})
+        lines.setdefault((message.text, message.effect), set()).add(message.plugin)
+    return "\n\n".join(_section(each, found[each["heading"]]) for each in TOPICS)
+
+
+def _section(topic: dict[str, str], lines: dict[tuple[str, str], set[str]]) -> str:
+    rows = [
+        f"| {_shown(text)} | {effect} | {' and '.join(sorted(plugins))} |"
+        for (text, effect), plugins in sorted(lines.items())
+    ]
+    head = [f"## {topic['heading']}", "", topic["means"], ""]
+    return "\n".join([*head, "| message | | of |", "| --- | --- | --- |", *rows])
+
+
+def _words(file: Path) -> Iterator[tuple[str, str]]:
+    """Text and effect of each message in a module."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and (said := _said(node)):
+            yield said
+
+
+def _said(call: ast.Call) -> tuple[str, str] | None:
+    """The text and the effect of a call that raises or logs, if it is one with words of its own."""
+    name = ast.unparse(call.func).rpartition(".")[2]
+    text = _text(call.args[0]) if call.args else ""
+    words = re.sub(r"%[.\d]*[sdf]", "…", text)
+    if not re.search(r"[a-z]{2}", words) or name in OURS | SILENT:
+        return None
+    if name in ABOUT_A_RECORD:
+        return words, REFUSES
+    if name.endswith("Error"):
+        return words, "ends the run"
+    return (words, EFFECTS[name]) if name in EFFECTS else None
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(value) for value in node.values)
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.List):
+        return "; ".join(_text(item) for item in node.elts)
+    return "…"
+
+
+def _shown(text: str) -> str:
+    """A message as a cell of a table."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("{", "&#123;")
