@@ -101,16 +101,40 @@ RUNS: dict[str, Callable[[Config, Path], None]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def seen() -> set[tuple[str, str]]:
-    """The operations that were used by any run."""
-    return set()
+MUST_USE: dict[str, set[str]] = {
+    "tap, every stream, and again": {
+        "GET /v1/customers",
+        "GET /v1/customers/{customerId}/activity",
+        "GET /v1/redemptions",
+        "GET /v1/publications",
+        "GET /v1/campaigns",
+        "GET /v1/campaigns/{campaignId}/transactions",
+        "GET /v1/vouchers",
+        "GET /v1/rewards",
+        "GET /v1/rewards/{rewardId}/assignments",
+        "GET /v1/orders",
+        "GET /v1/segments",
+        "GET /v1/referrals/members/{memberId}/holders",
+        "GET /v1/metadata-schemas",
+    },
+    "tap, with tokens": {"POST /v1/oauth/token"},
+    "tap, an export": {"POST /v1/exports", "GET /v1/exports/{exportId}"},
+    "target, bulk": {
+        "POST /v1/customers/bulk/async",
+        "GET /v1/async-actions/{asyncActionId}",
+        "GET /v1/metadata-schemas/{resource}",
+    },
+    "target, single": {"POST /v1/customers"},
+    "target, with tokens": {"POST /v1/oauth/token"},
+    "target, deletes": {"DELETE /v1/customers/{customerId}"},
+    "target, permanent deletes": {"POST /v1/customers/{customerId}/permanent-deletion"},
+    "target, a dry run": {"GET /v1/customers/{customerId}"},
+}
+"""Operations that a run must show, so that all of the plugins' are among what is checked."""
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_requests_and_answers_are_as_published(
-    name: str, tmp_path: Path, seen: set[tuple[str, str]]
-) -> None:
+def test_requests_and_answers_are_as_published(name: str, tmp_path: Path) -> None:
     published = description()
     readings = Readings(bulk_max_records=5) if "refused whole" in name else Readings()
     with Sandbox(readings=readings) as sandbox:
@@ -131,8 +155,9 @@ def test_requests_and_answers_are_as_published(
             RUNS[name](config, tmp_path)
 
     assert [wrong for one in recorder.exchanges for wrong in problems(published, one)] == []
-    assert recorder.exchanges
-    seen.update(operation(published, one) for one in recorder.exchanges)
+    used = {" ".join(operation(published, one)) for one in recorder.exchanges}
+    assert used
+    assert MUST_USE.get(name, set()) - used == set()
 
 
 def operation(published: Description, exchange: Exchange) -> tuple[str, str]:
@@ -187,10 +212,7 @@ def wrong_answer(published: Description, exchange: Exchange) -> list[str]:
     return published.wrong(*operation(published, exchange), exchange.status, exchange.answered)
 
 
-def test_every_operation_in_the_code_was_used(seen: set[tuple[str, str]]) -> None:
-    """The paths that the plugins name are all among those of the runs above."""
-    if not seen:
-        pytest.skip("the runs above were left out")
+def test_every_path_in_the_code_is_one_that_a_run_must_use() -> None:
     sources = [
         path.read_text()
         for folder in ("tap-voucherify/tap_voucherify", "target-voucherify/target_voucherify")
@@ -199,12 +221,13 @@ def test_every_operation_in_the_code_was_used(seen: set[tuple[str, str]]) -> Non
     named = {path for source in sources for path in re.findall(r'"(/v1/[^" ]*)"', source)}
     published = description()
     operations = {
-        path: {(method.upper(), published.template(method.upper(), path)) for method in METHODS}
+        path: {f"{method.upper()} {published.template(method.upper(), path)}" for method in METHODS}
         for path in named
     }
+    used = set().union(*MUST_USE.values())
 
     assert len(named) > 15
-    assert [path for path, possible in operations.items() if not possible & seen] == []
+    assert [path for path, possible in operations.items() if not possible & used] == []
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -40,7 +40,6 @@ TROUBLE: dict[str, dict[str, Any]] = {
     "nothing wrong": {},
     "cut connections": {"kind": "reset", "numbers": [2]},
     "half an answer": {"kind": "cut_body", "numbers": [2]},
-    "half an answer as if whole": {"kind": "truncated_json", "numbers": [2]},
     "a refused key": {"kind": "status", "status": 401, "numbers": [3], "times": None},
     "an answer of another type": {"kind": "status", "status": 200, "body": ["a"], "numbers": [2]},
     "words that are none": {
