@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import leaks
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -18,6 +20,7 @@ def test_the_benchmark_runs_at_a_small_size() -> None:
         check=False,
     )
 
+    leaks.saw(done.stderr)
     assert done.returncode == 0, done.stderr
     assert "tap-voucherify" in done.stderr
     assert "target-voucherify" in done.stderr
