@@ -27,6 +27,7 @@ from typing_extensions import override
 from tap_voucherify import schemas
 from tap_voucherify.errors import CallsSpentError
 from tap_voucherify.fitting import Fitting
+from tap_voucherify.instants import spoken
 from tap_voucherify.stopping import StopRequest
 from tap_voucherify.untouched import SchemaNotUnderstoodError, UntouchedRows
 from tap_voucherify.walk import Tally
@@ -307,7 +308,7 @@ class _Pace:
             parts.append(f"{usage.quota_left:,} calls left in this period")
         if total and rate:
             left = max(0, total - rows) / rate
-            parts.append(f"{min(100, 100 * rows // total)} %, about {left:,.0f} s to go")
+            parts.append(f"{min(100, 100 * rows // total)} %, about {spoken(left)} to go")
         self._stream.logger.info("progress: %s", ", ".join(parts))
 
 

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from tap_voucherify.errors import VoucherifyError
 
+FEW_SECONDS = 120
+"""Up to here seconds are easier to read than minutes."""
+
 MILLISECOND = timedelta(milliseconds=1)
 
 MOST_COMMON = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -50,6 +53,14 @@ def rewritten(text: str, *, what: str = "a timestamp") -> str:
     instant = parse(text, what=what)
     # Nearly every text is in the form that the API itself prints, and only longer by zeros then.
     return f"{text[:-1]}000Z" if MOST_COMMON.fullmatch(text) else written(instant)
+
+
+def spoken(seconds: float) -> str:
+    """A length of time for a reader: `50 s`, `12 min`, `4 h 57 min`."""
+    if seconds < FEW_SECONDS:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def whole_millisecond(instant: datetime) -> datetime:
