@@ -80,7 +80,7 @@ class Fitting:
                 return record
         except ValueError:
             pass  # half of a surrogate pair, which the validator cannot read
-        made = {name: self._fit(record[name], self._properties[name], name) for name in record}
+        made = {name: self._fit_column(name, value) for name, value in record.items()}
         for name, value in made.items():
             if value is None and "null" not in types_of(self._properties[name]):
                 raise VoucherifyError(
@@ -88,6 +88,13 @@ class Fitting:
                     "without it: report it to the maintainers with the run's log."
                 )
         return made
+
+    def _fit_column(self, name: str, value: Any) -> Any:
+        try:
+            return self._fit(value, self._properties[name], name)
+        except RecursionError:  # nested some hundred deep, which no loader takes apart either
+            self.nulled[name] += 1
+            return None
 
     def _fit(self, value: Any, schema: Json, path: str) -> Any:
         if value is None:

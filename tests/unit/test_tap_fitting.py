@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import jsonschema_rs
@@ -55,6 +56,7 @@ SCHEMA: dict[str, Any] = {
 }
 STRICT = jsonschema_rs.validator_for(SCHEMA, validate_formats=True)
 BIG = 2**63
+NESTED: Any = reduce(lambda inner, _: {"a": inner}, range(900), "\0")
 
 
 def fitted(**values: Any) -> tuple[Any, dict[str, int]]:
@@ -118,6 +120,7 @@ def test_another_form_is_kept(field: str, sent: Any, kept: Any) -> None:
         pytest.param("order", [1], "order", id="a list for an object"),
         pytest.param("order", {"items": [{"price": "x"}]}, "order.items[].price", id="deep inside"),
         pytest.param("campaigns", {"A b": {"points": "x"}}, "campaigns.*.points", id="open object"),
+        pytest.param("metadata", {"x": NESTED}, "metadata", id="a NUL deeper than can be reached"),
     ],
 )
 def test_what_has_no_place_becomes_null_and_is_counted(field: str, sent: Any, path: str) -> None:
