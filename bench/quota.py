@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from bench.measuring import FOLDER, cost_of, server
 from bench.speed import tap
+from voucherify_sandbox import Fault, Sandbox
+from voucherify_sandbox.limits import Limits
 
 SECONDS_AN_ANSWER = 0.2
 CALLS_A_SECOND = 2_000 / 60
@@ -14,32 +17,52 @@ CALLS_A_SECOND = 2_000 / 60
 PERIOD = 6.0
 """A tenth of a minute, with a tenth of its calls: more borders in less time."""
 
+REFUSED = 429
+
 FORMER = 1
 """Calls at once of a reader that waits for each answer."""
 
 
 def measured(count: int) -> list[dict[str, Any]]:
-    """The share of the quota that a first run of customers uses, by calls at once and plan."""
+    """The share of the quota that first runs use, by stream, calls at once and plan."""
     calls = round(CALLS_A_SECOND * PERIOD)
     return [
-        _share(count, calls, at_once=8),
-        _share(min(count, 5_000), calls, at_once=FORMER),
-        _share(min(count, 30_000), calls // 20 * 10, at_once=8),
+        _customers(3 * count, calls, at_once=8),
+        _events(count // 60, calls),
+        _customers(min(count, 5_000), calls, at_once=FORMER),
+        _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]
 
 
-def _share(count: int, calls: int, *, at_once: int) -> dict[str, Any]:
+def _customers(count: int, calls: int, *, at_once: int) -> dict[str, Any]:
     with server(count, delay=SECONDS_AN_ANSWER, calls=calls, period=PERIOD, log=1) as served:
         cost_of(tap(served.url, max_concurrency=at_once), FOLDER / "last.log")
     statuses = [status for _, status in served.answered]
     seconds = served.answered[-1][0] - served.answered[0][0] + SECONDS_AN_ANSWER
-    in_a_row = "".join("x" if status == 429 else " " for status in statuses).split()  # noqa: PLR2004
+    what = {"stream": f"customers, {count:,}", "at_once": at_once, "calls_a_period": calls}
+    return {**what, **_used(statuses, seconds, calls)}
+
+
+def _events(count: int, calls: int) -> dict[str, Any]:
+    """Every customer asked for its events, as the audit does; the sandbox is slow by a fault."""
+    with Sandbox(limits=Limits(calls=calls, period_seconds=PERIOD)) as sandbox:
+        sandbox.project.add_customers(count, spread=timedelta(hours=1))
+        slow = Fault(kind="slow_headers", seconds=SECONDS_AN_ANSWER, times=None)
+        sandbox.faults.add(slow)
+        keys = {"application_id": sandbox.application_id, "secret_key": sandbox.secret_key}
+        reader = tap(sandbox.url, stream="reward_events", reward_events_scan="all", **keys)
+        cost = cost_of(reader, FOLDER / "last.log")
+        statuses = [call.status for call in sandbox.requests]
+    what = {"stream": f"events of {count:,}", "at_once": 8, "calls_a_period": calls}
+    return {**what, **_used(statuses, cost.wall, calls)}
+
+
+def _used(statuses: list[int], seconds: float, calls: int) -> dict[str, Any]:
+    in_a_row = "".join("x" if status == REFUSED else " " for status in statuses).split()
     return {
-        "at_once": at_once,
-        "calls_a_period": calls,
         "calls": statuses.count(200),
         "seconds": seconds,
         "share": statuses.count(200) / (seconds / PERIOD * calls),
-        "refused": statuses.count(429),
+        "refused": statuses.count(REFUSED),
         "refused_at_once": max((len(run) for run in in_a_row), default=0),
     }

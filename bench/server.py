@@ -146,7 +146,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, method: str, target: str, body: bytes) -> None:
         wait = self._limit.wait()
         status, content = (429, TOO_MANY) if wait else self._project.answer(method, target, body)
-        told = f"Retry-After: {wait:.3f}\r\n" if wait else ""
+        # Rounded up, as the API does to whole seconds: who keeps to it never comes too early.
+        told = f"Retry-After: {wait + 0.001:.3f}\r\n" if wait else ""
         ANSWERED.append((time.monotonic(), status))
         head = (
             f"HTTP/1.1 {status} X\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"

@@ -57,20 +57,20 @@ def settings(url: str, **more: Any) -> str:
     return _file(f"{'-'.join(['settings', *more])}.json", {**keys, **more})
 
 
-def customers_only() -> str:
-    """A catalog that selects customers."""
+def catalog_of(wanted: str) -> str:
+    """A catalog that selects one stream."""
     line = [sys.executable, "-m", "tap_voucherify", "--discover"]
     catalog = json.loads(subprocess.check_output(line, stderr=subprocess.DEVNULL))
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
             if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = stream["tap_stream_id"] == "customers"
-    return _file("catalog.json", catalog)
+                entry["metadata"]["selected"] = stream["tap_stream_id"] == wanted
+    return _file(f"catalog-{wanted}.json", catalog)
 
 
-def tap(url: str, **more: Any) -> Contestant:
-    """The tap, reading every customer."""
-    files = ["--config", settings(url, **more), "--catalog", customers_only()]
+def tap(url: str, *, stream: str = "customers", **more: Any) -> Contestant:
+    """The tap, reading one stream."""
+    files = ["--config", settings(url, **more), "--catalog", catalog_of(stream)]
     return Contestant(TAP, [sys.executable, "-m", "tap_voucherify", *files])
 
 

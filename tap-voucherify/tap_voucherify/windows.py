@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tap_voucherify.walk import Fetch, Listing
 
-WINDOW_ROWS = 5500
+WINDOW_ROWS = 5_000
 """Rows a window should hold: many, because each ends with a page that is not full."""
 
 MOST_WINDOWS_WORTH = 1.6
@@ -40,7 +40,7 @@ MOST_WINDOWS_WORTH = 1.6
 
 CALLS_A_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
 
-FAR_TOO_LARGE = 2
+FAR_TOO_LARGE = 2.5
 """How many times its bound a window holds that is cut at once; each piece may cost a call more."""
 
 LIGHT_ROWS = 3 * PAGE_ROWS
