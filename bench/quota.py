@@ -28,7 +28,7 @@ def measured(count: int) -> list[dict[str, Any]]:
     calls = round(CALLS_A_SECOND * PERIOD)
     return [
         _customers(3 * count, calls, at_once=8),
-        _events(count // 60, calls),
+        _events(count // 33, calls),
         _customers(min(count, 5_000), calls, at_once=FORMER),
         _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]

@@ -28,7 +28,7 @@ class Quota:
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self._changed = threading.Condition()
-        self._on_their_way = 0
+        self._on_their_way = self._most = 0
         self._left: int | None = None
         self._not_before = 0.0
 
@@ -68,9 +68,13 @@ class Quota:
             if time.monotonic() < self._not_before:
                 return False
             self._on_their_way += 1
+            self._most = max(self._most, self._on_their_way)
             return True
 
     def _note(self, left: int) -> None:
-        """Keep the least that answers of one period say, for they may overtake each other."""
-        begins_anew = self._left is None or left > self._left + self._on_their_way
+        """Keep the least that answers of one period say, for they may overtake each other.
+
+        One that was overtaken says at most as many more as there ever were on their way.
+        """
+        begins_anew = self._left is None or left > self._left + self._most
         self._left = left if begins_anew else min(left, self._left or 0)
