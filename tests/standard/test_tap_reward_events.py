@@ -253,6 +253,26 @@ def test_customers_asked_again_within_the_lookback_give_the_same_rows(
     assert Counter(events(first)) == Counter(events(second))
 
 
+def test_rewards_that_move_no_customer_are_found_by_their_redemptions(
+    sandbox: Sandbox, tap: Tap
+) -> None:
+    sandbox.clock.advance(-DAY)
+    sandbox.project.add_customers(60)
+    small(sandbox)
+    sandbox.clock.advance(HOUR)
+    tap.run()
+    before = happened(sandbox)
+    sandbox.clock.advance(6 * HOUR)
+    sandbox.readings.recalculation_updates = False
+    refer(sandbox, range(20, 23))
+    sandbox.clock.advance(HOUR)
+
+    done = tap.run()
+
+    assert len(happened(sandbox) - before) > len(CAMPAIGNS)
+    assert happened(sandbox) - before <= set(events(done))
+
+
 def test_the_audit_says_how_much_the_cheap_way_had_missed(sandbox: Sandbox, tap: Tap) -> None:
     """Rewards that do not move `updated_at` are what `changed` cannot see."""
     sandbox.clock.advance(-DAY)
