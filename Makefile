@@ -72,7 +72,7 @@ docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 	$(BIN)/cog -r -I scripts $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo bench report examples/stage.py examples/*/run.py --exclude "bench/(yardsticks|plots)"
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo torture bench report examples/stage.py examples/*/run.py --exclude "bench/(yardsticks|plots)"
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
@@ -102,7 +102,11 @@ audit: .venv-audit/done ## known weaknesses of what is locked; asks PyPI, so it 
 	for locked in requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
 
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
-	TORTURE=1 $(BIN)/python -m pytest -n 2 -q tests/faults
+	$(BIN)/python -m torture --document docs/reliability.md
+	TORTURE=1 $(BIN)/python -m pytest -n 6 -q tests/faults
+
+defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red
+	$(BIN)/python -m torture.defences --document docs/reliability.md
 
 bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: a quarter of an hour
 	$(BIN)/python -m bench $(BENCH)
@@ -118,4 +122,4 @@ lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without 
 clean: ## remove what the targets above made, except what git tracks
 	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output
 
-.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture bench bench-memory check lock clean
+.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory check lock clean

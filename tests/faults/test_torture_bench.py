@@ -1,0 +1,99 @@
+"""The torture bench: a sample of it, what it would notice, and that its list follows the code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from torture.cases import PARTS, ROUND_TRIP, TARGET, TRIED, combinations, coverage
+from torture.defences import DEFENCES, Defence, caught_by, switched_off
+from voucherify_sandbox import readings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "torture", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=800,
+    )
+
+
+@pytest.mark.timeout(900)  # a minute where nothing else runs
+def test_a_sample_of_every_kind_loses_nothing() -> None:
+    done = bench("--sample", "--workers", "4")
+
+    assert done.returncode == 0, done.stdout
+    assert ", 0 failed" in done.stdout.splitlines()[-1]
+
+
+SPOILER = """#!{python}
+import re, subprocess, sys
+done = subprocess.run([{plugin!r}, *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+for line in done.stdout.splitlines(keepends=True):
+    sys.stdout.write({spoil})
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "case", "spoil"),
+    [
+        ("tap", "tap-36", "'' if '\"crm-7\"' in line else line"),
+        ("target", "target-5", "re.sub('\"seen\": [0-9]+', '\"seen\": 60', line)"),
+    ],
+    ids=["a row that is swallowed", "a state that is ahead"],
+)
+def test_the_bench_notices(tmp_path: Path, part: str, case: str, spoil: str) -> None:
+    plugin = str(Path(sys.executable).with_name(f"{part}-voucherify"))
+    spoiler = tmp_path / part
+    spoiler.write_text(SPOILER.format(python=sys.executable, plugin=plugin, spoil=spoil))
+    spoiler.chmod(0o700)
+
+    done = bench(f"--{part}", str(spoiler), "--case", case)  # its first run fails
+
+    assert done.returncode == 1, done.stdout
+    assert f"again: python -m torture --seed 1 --case {case}" in done.stdout
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_fault_meets_every_answer(part: str) -> None:
+    tried, pairs = coverage(combinations(part, (30, 10), Random(3)))
+
+    assert tried == pairs or part == ROUND_TRIP
+
+
+def test_the_same_seed_gives_the_same_cases() -> None:
+    first, again = (combinations(TARGET, (9, 9), Random(5)) for _ in range(2))
+    assert first == again
+
+
+def test_every_reading_that_is_a_number_has_answers_to_try() -> None:
+    numbers = {name for name in readings.names() if readings.answers(name) == ("a number",)}
+    assert numbers <= TRIED.keys()
+
+
+@pytest.mark.parametrize("defence", DEFENCES, ids=[defence.name for defence in DEFENCES])
+def test_the_list_of_defences_follows_the_code(defence: Defence) -> None:
+    assert switched_off(defence)
+    assert all((ROOT / one).exists() for one in defence.tests if one.startswith("tests/"))
+
+
+def test_a_defence_that_is_switched_off_is_missed() -> None:
+    fence = next(one for one in DEFENCES if "a state waits" in one.name)
+    assert caught_by(fence)
+
+
+@pytest.mark.skipif(not os.environ.get("TORTURE"), reason="each takes seconds to minutes")
+@pytest.mark.parametrize("defence", DEFENCES, ids=[defence.name for defence in DEFENCES])
+def test_every_defence_is_missed(defence: Defence) -> None:
+    assert caught_by(defence)

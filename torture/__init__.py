@@ -1,0 +1,1 @@
+"""The torture bench: both plugins, as commands, under every reading, fault and kill."""

@@ -1,0 +1,156 @@
+"""`python -m torture`: run the bench, print its table, and tell how to see a failure again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from torture.bench import Bench, run
+from torture.cases import PARTS, ROUND_TRIP, TAP, TARGET, combinations, coverage, kills
+from torture.document import put
+from torture.plugins import beside_python
+from torture.score import Score, table, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torture.cases import Case
+
+WORKERS = 6
+"""Cases at once. Most of their time is spent waiting as they were told to, not computing."""
+
+SAMPLE = {TAP: 16, f"{TAP} kills": 8, TARGET: 6, f"{TARGET} kills": 6}
+"""Cases of each kind in a sample; a round trip takes too long for one."""
+
+REQUESTS = {TAP: (34, 14), TARGET: (14, 14), ROUND_TRIP: (30, 30)}
+"""Requests that the first and the second run of a life make when nothing strikes them."""
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    options = argparse.ArgumentParser(
+        prog="python -m torture",
+        description="Both plugins under every reading, fault and kill, against the sandbox.",
+    )
+    options.add_argument("--seed", type=int, default=1, help="another seed, other combinations")
+    options.add_argument("--sample", action="store_true", help="a few cases of each kind")
+    options.add_argument("--only", choices=PARTS, help="one part alone")
+    options.add_argument("--case", help="one case alone, by its name, such as tap-17")
+    options.add_argument("--workers", type=int, default=WORKERS, help="cases at once")
+    options.add_argument("--tap", default="tap-voucherify", help="the tap's command")
+    options.add_argument("--target", default="target-voucherify", help="the target's command")
+    options.add_argument("--tap-config", type=Path, metavar="FILE", help="your settings of the tap")
+    options.add_argument("--target-config", type=Path, metavar="FILE", help="your settings of it")
+    options.add_argument(
+        "--target-input",
+        type=Path,
+        metavar="FILE",
+        help="Singer messages of your CRM's tap, instead of the bench's own contacts",
+    )
+    options.add_argument("--document", type=Path, metavar="FILE", help="where to put the table")
+    return options
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """Every case that was asked for."""
+    dice = Random(options.seed)  # noqa: S311 - repeatable, not secret
+    found: list[Case] = []
+    for part in PARTS:
+        given = _settings(options.tap_config if part == TAP else options.target_config)
+        found += combinations(part, REQUESTS[part], dice, given)
+        found += _kills(part, dice)
+    if options.sample:
+        found = [
+            case
+            for kind, count in SAMPLE.items()
+            for case in _sample([c for c in found if c.part == kind], count, dice)
+        ]
+    if options.only:
+        found = [case for case in found if case.part.startswith(options.only)]
+    return [case for case in found if options.case in {None, case.name}]
+
+
+def main() -> int:
+    """Run what was asked for; 0 when nothing was lost, early or otherwise wrong."""
+    options = arguments().parse_args()
+    bench = Bench(
+        beside_python(options.tap),
+        beside_python(options.target),
+        _settings(options.tap_config),
+        _settings(options.target_config),
+        _messages(options.target_input),
+    )
+    chosen = cases(options)
+    if not chosen:
+        sys.exit("No case has this name with this seed.")
+    began = time.monotonic()
+    scores = run(bench, chosen, options.workers)
+    parts: dict[str, Score] = {}
+    for case, score in scores:
+        parts[case.part] = parts.get(case.part, Score()) + score
+    text = table({part: parts[part] for part in sorted(parts)})
+    text += f"\n{_covered(chosen)}\n"
+    print(text)
+    print(f"seed {options.seed}, {time.monotonic() - began:.0f} seconds")
+    bad = [case for case, score in scores if not score.good]
+    for case in bad:
+        print(f"again: python -m torture --seed {options.seed} --case {case.name}")
+    if options.document:
+        put(options.document, "torture", f"{text}\n{_produced(options.seed)}\n")
+    good = len(scores) - len(bad)
+    print(f"{good} passed, {len(bad)} failed")
+    return 1 if bad or not total(parts.values()).runs else 0
+
+
+def _kills(part: str, dice: Random) -> list[Case]:
+    if part == ROUND_TRIP:
+        # A trip takes half a minute, so not each of its requests: one in three.
+        return kills(part, REQUESTS[part], {})[:: 3 * 4 + 1]
+    single = kills(part, REQUESTS[part], {"write_path": "single"}) if part == TARGET else []
+    return [*kills(part, REQUESTS[part], {}), *_sample(single, len(single) // 2, dice, rename=True)]
+
+
+def _sample(found: Sequence[Case], count: int, dice: Random, *, rename: bool = False) -> list[Case]:
+    chosen = dice.sample(list(found), min(count, len(found)))
+    if not rename:
+        return chosen
+    return [
+        type(case)(f"{case.part}, single", case.number, case.blows, case.readings, case.settings)
+        for case in chosen
+    ]
+
+
+def _covered(chosen: Iterable[Case]) -> str:
+    lines = []
+    for part in PARTS:
+        of_part = [case for case in chosen if case.part == part]
+        if of_part:
+            tried, pairs = coverage(of_part)
+            lines.append(f"{part}: {tried:,} of {pairs:,} pairs of fault, reading and setting")
+    return "; ".join(lines) + "." if lines else ""
+
+
+def _produced(seed: int) -> str:
+    """The command and the commit behind a table."""
+    commit = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(commit, capture_output=True, text=True, check=False)
+    said = done.stdout.strip() or "no checkout"
+    return f"`python -m torture --seed {seed}` at commit {said}."
+
+
+def _settings(path: Path | None) -> dict[str, Any]:
+    return {} if path is None else dict(json.loads(path.read_text()))
+
+
+def _messages(path: Path | None) -> list[dict[str, Any]]:
+    return [] if path is None else [json.loads(line) for line in path.read_text().splitlines()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The whole way through Meltano: CRM, Voucherify, warehouse, and back to the CRM.
+
+The three jobs of `meltano.yml` run as a scheduler runs them, against real PostgreSQL and DuckDB. A
+run that fails is started again, and so is one that was killed with all its processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
+
+from demo import crm
+from demo.services import ROOT, crm_database
+from torture.cases import Blow
+from torture.plugins import beside_python, faults
+from torture.score import Score
+from voucherify_sandbox import Readings, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torture.cases import Case
+
+JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
+CONTACTS, CHANGED, PAIRS = 120, 10, 5
+TRIES = 4
+LONGEST = 240
+"""Seconds that `meltano run` may take with all three jobs."""
+
+CAMPAIGN = "Refer a friend"
+REWARDS = frozenset(("customer.rewarded", "customer.rewarded.loyalty_points", "customer.referred"))
+
+
+@dataclass
+class Trip:
+    """One project with its databases, as it goes on."""
+
+    sandbox: Sandbox
+    crm: str
+    folder: Path
+    score: Score = field(default_factory=lambda: Score(combinations=1))
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / "warehouse.duckdb"
+
+    def run(self, blow: Blow) -> None:
+        """Run the three jobs until they end well."""
+        for turn in range(TRIES):
+            if self._run_once(blow if turn == 0 else Blow()):
+                return
+        self.score.wrong.append(f"{TRIES} runs in a row failed")
+
+    def _run_once(self, blow: Blow) -> bool:
+        self.sandbox.forget_requests()
+        self.sandbox.faults.add(*faults(blow))
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(
+                [beside_python("meltano"), "--environment=production", "run", *JOBS],
+                cwd=ROOT,
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            code = self._struck(process, blow)
+            log.seek(0)
+            text = log.read().decode(errors="replace")
+        self.sandbox.faults.clear()
+        self.score.runs += 1
+        self.score.kills += blow.is_signal and code != 0
+        self.score.wrong += ["the secret key was printed"] * (self.sandbox.secret_key in text)
+        return code == 0
+
+    def _struck(self, process: subprocess.Popen[bytes], blow: Blow) -> int:
+        until = time.monotonic() + LONGEST
+        while blow.is_signal and process.poll() is None and time.monotonic() < until:
+            if self.sandbox.calls >= blow.number:
+                os.killpg(process.pid, signal.Signals[blow.kind])
+                break
+            time.sleep(0.002)
+        try:
+            return process.wait(until - time.monotonic())
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            self.score.wrong.append(f"a run took more than {LONGEST} seconds")
+            return process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "MELTANO_STATE_BACKEND_URI": f"file://{self.folder}/state",
+            "MELTANO_DATABASE_URI": f"sqlite:///{self.folder}/meltano.db",
+            "CRM_URL": self.crm,
+            "CRM_PSYCOPG_URL": self.crm.replace("postgresql", "postgresql+psycopg", 1),
+            "VOUCHERIFY_API_URL": self.sandbox.url,
+            "VOUCHERIFY_APPLICATION_ID": self.sandbox.application_id,
+            "VOUCHERIFY_SECRET_KEY": self.sandbox.secret_key,
+            "WAREHOUSE_PATH": str(self.warehouse),
+            "REFUSED_RECORDS_PATH": str(self.folder / "refused.singer"),
+        }
+
+
+def install() -> None:
+    """Install the project's plugins.
+
+    Raises:
+        CalledProcessError: Meltano could not.
+    """
+    command = [beside_python("meltano"), "install"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+
+
+def live(case: Case) -> Score:
+    """Live through one case: fill, refer, change, and look at all three places."""
+    with _trip(Readings(**case.readings)) as trip:
+        trip.sandbox.clock.advance(-6 * 3600)
+        crm.fill(trip.crm, CONTACTS)
+        trip.sandbox.project.create_referral_campaign(
+            CAMPAIGN, referee_reward={"gift_credit": 500}, referrer_reward={"gift_credit": 900}
+        )
+        for number, blow in enumerate((*case.blows, Blow())):
+            trip.run(blow)
+            trip.sandbox.clock.advance(3600)
+            if number < len(case.blows) - 1:
+                _refer(trip.sandbox)
+                crm.change(trip.crm, CHANGED)
+        _judge(trip)
+        trip.score.faults = trip.sandbox.faults.injected
+        return trip.score
+
+
+@contextmanager
+def _trip(readings: Readings) -> Iterator[Trip]:
+    with (
+        # The path of a socket may have 107 characters at most.
+        tempfile.TemporaryDirectory(prefix="crm") as socket,
+        tempfile.TemporaryDirectory(prefix="trip") as folder,
+        crm_database(Path(socket)) as address,
+        Sandbox(readings=readings) as sandbox,
+    ):
+        yield Trip(sandbox, address, Path(folder))
+
+
+def _refer(sandbox: Sandbox) -> None:
+    for pair in range(1, 2 * PAIRS + 1, 2):
+        code = sandbox.project.referral_code(CAMPAIGN, crm.contact_id(pair))
+        order = {"source_id": f"shop-{pair}", "amount": 5_000}
+        sandbox.project.redeem(code, crm.contact_id(pair + 1), order)
+    sandbox.project.settle()
+
+
+def _judge(trip: Trip) -> None:
+    """CRM against sandbox, sandbox against warehouse, rewards against the CRM's table."""
+    project = trip.sandbox.project
+    with psycopg.connect(trip.crm) as connection:
+        tiers = connection.execute("SELECT contact_id, tier FROM contacts").fetchall()
+        paid = _ids(connection.execute("SELECT id FROM voucherify.reward_events").fetchall())
+    for key, tier in tiers:
+        customer = project.customer_by_source_id(key)
+        there = customer is not None and (customer.get("metadata") or {}).get("tier") == tier
+        trip.score.lost += not there
+    with duckdb.connect(str(trip.warehouse), read_only=True) as warehouse:
+        tables = ("customers", "reward_events")
+        found = [warehouse.execute(f"SELECT id FROM voucherify.{t}").fetchall() for t in tables]  # noqa: S608 - ours
+    customers, events = map(_ids, found)
+    given = {
+        event.id
+        for person in project.people.by_id.values()
+        for event in person.activity
+        if event.type in REWARDS
+    }
+    trip.score.rows = len(tiers) + len(customers) + len(events) + len(paid)
+    for name, want, have in (
+        ("customers in the warehouse", set(project.customers), customers),
+        ("rewards in the warehouse", given, events),
+        ("rewards in the CRM", given, paid),
+    ):
+        trip.score.lost += len(want - have)
+        if want - have:
+            trip.score.wrong.append(f"{len(want - have)} {name} are missing")
+    doubled = len(found[0]) - len(customers) + len(found[1]) - len(events)
+    if doubled:
+        trip.score.wrong.append(f"{doubled} rows are twice in the warehouse")
+
+
+def _ids(rows: list[tuple[Any, ...]]) -> set[str]:
+    return {str(row[0]) for row in rows}

@@ -1,0 +1,89 @@
+"""What a case did, and the table of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+COLUMNS = (
+    ("combinations", "combinations"),
+    ("runs", "runs"),
+    ("rows", "rows"),
+    ("faults", "faults injected"),
+    ("kills", "kills"),
+    ("lost", "lost"),
+    ("early", "acknowledged early"),
+    ("again", "sent again after a crash"),
+    ("most_again", "most at once"),
+)
+
+
+@dataclass
+class Score:
+    """Counts of one case, or of many.
+
+    Attributes:
+        combinations: cases.
+        runs: of the plugin, or of `meltano run`.
+        rows: records that were written, or that came to the target.
+        faults: requests at which a fault struck.
+        kills: runs that a signal ended.
+        lost: rows that are missing, or old, where they were to arrive.
+        early: rows that a state spoke for when they were not there.
+        again: rows sent a second time by the run after one that was struck.
+        most_again: the most of them after one run.
+        wrong: what else must not happen, a sentence each.
+    """
+
+    combinations: int = 0
+    runs: int = 0
+    rows: int = 0
+    faults: int = 0
+    kills: int = 0
+    lost: int = 0
+    early: int = 0
+    again: int = 0
+    most_again: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost, early or otherwise wrong."""
+        return not (self.lost or self.early or self.wrong)
+
+    def sent_again(self, rows: int) -> None:
+        """Count rows that one run sent although an earlier one had."""
+        self.again += rows
+        self.most_again = max(self.most_again, rows)
+
+    def __add__(self, other: Score) -> Score:
+        """Both together."""
+        total = Score()
+        for one in fields(Score):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            both = max(mine, theirs) if one.name == "most_again" else mine + theirs
+            setattr(total, one.name, both)
+        return total
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """All together."""
+    return sum(scores, Score())
+
+
+def table(scores: Mapping[str, Score]) -> str:
+    """Rows of Markdown: a part each, and all together at the end."""
+    rows = [
+        ["part", *(title for _, title in COLUMNS)],
+        ["---", *("---:" for _ in COLUMNS)],
+        *(_row(part, score) for part, score in scores.items()),
+        _row("**all**", total(scores.values())),
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(part: str, score: Score) -> list[str]:
+    return [part, *(f"{getattr(score, name):,}" for name, _ in COLUMNS)]
