@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+import leaks
 from torture.cases import PARTS, ROUND_TRIP, TARGET, TRIED, combinations, coverage
 from torture.defences import DEFENCES, Defence, caught_by, switched_off
 from voucherify_sandbox import readings
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "torture", *arguments],
         cwd=ROOT,
         capture_output=True,
@@ -26,6 +27,8 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=800,
     )
+    leaks.saw(done.stderr)
+    return done
 
 
 @pytest.mark.timeout(900)  # a minute where nothing else runs
