@@ -1,16 +1,35 @@
-"""`make example-airflow`: the hourly DAG once, as `airflow dags test` runs it."""
+"""`make example-airflow`: both DAGs, as `airflow dags test` runs them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demo import crm
 from examples.stage import expect, stage
+
+if TYPE_CHECKING:
+    from examples.stage import Stage
 
 HERE = Path(__file__).resolve().parent
 AIRFLOW = HERE / ".venv/bin/airflow"
 REFUSED = 1
 A_DAY = "2026-09-01"
+OLD_CUSTOMERS = 800
+
+
+def load_in_slices(on: Stage) -> None:
+    """Customers of eight months into PostgreSQL, a mapped task for each slice."""
+    on.api.act(
+        "add_customers",
+        count=OLD_CUSTOMERS,
+        prefix="old-",
+        created_at="2026-01-01T00:00:00Z",
+        spread_seconds=242 * 86_400,
+    )
+    on.run(AIRFLOW, "dags", "test", "voucherify_first_load", A_DAY)
+    rows = on.in_crm("SELECT count(*), count(DISTINCT id) FROM voucherify.customers")
+    expect("rows and customers of eight slices", rows, [(OLD_CUSTOMERS, OLD_CUSTOMERS)])
 
 
 def main() -> None:
@@ -30,6 +49,7 @@ def main() -> None:
         expect("customers in DuckDB", on.in_warehouse("customers"), crm.CONTACTS - REFUSED)
         events = on.in_warehouse("reward_events")
         expect("reward events in the CRM", crm.count(on.crm, "voucherify.reward_events"), events)
+        load_in_slices(on)
         print("Airflow: every task ran, and nothing is missing")
 
 
