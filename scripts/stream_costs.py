@@ -14,18 +14,26 @@ from tap_voucherify.streams import STREAMS
 from tap_voucherify.time_filtered import TimeFilteredStream
 from tap_voucherify.walk import PAGE_ROWS
 
-PATHS = {"customers": listings.CUSTOMERS, "reward_events": ACTIVITY}
-"""Endpoints of the streams that do not declare one."""
+SOURCES = {
+    "customers": f"GET {listings.CUSTOMERS}",
+    "customer_deletions": "customer.deleted",
+    "reward_events": f"GET {ACTIVITY}",
+}
+"""Where the streams that declare no endpoint come from; a webhook's type is one place."""
 
 REACH = f"the newest {LAST_PAGE * PAGE_ROWS:,} rows; more since the bookmark are an error"
 
 COSTS: dict[str, tuple[str, str]] = {
     "customers": (
-        "first run 1 per 100 customers; then 2, and 1 per 100 changed",
+        "first run 1 per 100 customers; then 2, 1 per 100 changed, 1 per one named by a webhook",
         "9,900 rows in one millisecond",
     ),
+    "customer_deletions": ("none", "what no webhook brought"),
     "reward_events": (
-        "3, 1 per customer who may have something new, 1 per 100 changed customers or redemptions",
+        (
+            "none from webhooks; polling 3, 1 per customer who may have something new, 1 per 100 "
+            "changed customers or redemptions"
+        ),
         "an event that is listed later than twice `lookback_window` after it happened is missed",
     ),
     "reward_assignments": ("1 per 100 rewards and 1 per reward", "none that matters"),
@@ -66,10 +74,11 @@ def stream_costs_table() -> str:
     for stream in STREAMS:
         kind = next((fact for base, fact in COSTS_BY_KIND.items() if issubclass(stream, base)), "")
         calls, limits = COSTS.get(stream.name) or kind
-        path = getattr(stream, "path", None) or PATHS[stream.name]
+        path = getattr(stream, "path", None)
+        source = f"GET {path}" if path else SOURCES[stream.name]
         keys = ", ".join(f"`{key}`" for key in stream.primary_keys)
         lines.append(
-            f"| `{stream.name}` | `GET {path}` | {keys} | {replication(stream)} | {calls} "
+            f"| `{stream.name}` | `{source}` | {keys} | {replication(stream)} | {calls} "
             f"| {limits} |"
         )
     return "\n".join(lines)

@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from tap_voucherify.concurrency import in_order
+from tap_voucherify.errors import NotFoundError
 from tap_voucherify.export_file import rows_of
 from tap_voucherify.exporting import Export, customer_definitions, fetched
 from tap_voucherify.listings import CUSTOMERS, CUSTOMERS_BY_CREATION, CUSTOMERS_BY_UPDATE
 from tap_voucherify.modified import modified_at
 from tap_voucherify.time_filtered import TimeFilteredStream
-from tap_voucherify.walk import Fetch, Query
+from tap_voucherify.walk import Fetch, Query, Row
+from tap_voucherify.webhooks.envelopes import DELETED
+from tap_voucherify.webhooks.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from tap_voucherify.emission import Record
+    from tap_voucherify.walk import Timed
 
+ONE_CUSTOMER = "/v1/customers/{id}"
 EVERY_CUSTOMER = Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)
 
 
@@ -33,6 +40,20 @@ class Customers(TimeFilteredStream):
     by_update = CUSTOMERS_BY_UPDATE
 
     _export: Export | None = None
+    _reading: Reading | None = None
+
+    @override
+    def rows(self) -> Iterator[Record | None]:
+        path = self.config.get("webhook_store")
+        if path is None or self.instant_setting("end_date") is not None:
+            yield from super().rows()
+            return
+        with Reading.begin(path, self.stream_state, self.logger) as reading:
+            self._reading = reading
+            if "webhooks" not in self.stream_state:
+                # What came before is in what this run reads from the list, or a later one will.
+                reading.position = reading.last
+            yield from super().rows()
 
     @override
     def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
@@ -44,7 +65,31 @@ class Customers(TimeFilteredStream):
         return super().first_run(fetch)
 
     @override
+    def _changed(self, fetch: Fetch, since: datetime) -> Iterator[Timed]:
+        """What the list says changed, and who a webhook named whom the list left out."""
+        named = set() if self._reading is None else _named(self._reading)
+        for instant, row in super()._changed(fetch, since):
+            named.discard(str(row["id"]))
+            yield instant, row
+        at_once = self.config["max_concurrency"]
+        for _, found in in_order(self._one, sorted(named), at_once=at_once):
+            if found is not None:
+                yield modified_at(found, self.name), found
+        if self._reading is not None:
+            self._reading.position = self._reading.last
+
+    def _one(self, identity: str) -> Row | None:
+        """One customer; none who is gone."""
+        try:
+            row: Row = self.client.get(ONE_CUSTOMER, {"id": identity})
+        except NotFoundError:
+            return None
+        return row
+
+    @override
     def mark(self) -> None:
+        if self._reading is not None:
+            self.stream_state["webhooks"] = self._reading.to_state()
         export = self._export
         if export is None:
             super().mark()
@@ -72,3 +117,16 @@ class Customers(TimeFilteredStream):
         self._export = None  # until it is proved complete, it is nothing to go on from
         self.prove_complete(fetch, export.total, export.rows, newer, progress="export")
         self._export = export
+
+
+def _named(reading: Reading) -> set[str]:
+    """The customers that events of the store are about, as far as they are still there."""
+    named: set[str] = set()
+    for stored in reading.events():
+        if stored.customer_id is None or not stored.type.startswith("customer."):
+            continue
+        if stored.type == DELETED:
+            named.discard(stored.customer_id)
+        else:
+            named.add(stored.customer_id)
+    return named

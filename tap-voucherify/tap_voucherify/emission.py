@@ -70,6 +70,15 @@ class StreamReport:
 
     rows: int = 0
     complete: bool = False
+    missed_by_webhooks: int | None = None
+    """Events that polling found and no webhook brought; none where that was not looked at."""
+
+    def to_summary(self) -> dict[str, int]:
+        """What the run summary says of the stream."""
+        told = {"rows": self.rows, "complete": self.complete}
+        if self.missed_by_webhooks is None:
+            return told
+        return {**told, "missed_by_webhooks": self.missed_by_webhooks}
 
 
 class VoucherifyStream(Stream):

@@ -35,6 +35,8 @@ from tap_voucherify.modified import changed_rows, modified_at
 from tap_voucherify.paging import pages_by_cursor
 from tap_voucherify.rewards import reward_event
 from tap_voucherify.walk import PAGE_ROWS, Row, Timed, walk
+from tap_voucherify.webhooks.envelopes import activity_of
+from tap_voucherify.webhooks.reading import Reading, is_due
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +98,7 @@ class RewardEvents(IncrementalStream):
     replication_key = "created_at"
 
     _scan = Scan()
+    _reading: Reading | None = None
 
     @override
     def rows(self) -> Iterator[Record | None]:
@@ -105,6 +108,36 @@ class RewardEvents(IncrementalStream):
             self.since(),
             self.instant_setting("end_date"),
         )
+        path = self.config.get("webhook_store")
+        if path is None or window.until is not None:
+            yield from self._polled(window)
+            return
+        with Reading.begin(path, self.stream_state, self.logger) as reading:
+            self._reading = reading
+            yield from self._stored(reading, window)
+            if self._polls(reading):
+                yield from self._polled(window)
+            else:
+                self.logger.info("complete: %d events, from webhooks alone", self.report.rows)
+
+    def _polls(self, reading: Reading) -> bool:
+        """Whether this run also polls: to begin, to close a gap, or because it is time."""
+        hours = int(self.config["reconciliation_interval"])
+        return not reading.is_gapless or "scan" in self.stream_state or is_due(self.bookmark, hours)
+
+    def _stored(self, reading: Reading, window: Window) -> Iterator[Record | None]:
+        """The events that webhooks brought since the last run, in the order they came."""
+        start_date = self.instant_setting("start_date")
+        for stored in reading.events():
+            if stored.type in window.types:
+                activity, customer_id = activity_of(stored.body)
+                if start_date is None or not _is_before(activity, start_date):
+                    yield reward_event(activity, customer_id)
+            reading.position = stored.position
+            yield None
+
+    def _polled(self, window: Window) -> Iterator[Record | None]:
+        """The events that the API tells of the customers who may have new ones."""
         with IdsToAsk() as to_ask:
             try:
                 yield from self._collect(to_ask, window)
@@ -117,6 +150,8 @@ class RewardEvents(IncrementalStream):
 
     @override
     def mark(self) -> None:
+        if self._reading is not None:
+            self.stream_state["webhooks"] = self._reading.to_state()
         scan = self._scan
         if self.instant_setting("end_date") is not None or scan.started is None:
             return
@@ -174,11 +209,22 @@ class RewardEvents(IncrementalStream):
                 if window.holds(activity):
                     yield reward_event(activity, identity)
                     found += 1
+                    self._compare(activity)
             self._scan.position = identity
             self._scan.asked += 1
             self._scan.gone += answer is None
             self._scan.missed += 0 if cheap else found
             yield None
+
+    def _compare(self, activity: Row) -> None:
+        """Count an event of polling that a webhook should have brought."""
+        reading = self._reading
+        if reading is None:
+            return
+        identity, kind = str(activity["id"]), str(activity["type"])
+        before = self.client.run_started - self.lookback
+        missed = reading.missed(identity, kind, activity.get("created_at"), before)
+        self.report.missed_by_webhooks = (self.report.missed_by_webhooks or 0) + missed
 
     def _first_answer(self, to_ask: tuple[str, bool], params: dict[str, Any]) -> Answer | None:
         """The first page of a customer's activity; none for a customer deleted meanwhile."""
@@ -206,10 +252,28 @@ class RewardEvents(IncrementalStream):
             scan.asked,
             scan.gone,
         )
+        if self._reading is not None:
+            self._tell_reconciled()
         if self._asks_everyone:
             self.logger.info(
                 "the scan `changed` would have missed %d events of this audit", scan.missed
             )
+
+    def _tell_reconciled(self) -> None:
+        missed = self.report.missed_by_webhooks = self.report.missed_by_webhooks or 0
+        if missed:
+            self.logger.warning(
+                "reconciled: no webhook had brought %d of the events that polling found: see "
+                "whether the receiver was down, or Voucherify disabled the webhook",
+                missed,
+            )
+        else:
+            self.logger.info("reconciled: webhooks had brought every event that polling found")
+
+
+def _is_before(activity: Row, start_date: datetime) -> bool:
+    created_at = activity["created_at"]
+    return bool(created_at) and parse(created_at, what="`created_at` of an event") < start_date
 
 
 def _scan_of(state: dict[str, Any]) -> Scan:

@@ -38,8 +38,8 @@ REWARD_EVENT_TYPES = (
 """The events that tell of rewards and of what they were given for (reference §10.3)."""
 
 
-def reward_event(activity: Json, customer_id: str) -> dict[str, Any]:
-    """The columns of one activity of the customer who was asked for.
+def reward_event(activity: Json, customer_id: str | None) -> dict[str, Any]:
+    """The columns of one activity of the customer who was asked for, if one was.
 
     Raises:
         VoucherifyError: the activity's time cannot be read.
@@ -47,7 +47,7 @@ def reward_event(activity: Json, customer_id: str) -> dict[str, Any]:
     envelope = member(activity, "data")
     payload = member(envelope, "data")
     # A webhook knows no customer who was asked for, so the event's own word comes first.
-    customer_id = text(member(payload, "customer"), "id") or customer_id
+    customer_id = text(member(payload, "customer"), "id") or customer_id or ""
     what = given(payload, customer_id)
     voucher = member(payload, "voucher")
     reward = member(payload, "reward")
@@ -58,7 +58,7 @@ def reward_event(activity: Json, customer_id: str) -> dict[str, Any]:
         "type": activity.get("type"),
         "created_at": created_at and written(parse(created_at, what="`created_at` of an event")),
         "group_id": activity.get("group_id"),
-        "customer_id": customer_id,
+        "customer_id": customer_id or None,
         "customer_source_id": _source_id(payload, customer_id),
         "recipient_role": recipient_role(payload, customer_id),
         **_campaign(payload, voucher),

@@ -104,6 +104,22 @@ SETTINGS = th.PropertiesList(
         "all: ask every customer, one call each, and report what changed would have missed.",
     ),
     th.Property(
+        "webhook_store",
+        th.StringType(min_length=1),
+        title="Webhook store",
+        description="File in which `voucherify-webhooks serve` keeps events. reward_events come "
+        "from it without an API call, customers that it names are read anew, and "
+        "customer_deletions are known. None: polling alone.",
+    ),
+    th.Property(
+        "reconciliation_interval",
+        th.IntegerType(minimum=0),
+        default=24,
+        title="Reconciliation interval",
+        description="With webhook_store: hours after which a run also reads reward_events by "
+        "polling and reports what no webhook had brought. 0: every run does.",
+    ),
+    th.Property(
         "max_calls",
         th.IntegerType(minimum=1),
         title="Maximum calls",

@@ -9,6 +9,7 @@ from typing_extensions import override
 from tap_voucherify import listings
 from tap_voucherify.children import ChildStream
 from tap_voucherify.completeness import incomplete, is_complete
+from tap_voucherify.customer_deletions import CustomerDeletions
 from tap_voucherify.customers import Customers
 from tap_voucherify.errors import NotFoundError
 from tap_voucherify.full_table import FullTableStream
@@ -211,6 +212,7 @@ def _converts_by_event(campaign: Row) -> bool:
 
 STREAMS: tuple[type[VoucherifyStream], ...] = (
     Customers,
+    CustomerDeletions,
     RewardEvents,
     Redemptions,
     Publications,

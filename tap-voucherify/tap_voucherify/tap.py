@@ -101,7 +101,7 @@ class TapVoucherify(InterruptibleTap):
         """Log what the run did as one JSON object, the last line of its log."""
         usage = self.client.usage
         streams = {
-            name: {"rows": stream.report.rows, "complete": stream.report.complete}
+            name: stream.report.to_summary()
             for name, stream in self.streams.items()
             if isinstance(stream, VoucherifyStream) and stream.selected
         }

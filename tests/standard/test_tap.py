@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
-from singer_sdk.testing import get_tap_test_class
+from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from filling import fill
 from singer import Run, run
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = {stream.name for stream in STREAMS}
+BY_WEBHOOKS = {"customer_deletions"}
+"""Streams that the API has no rows for."""
 SANDBOX = Sandbox().start()
 """The suite is parametrised when this file is read, so its sandbox already runs then."""
 
@@ -49,7 +51,10 @@ def everything_selected() -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore:Fields in transformed catalog but not in records")
 class TestTap(
     get_tap_test_class(  # type: ignore[misc] # the SDK makes the class as it runs
-        TapVoucherify, config=connection_to(SANDBOX), catalog=everything_selected()
+        TapVoucherify,
+        config=connection_to(SANDBOX),
+        catalog=everything_selected(),
+        suite_config=SuiteConfig(ignore_no_records_for_streams=sorted(BY_WEBHOOKS)),
     )
 ):
     pass
@@ -91,7 +96,7 @@ def test_every_stream_has_records_that_fit_and_one_schema(all_streams: list[str]
     done = run("tap_voucherify", connection_to(SANDBOX), *all_streams)
 
     assert done.exit_code == 0, done.log
-    assert streams_of(done) == NAMES
+    assert streams_of(done) == NAMES - BY_WEBHOOKS
     assert problems(done) == []
     announced = [m["stream"] for m in done.messages if m["type"] == "SCHEMA"]
     assert sorted(announced) == sorted(NAMES)

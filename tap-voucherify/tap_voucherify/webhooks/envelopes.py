@@ -14,6 +14,9 @@ import msgspec
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.payloads import Json, first, member, text
 
+DELETED = "customer.deleted"
+"""The event of a customer who is gone."""
+
 CUSTOMER_ID = "cust_"
 """What ids of customers begin with; an event's `entity_id` may also name another thing."""
 

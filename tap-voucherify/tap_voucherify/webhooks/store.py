@@ -13,13 +13,13 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import parse, written
+from tap_voucherify.instants import written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tap_voucherify.webhooks.envelopes import Event
@@ -40,7 +40,7 @@ CHUNK = 1_000
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS store (
-    id TEXT NOT NULL, began TEXT NOT NULL, dropped INTEGER NOT NULL DEFAULT 0
+    id TEXT NOT NULL, dropped INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,7 +61,7 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 AFTER = """
-SELECT position, type, customer_id, body FROM events
+SELECT position, type, customer_id, received_at, body FROM events
 WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
 """
 
@@ -81,6 +81,7 @@ class Stored:
     position: int
     type: str
     customer_id: str | None
+    received_at: str
     body: bytes
 
 
@@ -135,18 +136,14 @@ class Store:
                 self._base.execute(statement)
             row = self._base.execute("SELECT count(*) FROM store").fetchone()
             if row[0] == 0:
-                self._base.execute(
-                    "INSERT INTO store (id, began) VALUES (?, ?)",
-                    (uuid.uuid4().hex, written(datetime.now(UTC))),
-                )
+                self._base.execute("INSERT INTO store (id) VALUES (?)", (uuid.uuid4().hex,))
                 self._base.execute(f"PRAGMA user_version = {VERSION}")
         self._check()
 
     def _check(self) -> None:
         if self._base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             raise _unusable()
-        self.id, began = self._base.execute("SELECT id, began FROM store").fetchone()
-        self.began = parse(began, what="the beginning of the webhook store")
+        self.id = str(self._base.execute("SELECT id FROM store").fetchone()[0])
 
     def close(self) -> None:
         """Let go of the file."""
@@ -201,10 +198,9 @@ class Store:
         found = self._base.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,))
         return found.fetchone() is None
 
-    def types(self) -> Collection[str]:
-        """The types of the events that are there."""
-        rows: list[Any] = self._base.execute("SELECT DISTINCT type FROM events").fetchall()
-        return frozenset(kind for (kind,) in rows)
+    def first_of_each_type(self) -> Iterator[tuple[str, str]]:
+        """Each type that is there, with the instant at which the oldest of it came."""
+        yield from self._base.execute("SELECT type, min(received_at) FROM events GROUP BY type")
 
     def covered(self, reader: str, position: int) -> int:
         """Note that a state came back that covers all up to a position; drop what nobody needs.

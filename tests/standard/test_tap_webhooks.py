@@ -1,0 +1,292 @@
+"""The tap and the store of webhooks: the same rows as polling, no call, nothing lost with it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hooks import SECRET, Receiver, receiving
+from singer import Run, run, selecting
+from voucherify_sandbox import Readings, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REFERRED = "customer.referred"
+SETTLED = {"lookback_window": 0}
+"""Every event that polling finds is judged, however young."""
+
+
+class Tap:
+    """Runs the tap on a store, each run going on from the last state of the one before."""
+
+    def __init__(self, connection: dict[str, Any], folder: Path, *streams: str) -> None:
+        self.folder = folder
+        self.config = {**connection, **SETTLED, "webhook_store": str(folder / "store.sqlite")}
+        self.catalog = selecting(folder, *streams)
+        self.state: dict[str, Any] = {}
+
+    def run(self, **settings: Any) -> Run:
+        path = self.folder / "state.json"
+        path.write_text(json.dumps(self.state))
+        config = {name: v for name, v in {**self.config, **settings}.items() if v is not None}
+        done = run("tap_voucherify", config, "--state", str(path), *self.catalog)
+        assert done.exit_code == 0, done.log
+        self.state = done.states[-1]
+        return done
+
+    def summary(self, done: Run, stream: str = "reward_events") -> dict[str, Any]:
+        told = json.loads(done.log.rpartition("run summary ")[2].splitlines()[0])
+        return {**told["streams"][stream], "calls": told["calls"]}
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with receiving(tmp_path / "store.sqlite") as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(readings=Readings(reward_redemptions="activity")) as running:
+        for name, kind in (("Gifts", "gift_credit"), ("Points", "loyalty_points")):
+            running.project.create_referral_campaign(
+                name, referee_reward={kind: 500}, referrer_reward={kind: 100}
+            )
+        running.project.create_referral_campaign("Coupons", referrer_reward={"discount": 10})
+        running.project.create_referral_campaign(
+            "Signed up", referrer_reward={"gift_credit": 7}, custom_event="signed_up"
+        )
+        yield running
+
+
+def distribution(sandbox: Sandbox, receiver: Receiver, **more: Any) -> str:
+    """A webhook that brings every type of the activity list, twice now and then, in disorder."""
+    return sandbox.project.add_webhook(
+        receiver.url,
+        SECRET,
+        **{"kind": "distribution", "duplicates": 0.2, "disorder_seconds": 0.3, **more},
+    )
+
+
+def refer(sandbox: Sandbox, first: int = 0) -> None:
+    """A referral by each campaign, one of them rolled back."""
+    project = sandbox.project
+    redeemed = []
+    for number, campaign in enumerate(("Gifts", "Points", "Coupons"), first):
+        code = project.referral_code(campaign, f"crm-{2 * number}")
+        order = {"amount": 1_000 + number, "source_id": f"shop-{number}"}
+        redeemed.append(project.redeem(code, f"crm-{2 * number + 1}", order))
+    code = project.referral_code("Signed up", f"crm-{first}")
+    project.track_event("signed_up", f"crm-{first + 1}", {"code": code})
+    project.settle()
+    project.roll_back(redeemed[0])
+    project.settle()
+    assert project.webhooks.wait()
+
+
+def by_id(done: Run) -> dict[str, Any]:
+    """Rows without the payload, whose shape differs between the two forms (§10.6)."""
+    rows = done.records("reward_events")
+    return {row["id"]: {name: row[name] for name in row if name != "data"} for row in rows}
+
+
+def test_webhooks_give_the_rows_that_polling_gives_without_a_call(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, "reward_events")
+    distribution(sandbox, receiver)
+    tap.run()
+    refer(sandbox)
+
+    brought = tap.run()
+    polled = run("tap_voucherify", connection, *tap.catalog)
+
+    assert len(by_id(brought)) > 20
+    assert by_id(brought) == by_id(polled)
+    assert tap.summary(brought)["calls"] == 0
+    order = [row["id"] for row in brought.records("reward_events")]
+    assert order == [one for one in receiver.stored() if one in by_id(polled)]
+    assert tap.run().records("reward_events") == []
+
+
+@pytest.mark.parametrize("events", ["activity", "own"])
+def test_project_webhooks_bring_a_part_and_polling_the_rest(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path, events: str
+) -> None:
+    tap = Tap(connection, tmp_path, "reward_events")
+    sandbox.readings.change(webhook_events=events)
+    sandbox.project.add_webhook(receiver.url, SECRET)
+    tap.run()
+    refer(sandbox)
+
+    brought, reconciled = tap.run(), tap.run(reconciliation_interval=0)
+    polled = run("tap_voucherify", connection, *tap.catalog)
+
+    assert set(by_id(brought)) < set(by_id(polled))
+    assert {**by_id(brought), **by_id(reconciled)} == by_id(polled)
+    assert REFERRED not in {row["type"] for row in by_id(brought).values()}
+    assert tap.summary(reconciled)["missed_by_webhooks"] == 0
+
+
+def test_events_that_no_webhook_brought_come_by_polling_and_are_reported(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, "reward_events")
+    webhook = distribution(sandbox, receiver)
+    refer(sandbox)
+    tap.run()
+    sandbox.project.webhooks.change(webhook, types=[])
+    refer(sandbox, 100)
+
+    alone, reconciled = tap.run(), tap.run(reconciliation_interval=0)
+
+    assert by_id(alone) == {}
+    summary = tap.summary(reconciled)
+    assert summary["missed_by_webhooks"] == summary["rows"] > 20
+    assert "no webhook had brought" in reconciled.log
+    assert "missed_by_webhooks" not in tap.summary(tap.run())
+
+
+def aged(store: Path, days: int) -> None:
+    """Let every event of the store have come so many days ago."""
+    base = sqlite3.connect(store)
+    base.execute(
+        "UPDATE events SET received_at = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', ?)",
+        (f"-{days} days",),
+    )
+    base.commit()
+    base.close()
+
+
+def test_events_go_once_a_state_came_back_and_a_lost_state_loses_nothing(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, "reward_events")
+    distribution(sandbox, receiver, types=[REFERRED])
+    tap.run()
+    before, count = tap.state, 4
+    refer(sandbox)
+
+    read = tap.run()
+    aged(receiver.store, 13)
+    young = tap.run(), len(receiver.stored())
+    aged(receiver.store, 15)
+    tap.state = before
+    replayed = tap.run(), len(receiver.stored())
+    tap.run()
+    dropped = len(receiver.stored())
+    tap.state = before
+    after_drop = tap.run()
+    tap.state = {}
+    lost = tap.run()
+
+    assert len(by_id(read)) == count
+    assert (len(by_id(young[0])), young[1]) == (0, count)
+    assert (len(by_id(replayed[0])), replayed[1]) == (count, count)
+    assert dropped == 0
+    everything = set(by_id(run("tap_voucherify", connection, *tap.catalog)))
+    assert set(by_id(after_drop)) == set(by_id(lost)) == everything
+
+
+def test_what_another_job_has_not_read_stays(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    one, other = (Tap(connection, tmp_path, "reward_events") for _ in range(2))
+    distribution(sandbox, receiver, types=[REFERRED])
+    for tap in (one, other, one, other):
+        tap.run()
+    refer(sandbox)
+    aged(receiver.store, 15)
+
+    for _ in range(2):
+        one.run()
+    assert len(receiver.stored()) == 4
+    assert len(by_id(other.run())) == 4
+    other.run()
+    assert receiver.stored() == []
+
+
+def test_a_customer_whom_the_list_leaves_out_is_read_because_a_webhook_names_it(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, "customers")
+    sandbox.readings.change(recalculation_updates=False)
+    distribution(sandbox, receiver)
+    sandbox.project.add_customers(3)
+    tap.run()
+    refer(sandbox)
+    newcomers = tap.run()
+    sandbox.project.delete_customer("crm-5")
+    code = sandbox.project.referral_code("Points", "crm-1")
+    sandbox.project.redeem(code, "crm-0", {"amount": 1_000})
+    sandbox.project.settle()
+    assert sandbox.project.webhooks.wait()
+
+    named = {row["source_id"]: row for row in tap.run().records("customers")}
+
+    assert {f"crm-{number}" for number in range(6)} == {
+        row["source_id"] for row in newcomers.records("customers")
+    }
+    assert set(named) == {"crm-0", "crm-1"}
+    assert named["crm-1"]["loyalty"]["points"] > 0
+    assert "assets" not in named["crm-1"]
+
+
+def test_a_deletion_is_told_with_the_key_that_the_customer_had(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, "customer_deletions")
+    sandbox.project.add_webhook(receiver.url, SECRET)
+    identity = sandbox.project.add_customers(2)[1]
+    sandbox.project.delete_customer("crm-1")
+    assert sandbox.project.webhooks.wait()
+
+    first = tap.run()
+
+    ((deleted),) = first.records()
+    assert (deleted["id"], deleted["source_id"]) == (identity, "crm-1")
+    assert deleted["deleted_at"] > "2026"
+    assert tap.run().records() == []
+    tap.state = {}
+    assert tap.run().records() == [deleted]
+    assert "without the setting webhook_store" in tap.run(webhook_store=None).log
+
+
+def test_a_store_that_is_not_there_is_an_error_and_is_not_made(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    del sandbox
+    tap = Tap(connection, tmp_path, "reward_events")
+    other = tmp_path / "other.sqlite"
+    sqlite3.connect(other).execute("CREATE TABLE mine (a)").connection.close()
+
+    for store, words in ((tmp_path / "none.sqlite", "names no file"), (other, "cannot be used")):
+        done = run("tap_voucherify", {**tap.config, "webhook_store": str(store)}, *tap.catalog)
+        assert done.exit_code == 1
+        assert words in done.log
+        assert store.exists() == (store == other)
+
+
+def test_the_tap_needs_no_library_of_the_receiver() -> None:
+    asked = (
+        "import sys; import tap_voucherify.__main__;"
+        "print({name.split('.')[0] for name in sys.modules}"
+        " & {'starlette', 'uvicorn', 'prometheus_client'})"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    blocked = (
+        "import sys; sys.modules['uvicorn'] = None;"
+        "from tap_voucherify.webhooks.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", blocked], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "install tap-voucherify[webhooks]" in done.stderr) == (1, True)
