@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "auth_method": ("api_key", "oauth"),
     },
     TARGET: {
-        "write_path": ("bulk", "single"),
+        "write_path": ("bulk", "single", "auto"),
         "nulls": ("drop", "send"),
         "auth_method": ("api_key", "oauth"),
         "ledger_path": (None, "ledger.db"),

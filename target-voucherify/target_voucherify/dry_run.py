@@ -24,10 +24,10 @@ LOOKS_PER_JOB = 2
 class DryWriter:
     """Stands where a writer stands, and only counts."""
 
-    def __init__(self, services: Services, most_rows: int, *, bulk: bool) -> None:
-        """Count for bulk or for single writing."""
+    def __init__(self, services: Services, most_rows: int, *, single_at_most: int) -> None:
+        """Count for single writing up to so many customers, beyond it for bulk writing."""
         self._services = services
-        self._bulk = bulk
+        self._single_at_most = single_at_most
         self._batches = 0
         self._rows = 0
         self._known = 0
@@ -86,7 +86,9 @@ class DryWriter:
     def _calls(self) -> int:
         if not self._rows:
             return 0
-        return 1 + (self._batches * (1 + LOOKS_PER_JOB) if self._bulk else self._rows)
+        if self._rows <= self._single_at_most:
+            return 1 + self._rows
+        return 1 + self._batches * (1 + LOOKS_PER_JOB)
 
     def _sample_one(self, key: str) -> None:
         """Keep each key with the same probability, without knowing how many there will be."""

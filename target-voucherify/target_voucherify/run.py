@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.batch import Batch, Row
+from target_voucherify.choosing import SINGLE_AT_MOST, ChoosingWriter
 from target_voucherify.client import Client, ReadOnlyClient
 from target_voucherify.deletes import Deletes
 from target_voucherify.dry_run import DryWriter
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 MOST_NOTICES = 200
 """Things said once; beyond it they are not said, so that memory stays flat."""
+
+AT_MOST_SINGLY = {"bulk": 0, "single": sys.maxsize, "auto": SINGLE_AT_MOST}
+"""Customers in a run that are written one by one, by `write_path`."""
 
 PROGRESS_MASK = 0x3FF
 """The clock is looked at every 1,024 records."""
@@ -180,6 +185,8 @@ class Run:
         return error
 
     def _write_the_rest(self) -> None:
+        if isinstance(self._writer, ChoosingWriter):
+            self._writer.end_of_input()
         self.send()
         self._writer.settle()
 
@@ -212,10 +219,11 @@ class Run:
 
 def _writer(
     config: Mapping[str, Any], services: Services, parallel: Parallel
-) -> BulkWriter | SingleWriter | DryWriter:
-    rows, bulk = int(config["batch_size_rows"]), config["write_path"] == "bulk"
+) -> BulkWriter | SingleWriter | ChoosingWriter | DryWriter:
+    rows, path = int(config["batch_size_rows"]), config["write_path"]
     if config["dry_run"]:
-        return DryWriter(services, rows, bulk=bulk)
-    if bulk:
-        return BulkWriter(services, rows, float(config["async_timeout"]))
-    return SingleWriter(services, parallel)
+        return DryWriter(services, rows, single_at_most=AT_MOST_SINGLY[path])
+    if path == "single":
+        return SingleWriter(services, parallel)
+    bulk = BulkWriter(services, rows, float(config["async_timeout"]))
+    return bulk if path == "bulk" else ChoosingWriter(bulk, services, parallel)

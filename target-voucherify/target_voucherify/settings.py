@@ -88,10 +88,11 @@ SETTINGS = th.PropertiesList(
         "write_path",
         th.StringType,
         default="bulk",
-        allowed_values=["bulk", "single"],
+        allowed_values=["bulk", "single", "auto"],
         title="Write path",
         description="bulk takes thousands of customers per call; single takes one call each, and "
-        "is what fires customer.updated webhooks.",
+        "is what fires customer.updated webhooks. auto: a run that brings at most 50 customers "
+        "writes them singly, any other in bulk.",
     ),
     th.Property(
         "batch_size_rows",

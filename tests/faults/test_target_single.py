@@ -61,6 +61,38 @@ def test_single_writing_loses_nothing(project: Sandbox, fault: str, number: int)
     assert len(held(project)) == done.summary["accepted"] == 150
 
 
+def ways(sandbox: Sandbox) -> set[str]:
+    """How customers were written."""
+    return {request.path for request in sandbox.requests if request.method == "POST"}
+
+
+SINGLY, IN_BULK = {"/v1/customers"}, {"/v1/customers/bulk/async"}
+
+
+@pytest.mark.parametrize(
+    ("records", "way"),
+    [
+        pytest.param(contacts(1), SINGLY, id="one"),
+        pytest.param(contacts(50), SINGLY, id="as many as go singly"),
+        pytest.param(contacts(51), IN_BULK, id="one more"),
+        pytest.param(contacts(40, state_every=7), SINGLY, id="states between"),
+        pytest.param([*contacts(1), record(0, name="Z")], SINGLY, id="a key twice"),
+        pytest.param(contacts(120), IN_BULK, id="several batches, all of them small"),
+    ],
+)
+def test_auto_goes_one_way_in_a_run(project: Sandbox, records: list[Any], way: set[str]) -> None:
+    config = settings(project, write_path="auto", batch_size_rows=51 if way == SINGLY else 50)
+    planned = load({**config, "dry_run": True}, lines(*records))
+    project.forget_requests()
+
+    done = load(config, lines(*records))
+
+    assert (done.error, ways(project)) == (None, way)
+    assert done.summary["accepted"] == len(held(project))
+    singly = done.summary["accepted"] + 1
+    assert (planned.summary["would_call"] == singly) is (way == SINGLY)
+
+
 def test_single_refusals_are_refusals(project: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "refused.singer"
     given = [
