@@ -77,7 +77,7 @@ def _keys(sandbox: Sandbox) -> dict[str, str]:
 
 def _calls(sandbox: Sandbox, contestant: Any) -> int:
     sandbox.forget_requests()
-    cost_of(contestant, FOLDER / "last.log")
+    cost_of(contestant, FOLDER / "calls.log")
     return sandbox.calls
 
 

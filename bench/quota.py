@@ -28,7 +28,7 @@ def measured(count: int) -> list[dict[str, Any]]:
     calls = round(CALLS_A_SECOND * PERIOD)
     return [
         _customers(2 * count, calls, at_once=8),
-        _events(count // 50, calls),
+        _events(count // 66, calls),
         _customers(min(count, 5_000), calls, at_once=FORMER),
         _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]
@@ -36,7 +36,7 @@ def measured(count: int) -> list[dict[str, Any]]:
 
 def _customers(count: int, calls: int, *, at_once: int) -> dict[str, Any]:
     with server(count, delay=SECONDS_AN_ANSWER, calls=calls, period=PERIOD, log=1) as served:
-        cost_of(tap(served.url, max_concurrency=at_once), FOLDER / "last.log")
+        cost_of(tap(served.url, max_concurrency=at_once), FOLDER / "quota.log")
     statuses = [status for _, status in served.answered]
     seconds = served.answered[-1][0] - served.answered[0][0] + SECONDS_AN_ANSWER
     what = {"stream": f"customers, {count:,}", "at_once": at_once, "calls_a_period": calls}
@@ -51,7 +51,7 @@ def _events(count: int, calls: int) -> dict[str, Any]:
         sandbox.faults.add(slow)
         keys = {"application_id": sandbox.application_id, "secret_key": sandbox.secret_key}
         reader = tap(sandbox.url, stream="reward_events", reward_events_scan="all", **keys)
-        cost = cost_of(reader, FOLDER / "last.log")
+        cost = cost_of(reader, FOLDER / "quota.log")
         statuses = [call.status for call in sandbox.requests]
     what = {"stream": f"events of {count:,}", "at_once": 8, "calls_a_period": calls}
     return {**what, **_used(statuses, cost.wall, calls)}
