@@ -31,6 +31,9 @@ install: $(VENV)/dev.done ## set up .venv with everything the project needs
 demo: $(VENV)/demo.done ## CRM, Voucherify's stand-in and DuckDB, the three jobs twice, the result
 	$(BIN)/python -m demo
 
+demo-live: $(VENV)/demo.done ## contacts change, refer friends, and rewards come back by webhooks: two minutes
+	$(BIN)/python -m demo.live
+
 report: $(VENV)/demo.done ## a page of the warehouse; of another one with ARGS="--warehouse … --logs … --out …"
 	$(BIN)/python -m report $(if $(ARGS),$(ARGS),--warehouse .demo/warehouse.duckdb --logs .demo --refused .demo/refused.singer)
 
@@ -114,6 +117,9 @@ bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchma
 bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers
 	$(BIN)/python -m bench growth
 
+bench-webhooks: $(VENV)/dev.done ## webhooks a second, beside an app that does nothing
+	$(BIN)/python scripts/measure_webhooks.py
+
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
@@ -122,4 +128,4 @@ lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without 
 clean: ## remove what the targets above made, except what git tracks
 	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output
 
-.PHONY: help install demo report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory check lock clean
+.PHONY: help install demo demo-live report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

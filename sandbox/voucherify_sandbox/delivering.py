@@ -74,15 +74,35 @@ class Courier:
         """POST once over the thread's kept connection; whether the answer was 2xx in time."""
         parts = urlsplit(url)
         kept: dict[str, http.client.HTTPConnection] = vars(self._kept).setdefault("open", {})
-        connection = kept.pop(parts.netloc, None) or http.client.HTTPConnection(parts.netloc)
-        connection.timeout = timeout
+        connection = kept.pop(parts.netloc, None)
+        if connection is not None:
+            try:
+                return self._sent(connection, url, (body, headers, timeout), kept)
+            except (ConnectionError, http.client.HTTPException):
+                connection.close()  # the other side let go of it while it was not used
+            except OSError:
+                connection.close()
+                return False
+        connection = http.client.HTTPConnection(parts.netloc)
         try:
-            connection.request("POST", parts.path or "/", body, headers)
-            answer = connection.getresponse()
-            answer.read()
+            return self._sent(connection, url, (body, headers, timeout), kept)
         except (OSError, http.client.HTTPException):
             connection.close()
             return False
+
+    def _sent(
+        self,
+        connection: http.client.HTTPConnection,
+        url: str,
+        what: tuple[bytes, dict[str, str], float],
+        kept: dict[str, http.client.HTTPConnection],
+    ) -> bool:
+        """Whether the answer on this connection was 2xx; the connection is kept then or not."""
+        body, headers, connection.timeout = what
+        parts = urlsplit(url)
+        connection.request("POST", parts.path or "/", body, headers)
+        answer = connection.getresponse()
+        answer.read()
         kept[parts.netloc] = connection
         return answer.status // 100 == 2  # noqa: PLR2004 - 2xx
 

@@ -39,7 +39,7 @@ class Listener:
 
 
 @contextmanager
-def listening(*statuses: int) -> Iterator[Listener]:
+def listening(*statuses: int, hangs_up: bool = False) -> Iterator[Listener]:
     listener = Listener(statuses=list(statuses))
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,6 +51,7 @@ def listening(*statuses: int) -> Iterator[Listener]:
             self.send_response(listener.statuses.pop(0) if listener.statuses else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
+            self.close_connection = hangs_up
 
         def log_message(self, *_: object) -> None:
             pass
@@ -132,6 +133,16 @@ def test_a_refused_event_is_sent_again_and_an_accepted_one_perhaps_twice(sandbox
     assert len(set(listener.events)) == 40
     assert len(listener.events) == book.attempts == len(book.acknowledged) + 2 > 45
     assert list(dict.fromkeys(listener.events)) != sorted(set(listener.events))
+
+
+def test_a_connection_that_was_let_go_of_is_no_failed_attempt(sandbox: Sandbox) -> None:
+    with listening(hangs_up=True) as listener:
+        identity = sandbox.project.add_webhook(listener.url, SECRET, retry_seconds=[])
+        sandbox.project.add_customers(30)
+        assert sandbox.project.webhooks.wait()
+
+    book = sandbox.project.webhooks.book(identity)
+    assert (len(listener.got), book.attempts, book.failed) == (30, 30, 0)
 
 
 def test_a_webhook_that_always_fails_is_disabled(sandbox: Sandbox) -> None:

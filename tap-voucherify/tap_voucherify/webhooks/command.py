@@ -26,6 +26,9 @@ SECRETS = "VOUCHERIFY_WEBHOOK_SECRETS"
 MOST_CONNECTIONS = 1_000
 SECONDS_TO_STOP = 9
 
+SECONDS_KEPT_OPEN = 75
+"""An idle connection; longer than proxies keep theirs, so that they are the ones to let go."""
+
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
@@ -71,6 +74,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=SECONDS_KEPT_OPEN,
         timeout_graceful_shutdown=SECONDS_TO_STOP,
     )
     listening = config.bind_socket()

@@ -1,0 +1,246 @@
+"""`make demo-live`: contacts change and refer friends; how long does each step take?
+
+The three jobs run one after the other without a pause, as a schedule of every minute would. The
+sandbox sends webhooks signed, some twice, out of order; the receiver keeps them and the tap reads
+them without a call. It ends by itself after about two minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+import psycopg
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from demo import crm
+from demo.__main__ import JOBS, meltano
+from demo.services import FOLDER, SANDBOX_PORT, SECONDS_TO_START, Sandbox, crm_database, sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECONDS = 120
+CONTACTS = 60
+CAMPAIGN = "Refer a friend"
+RECEIVER_PORT = SANDBOX_PORT + 1
+SECRET = "secret-of-the-live-demo"  # noqa: S105 - published on purpose
+STORE = FOLDER / "webhooks.sqlite"
+
+STEPS = (
+    "CRM to Voucherify",
+    "redeemed, rewards settled",
+    "webhooks on disk",
+    "in DuckDB",
+    "back in the CRM",
+)
+SETTINGS = {
+    "TARGET_VOUCHERIFY_WRITE_PATH": "auto",
+    "TAP_VOUCHERIFY_WEBHOOK_STORE": str(STORE),
+    "TAP_VOUCHERIFY_REWARDS_WEBHOOK_STORE": str(STORE),
+}
+
+
+@dataclass
+class Round:
+    """One contact's way; seconds of each step."""
+
+    number: int
+    seconds: list[float] = field(default_factory=list)
+
+    def cells(self) -> list[str]:
+        """The row of the table."""
+        times = [f"{seconds:.1f} s" for seconds in self.seconds]
+        missing = [""] * (len(STEPS) - len(times))
+        total = f"{sum(self.seconds):.1f} s" if not missing else ""
+        return [crm.contact_id(self.number), *times, *missing, total]
+
+
+def shown(rounds: list[Round]) -> Table:
+    """What there is to see."""
+    table = Table(title="How long each step took, from the commit in the CRM and back to it")
+    table.add_column("contact", no_wrap=True)
+    for name in (*STEPS, "all"):
+        table.add_column(name, justify="right")
+    for one in rounds:
+        table.add_row(*one.cells())
+    return table
+
+
+@contextmanager
+def receiver() -> Iterator[None]:
+    """The receiver of webhooks, as a process of its own.
+
+    Raises:
+        RuntimeError: it does not answer.
+    """
+    command = [sys.executable, "-m", "tap_voucherify.webhooks", "serve", "--store", str(STORE)]
+    with (FOLDER / "receiver.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [*command, "--port", str(RECEIVER_PORT)],
+            env={**os.environ, "VOUCHERIFY_WEBHOOK_SECRETS": SECRET},
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: metric("stored_total") == 0, "the receiver did not start")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def metric(name: str) -> float:
+    """A number of the receiver's metrics; -1 while it does not answer."""
+    url = f"http://127.0.0.1:{RECEIVER_PORT}/metrics"
+    try:
+        with urllib.request.urlopen(url) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return -1
+    full = f"voucherify_webhooks_{name}"
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(full))
+
+
+def wait_until(holds: Callable[[], bool], problem: str) -> None:
+    """Look twenty times a second.
+
+    Raises:
+        RuntimeError: it did not come to hold in time.
+    """
+    for _ in range(SECONDS_TO_START * 20):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{problem}: see the logs in {FOLDER}.")
+
+
+class Play:
+    """The rounds, one after the other."""
+
+    def __init__(self, api: Sandbox, address: str, webhook: str) -> None:
+        self.api = api
+        self.address = address
+        self.webhook = webhook
+        self.rounds: list[Round] = []
+
+    def go(self, number: int, live: Live) -> None:
+        """One round: the contact changes, refers a friend, and both see their rewards."""
+        one = Round(number)
+        self.rounds.append(one)
+        steps = (self._change, self._redeem, self._delivered, self._warehouse, self._crm)
+        for step in steps:
+            began = time.monotonic()
+            step(number)
+            one.seconds.append(time.monotonic() - began)
+            live.update(shown(self.rounds))
+
+    def _change(self, number: int) -> None:
+        with psycopg.connect(self.address) as connection:
+            connection.execute(
+                "UPDATE contacts SET tier = 'platinum', updated_at = now() WHERE contact_id = %s",
+                (crm.contact_id(number),),
+            )
+        run(JOBS[0])
+
+    def _redeem(self, number: int) -> None:
+        code = self.api.act("referral_code", campaign=CAMPAIGN, referrer=crm.contact_id(number))
+        friend = crm.contact_id(number + 1)
+        order = {"source_id": order_of(number), "amount": 9_900}
+        self.api.act("redeem", code=code, customer=friend, order=order)
+        wait_until(lambda: self.api.state()["pending"] == 0, "rewards did not settle")
+
+    def _delivered(self, number: int) -> None:
+        del number
+        wait_until(
+            lambda: self.api.act("webhooks")[self.webhook]["waiting"] == 0,
+            "webhooks did not arrive",
+        )
+
+    def _warehouse(self, number: int) -> None:
+        run(JOBS[1])
+        with duckdb.connect(str(FOLDER / "warehouse.duckdb"), read_only=True) as warehouse:
+            row = warehouse.execute(REWARDS.format("?"), [order_of(number)]).fetchone()
+        check(row, "DuckDB")
+
+    def _crm(self, number: int) -> None:
+        run(JOBS[2])
+        with psycopg.connect(self.address) as connection:
+            row = connection.execute(REWARDS.format("%s"), (order_of(number),)).fetchone()
+        check(row, "the CRM")
+
+
+REWARDS = (
+    "SELECT count(*) FROM voucherify.reward_events "
+    "WHERE type = 'customer.rewarded' AND order_source_id = {}"
+)
+
+
+def check(row: tuple[int, ...] | None, where: str) -> None:
+    """Hold the demo to what it shows: a reward for each of the two.
+
+    Raises:
+        SystemExit: they are not there.
+    """
+    if row != (2,):
+        raise SystemExit(f"The two rewards are not in {where}: see the logs in {FOLDER}.")
+
+
+def order_of(number: int) -> str:
+    """The shop's key of the order of a round."""
+    return f"live-{number:03}"
+
+
+def run(job: str) -> None:
+    """Run a job of `meltano.yml`; its output is in a file."""
+    meltano("run", job, log=FOLDER / f"{job}-live.log")
+
+
+def main() -> None:
+    """Run the demo in a fresh folder and leave nothing running."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    os.environ.update(SETTINGS)
+    console = Console()
+    with (
+        crm_database(FOLDER / "postgres") as address,
+        sandbox(FOLDER / "sandbox.log") as api,
+        receiver(),
+    ):
+        console.print("[bold]>[/bold] meltano install, then a first run of all jobs")
+        meltano("install", log=FOLDER / "install.log")
+        crm.fill(address, CONTACTS)
+        url = f"http://127.0.0.1:{RECEIVER_PORT}/webhooks"
+        webhook = api.act(
+            "add_webhook",
+            url=url,
+            secret=SECRET,
+            kind="distribution",
+            duplicates=0.3,
+            disorder_seconds=1,
+        )
+        for job in JOBS:
+            run(job)
+        play, until = Play(api, address, webhook), time.monotonic() + SECONDS
+        with Live(shown([]), console=console, refresh_per_second=4) as live:
+            for number in range(1, CONTACTS, 2):
+                play.go(number, live)
+                if time.monotonic() >= until:
+                    break
+        stored, twice = metric("stored_total"), metric("duplicates_total")
+        console.print(
+            f"{stored:,.0f} events on disk; {twice:,.0f} came once more and were not kept"
+        )
+
+
+if __name__ == "__main__":
+    main()
