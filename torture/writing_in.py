@@ -45,7 +45,6 @@ class Source:
     """A tap that reads a list of contacts: what it sends from a state on."""
 
     messages: Sequence[Message]
-    stream: str = "customers"
     seen: int = 0
 
     def text(self) -> bytes:
@@ -73,6 +72,7 @@ class Life:
     sandbox: Sandbox
     target: Plugin
     refused: Path
+    key: tuple[str, ...] = ("source_id",)
     score: Score = field(default_factory=lambda: Score(combinations=1))
 
     def load(self, source: Source, blow: Blow) -> None:
@@ -120,12 +120,16 @@ class Life:
             return
         if [source.covered(s) for s in states] != sorted(map(source.covered, states), key=len):
             self.score.wrong.append("states went back")
-        there = self.held()
-        for record in source.covered(states[-1]):
-            key = record["source_id"]
-            if key not in there and key not in refused_in(self.refused):
-                self.score.early += 1
+        covered = {key_in(record, self.key) for record in source.covered(states[-1])}
+        self.score.early += len(covered - self.held().keys() - self.refusals())
         source.go_on_from(states[-1])
+
+    def refusals(self) -> set[str]:
+        """Keys of the records in the file of refusals."""
+        if not self.refused.exists():
+            return set()
+        found = (json.loads(line) for line in self.refused.read_text().splitlines())
+        return {key_in(m["record"], self.key) for m in found if m["type"] == "RECORD"}
 
     def held(self) -> Truth:
         """The sandbox's customers by key."""
@@ -156,21 +160,21 @@ def live_with(case: Case, target: Plugin, messages: Sequence[Message]) -> Score:
 
     What must arrive is what a quiet run brings to an empty project of the same readings.
     """
+    path, key = target.folder / "refused.singer", key_path(messages[0], target.config)
     with Sandbox(readings=Readings(**case.readings)) as quiet:
-        undisturbed = Life(quiet, target, target.folder / "refused.singer")
+        undisturbed = Life(quiet, target, path, key)
         undisturbed.load(Source(messages), Blow())
-        truth = undisturbed.held()
-        refused_there = refused_in(undisturbed.refused)
-        undisturbed.refused.unlink(missing_ok=True)
-    for ledger in target.folder.glob("ledger*"):
-        ledger.unlink()
+        truth, refused_there = undisturbed.held(), undisturbed.refusals()
+    for left in (path, *target.folder.glob("ledger*")):
+        left.unlink(missing_ok=True)
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
-        life = Life(sandbox, target, target.folder / "refused.singer")
+        life = Life(sandbox, target, path, key, undisturbed.score)
         life.load(Source(messages), case.blows[0])
-        held = life.held()
-        for key, customer in truth.items():
-            life.score.lost += not _alike(customer, held.get(key))
-        life.score.lost += len(refused_there - refused_in(life.refused) - set(held))
+        held, refused = life.held(), life.refusals()
+        missing = [
+            k for k, one in truth.items() if not _alike(one, held.get(k)) and k not in refused
+        ]
+        life.score.lost += len(missing) + len(refused_there - refused - held.keys())
         life.score.faults = sandbox.faults.injected
     life.score.rows = sum(message["type"] == "RECORD" for message in messages)
     return life.score
@@ -217,17 +221,25 @@ def _record(number: int, version: int) -> Message:
     return {"type": "RECORD", "stream": "customers", "record": record}
 
 
-def refused_in(path: Path) -> set[str]:
-    """Keys of the records in a file of refusals."""
-    if not path.exists():
-        return set()
-    found = (json.loads(line) for line in path.read_text().splitlines())
-    return {m["record"]["source_id"] for m in found if m["type"] == "RECORD"}
+def key_in(record: Mapping[str, Any], path: Sequence[str]) -> str:
+    """The `source_id` that a record becomes; "" for one without."""
+    value: Any = record
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return "" if value is None else str(value).rstrip(" ")
+
+
+def key_path(schema: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a record of a stream has its `source_id`, as the target finds it."""
+    if config.get("source_id"):
+        return tuple(str(config["source_id"]).split("."))
+    has_one = "source_id" in schema["schema"]["properties"]
+    return ("source_id",) if has_one else (str(schema["key_properties"][0]),)
 
 
 def _judge(life: Life, version: int, *, may_refuse: bool) -> None:
     """Hold what arrived against what was sent."""
-    held, refused = life.held(), refused_in(life.refused)
+    held, refused = life.held(), life.refusals()
     lost = [
         number
         for number in range(CONTACTS)

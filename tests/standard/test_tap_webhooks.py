@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from hooks import SECRET, Receiver, receiving
 from singer import Run, run, selecting
 from voucherify_sandbox import Readings, Sandbox
@@ -149,7 +150,8 @@ def test_events_that_no_webhook_brought_come_by_polling_and_are_reported(
 
     assert by_id(alone) == {}
     summary = tap.summary(reconciled)
-    assert summary["missed_by_webhooks"] == summary["rows"] > 20
+    # Within the lookback, polling also brings again what webhooks had brought.
+    assert 20 < summary["missed_by_webhooks"] <= summary["rows"]
     assert "no webhook had brought" in reconciled.log
     assert "missed_by_webhooks" not in tap.summary(tap.run())
 
@@ -289,4 +291,5 @@ def test_the_tap_needs_no_library_of_the_receiver() -> None:
     done = subprocess.run(
         [sys.executable, "-c", blocked], capture_output=True, text=True, check=False
     )
+    leaks.saw(done.stderr)
     assert (done.returncode, "install tap-voucherify[webhooks]" in done.stderr) == (1, True)
