@@ -67,8 +67,9 @@ STRANGE: dict[str, tuple[str, ...]] = {
     TAP: ("job_", "export_elsewhere", "export_hangs"),
     # Nobody but the target may change what the target is judged by; and a job whose counts add up
     # while it wrote nothing is found out by reading every customer back only.
-    TARGET: ("export_", "act", "job_lies"),
-    ROUND_TRIP: ("act", "export_", "job_lies"),
+    # A job that hangs holds up all that come after it, whoever asks.
+    TARGET: ("export_", "act", "job_lies", "job_hangs"),
+    ROUND_TRIP: ("act", "export_", "job_lies", "job_hangs"),
 }
 """How the kinds of fault begin that a part never meets."""
 

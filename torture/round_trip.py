@@ -67,7 +67,8 @@ class Trip:
         self.sandbox.faults.add(*faults(blow))
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
-                [beside_python("meltano"), "--environment=production", "run", *JOBS],
+                # Meltano takes a run that was killed for one that goes on, for five minutes.
+                [beside_python("meltano"), "--environment=production", "run", "--force", *JOBS],
                 cwd=ROOT,
                 env=self._environment(),
                 stdout=log,
