@@ -72,8 +72,8 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
         ProcessPoolExecutor(workers, mp_context=fresh) as pool,
         ProcessPoolExecutor(1, mp_context=fresh) as line,
     ):
-        if trips:
-            line.submit(round_trip.install).result()
+        # The one worker of the line has installed the project's plugins when the first trip begins.
+        installed = line.submit(round_trip.install) if trips else None
         futures = {pool.submit(lived, bench, case): case for case in others}
         futures |= {line.submit(lived, bench, case): case for case in trips}
         for future in as_completed(futures):
@@ -83,6 +83,8 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
                 print(f"{case}\n    {'; '.join(score.wrong) or score}", flush=True)
             elif not len(found) % 50:
                 print(f"{len(found)} of {len(chosen)} cases", flush=True)
+        if installed is not None:
+            installed.result()
     return found
 
 

@@ -249,13 +249,13 @@ class VoucherifyClient:
 
     def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer:
         """One request and its answer; what went wrong on the way becomes part of the answer."""
-        self._quota.enter()
+        entered = self._quota.enter()
         answer = Answer(None)
         try:
             self._count_call()
             answer = self._tried(call, headers)
         finally:
-            self._quota.leave(_calls_left(answer), _wait_of_all(answer))
+            self._quota.leave(entered, _calls_left(answer), _wait_of_all(answer))
         self._note(answer)
         return answer
 

@@ -28,25 +28,30 @@ class Quota:
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self._changed = threading.Condition()
-        self._on_their_way = self._most = 0
+        self._on_their_way = self._answered = 0
         self._left: int | None = None
         self._not_before = 0.0
 
-    def enter(self) -> None:
+    def enter(self) -> int:
         """Wait until one more call may be made, and count it as on its way.
+
+        Returns:
+            How many calls were answered before this one was made, which `leave` takes.
 
         Raises:
             StoppedError: the run is to end.
         """
         self._stop.raise_if_asked()
-        while not self._entered():
+        while (answered := self._entered()) is None:
             self._stop.wait(self._not_before - time.monotonic())
             self._stop.raise_if_asked()
+        return answered
 
-    def leave(self, left: int | None, wait: float = 0.0) -> None:
+    def leave(self, entered: int, left: int | None, wait: float = 0.0) -> None:
         """A call is answered, or never will be.
 
         Args:
+            entered: what `enter` gave for this call.
             left: calls left in the period, as the answer says; none where it does not.
             wait: seconds that everybody has to wait, because a limit is reached.
         """
@@ -55,26 +60,32 @@ class Quota:
                 self._not_before = max(self._not_before, time.monotonic() + wait)
                 self._left = None
             elif left is not None:
-                self._note(left)
+                others = self._answered - entered + self._on_their_way - 1
+                self._note(left, others)
             self._on_their_way -= 1
+            self._answered += 1
             self._changed.notify_all()
 
-    def _entered(self) -> bool:
-        """Take a place among the calls on their way; false if it is too early for any."""
+    def _entered(self) -> int | None:
+        """Take a place among the calls on their way; none if it is too early for any."""
         with self._changed:
             while self._on_their_way >= max(1, self._left or 0) and self._left is not None:
                 self._changed.wait(SECONDS_BETWEEN_LOOKS)
                 self._stop.raise_if_asked()
             if time.monotonic() < self._not_before:
-                return False
+                return None
             self._on_their_way += 1
-            self._most = max(self._most, self._on_their_way)
-            return True
+            return self._answered
 
-    def _note(self, left: int) -> None:
+    def _note(self, left: int, others: int) -> None:
         """Keep the least that answers of one period say, for they may overtake each other.
 
-        One that was overtaken says at most as many more as there ever were on their way.
+        Args:
+            left: what the answer says.
+            others: calls that may have been counted after this one: those answered while it was
+                on its way, which are any number where a thread waits for a core, and those that
+                are on their way still. In one period no answer says more than so many above
+                another.
         """
-        begins_anew = self._left is None or left > self._left + self._most
+        begins_anew = self._left is None or left > self._left + others
         self._left = left if begins_anew else min(left, self._left or 0)

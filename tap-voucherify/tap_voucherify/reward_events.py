@@ -218,12 +218,13 @@ class RewardEvents(IncrementalStream):
 
     def _compare(self, activity: Row) -> None:
         """Count an event of polling that a webhook should have brought."""
-        reading = self._reading
-        if reading is None:
+        reading, started = self._reading, self._scan.started
+        if reading is None or started is None:
             return
         identity, kind = str(activity["id"]), str(activity["type"])
-        before = self.client.run_started - self.lookback
-        missed = reading.missed(identity, kind, activity.get("created_at"), before)
+        # From the bookmark to where it will be next, so that each event is judged once.
+        span = self.bookmark, started - self.lookback
+        missed = reading.missed(identity, kind, activity.get("created_at"), span)
         self.report.missed_by_webhooks = (self.report.missed_by_webhooks or 0) + missed
 
     def _first_answer(self, to_ask: tuple[str, bool], params: dict[str, Any]) -> Answer | None:

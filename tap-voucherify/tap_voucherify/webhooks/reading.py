@@ -63,17 +63,26 @@ class Reading:
         """The events of this run, in the order they came."""
         return self.store.after(self.position, self.last)
 
-    def missed(self, event_id: str, kind: str, created_at: str | None, before: datetime) -> bool:
+    def missed(
+        self,
+        event_id: str,
+        kind: str,
+        created_at: str | None,
+        span: tuple[datetime | None, datetime],
+    ) -> bool:
         """Whether an event that polling found should be in the store and is not.
 
-        Only types that webhooks bring are judged, and only events between the first of their type
-        in the store and `before`, as younger ones may be on their way.
+        Only types that webhooks bring are judged, of them only events that happened after the
+        first in the store came, and only within `span`: before its first instant an earlier run
+        judged them, and from its last one on they may be on their way.
         """
         if created_at is None:
             return False
         first = self._firsts().get(kind)
+        since, until = span
         happened = parse(created_at, what="`created_at` of an event")
-        return first is not None and first <= happened < before and self.store.lacks(event_id)
+        is_judged = first is not None and max(first, since or first) <= happened < until
+        return is_judged and self.store.lacks(event_id)
 
     def _firsts(self) -> dict[str, datetime]:
         if not self._first_of_type:
