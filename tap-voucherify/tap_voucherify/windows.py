@@ -38,10 +38,17 @@ WINDOW_ROWS = 5_000
 MOST_WINDOWS_WORTH = 1.6
 """A window that holds this many times what it should is cut, so that memory stays bounded."""
 
-CALLS_A_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
-
 FAR_TOO_LARGE = 2.5
 """How many times its bound a window holds that is cut at once; each piece may cost a call more."""
+
+LAST_WINDOWS_WORTH = 0.5
+"""A window at the end of a long walk holds no less of what it should, so that no thread is left to
+read alone for long. Smaller ones would cost more calls than the time is worth."""
+
+LONG_WALK = 10
+"""How many windows a walk must be worth for that: a shorter one is over in seconds anyway."""
+
+CALLS_A_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
 
 LIGHT_ROWS = 3 * PAGE_ROWS
 """Rows that a window may keep in memory without counting among those that are read side by side."""
@@ -124,13 +131,19 @@ class Source:
         return None if tally.total == self.total else tally.total
 
 
-def read(source: Source, window: Window, most_rows: int) -> Part:
+def read(source: Source, window: Window, most_rows: int, part: Part) -> Part:
     """Walk one window, up to `most_rows` rows and then to the next row that is surely later.
 
     Of a window that the first answer shows to hold far more, only a page is read: the rest of it
     can be cut in pieces at once, and these be read side by side.
+
+    Args:
+        source: where it is read from.
+        window: what to read.
+        most_rows: after so many rows the rest is left for other windows.
+        part: gets what the window gives.
     """
-    part, listing, limit = Part(), source.listing, most_rows
+    listing, limit = source.listing, most_rows
     chunk: list[TimedRecord] = []
     ceiling: datetime | None = None
     try:
@@ -169,6 +182,8 @@ class Reading:
     window: Window
     future: Future[Part] | None = None
     is_cut: bool = False
+    begun: Part = field(default_factory=Part)
+    """What it has given so far, which the thread that reads it goes on to fill."""
 
     @property
     def part(self) -> Part | None:
@@ -206,6 +221,7 @@ class WindowedWalk:
         self._tally = tally
         self._width = MILLISECOND
         self._readings: deque[Reading] = deque()
+        self._given = 0
 
     def rows(self, span: Window, first: datetime, now: datetime) -> Iterator[TimedRecord]:
         """The records of every row of a span of time, ascending.
@@ -238,23 +254,59 @@ class WindowedWalk:
     def _windows(self, span: Window, first: datetime, settled: datetime) -> Iterator[Window]:
         """Consecutive windows, each as wide as seems right when it is asked for."""
         since, frontier = span.since, first
-        while True:
-            until = whole_millisecond(frontier + self._width)
+        while self._rows_to_come() > 0:
+            width = self._width * self._wanted_rows() / self._window_rows
+            until = whole_millisecond(frontier + max(MILLISECOND, width))
             if until >= settled:
-                yield Window(since, span.until)
-                return
+                break
             yield Window(since, until)
             since = frontier = until
+        yield Window(since, span.until)
 
     def _fill(self, pool: ThreadPoolExecutor, windows: Iterator[Window]) -> None:
         """Let the oldest windows be read, as many as may be in memory."""
         while len(self._readings) < self._at_once and (window := next(windows, None)) is not None:
             self._readings.append(Reading(window))
-        most_rows = int(self._window_rows * MOST_WINDOWS_WORTH)
+        if self._rows_to_come() <= 0:
+            self._join_what_waits()
         places = self._at_once - sum(not reading.is_light for reading in self._readings)
         waiting = (reading for reading in self._readings if reading.future is None)
         for reading in islice(waiting, max(0, places)):
-            reading.future = pool.submit(read, self._source, reading.window, most_rows)
+            most_rows = int(self._wanted_rows() * MOST_WINDOWS_WORTH)
+            reading.future = pool.submit(
+                read, self._source, reading.window, most_rows, reading.begun
+            )
+
+    def _join_what_waits(self) -> None:
+        """Make one of neighbouring windows that are not begun: nothing is counted in them."""
+        readings: deque[Reading] = deque()
+        for reading in self._readings:
+            if reading.future is None and readings and readings[-1].future is None:
+                window = Window(readings.pop().window.since, reading.window.until)
+                readings.append(Reading(window))
+            else:
+                readings.append(reading)
+        self._readings = readings
+
+    def _wanted_rows(self) -> int:
+        """Rows that a window begun now should hold: fewer towards the end of a long walk."""
+        if (self._tally.total or 0) < LONG_WALK * self._window_rows:
+            return self._window_rows
+        least = int(LAST_WINDOWS_WORTH * self._window_rows)
+        return min(self._window_rows, max(least, self._rows_to_come() // self._at_once))
+
+    def _rows_to_come(self) -> int:
+        """Rows in windows that were not begun, as far as the API counts them."""
+        if self._tally.total is None:
+            return self._window_rows
+        begun = self._given + sum(self._expected(reading) for reading in self._readings)
+        return self._tally.total - begun
+
+    def _expected(self, reading: Reading) -> int:
+        """Rows that a window has given and will give, as far as is known."""
+        part = reading.begun
+        counted = None if reading.part else self._source.counted(part.tally)
+        return max(part.rows, counted or 0)
 
     def _futures(self) -> list[Future[Part]]:
         return [reading.future for reading in self._readings if reading.future is not None]
@@ -272,6 +324,7 @@ class WindowedWalk:
         if part.rest is None and part.failure is None:
             self._check(window, part.tally)
             self._learn(window, part.rows)
+        self._given += part.rows
         while part.chunks:
             yield from part.chunks.popleft().records()
         if part.failure is not None:
@@ -286,7 +339,7 @@ class WindowedWalk:
             if part is None or part.rest is None or reading.is_cut:
                 continue
             reading.is_cut = True
-            pieces = max(2, ((part.tally.total or 0) - part.rows) // self._window_rows)
+            pieces = max(2, ((part.tally.total or 0) - part.rows) // self._wanted_rows())
             readings.extend(Reading(piece) for piece in _cut(part.rest, min(pieces, MOST_PIECES)))
         self._readings = readings
 

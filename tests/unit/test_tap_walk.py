@@ -312,6 +312,19 @@ def test_a_burst_is_cut_and_its_pieces_are_read_side_by_side() -> None:
     assert len(api.queries) <= 3_010 / 99 + 2 * 3_000 / 300
 
 
+def test_the_time_after_the_last_counted_row_is_read_as_one_window() -> None:
+    api = filled(Api(), [number * 1_000 for number in range(3_000)])
+    source = Source(api.locked_fetch, BY_CREATION, as_it_is, len(api.stored))
+    windowed = WindowedWalk(source, at_once=1, tally=Tally(total=len(api.stored)), window_rows=300)
+
+    rows = list(windowed.rows(Window(None, None), at(0), at(10**9)))
+
+    assert [row["id"] for _, row in rows] == sorted(api.stored)
+    assert sum(query.before is None for query in api.queries) == 1
+    behind = [query for query in api.queries if (query.after or at(0)) > at(3_000_000)]
+    assert len(behind) <= 3
+
+
 def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_passed_on() -> None:
     api = filled(Api(), [number * 1_000 for number in range(2_000)])
     whole = api.fetch(Query("created_at", "created_at"))
