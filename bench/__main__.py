@@ -12,7 +12,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from bench import calls, document, growth, quota, speed
+from bench import calls, document, growth, lag, quota, speed
 from bench.measuring import FOLDER, ROOT
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESULTS = FOLDER / "results.json"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SMALL = 1_000
-MEASURED = ("speed", "quota", "calls", "growth")
+MEASURED = ("speed", "quota", "calls", "growth", "lag")
 
 
 def main() -> None:
@@ -74,6 +74,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "quota": lambda given: _keep(quota=quota.measured(given.rows)),
     "calls": lambda given: _keep(calls=calls.measured(given.rows)),
     "growth": _growth,
+    "lag": lambda _: _keep(lag=lag.measured()),
     "document": _document,
     "small": _small,
 }

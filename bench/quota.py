@@ -29,6 +29,7 @@ def measured(count: int) -> list[dict[str, Any]]:
     return [
         _customers(2 * count, calls, at_once=8),
         _events(count // 66, calls),
+        _customers(3 * count, calls, at_once=8),
         _customers(min(count, 5_000), calls, at_once=FORMER),
         _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]

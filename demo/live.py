@@ -145,18 +145,11 @@ class Play:
             live.update(shown(self.rounds))
 
     def _change(self, number: int) -> None:
-        with psycopg.connect(self.address) as connection:
-            connection.execute(
-                "UPDATE contacts SET tier = 'platinum', updated_at = now() WHERE contact_id = %s",
-                (crm.contact_id(number),),
-            )
+        change(self.address, number)
         run(JOBS[0])
 
     def _redeem(self, number: int) -> None:
-        code = self.api.act("referral_code", campaign=CAMPAIGN, referrer=crm.contact_id(number))
-        friend = crm.contact_id(number + 1)
-        order = {"source_id": order_of(number), "amount": 9_900}
-        self.api.act("redeem", code=code, customer=friend, order=order)
+        refer(self.api, number)
         wait_until(lambda: self.api.state()["pending"] == 0, "rewards did not settle")
 
     def _delivered(self, number: int) -> None:
@@ -174,15 +167,35 @@ class Play:
 
     def _crm(self, number: int) -> None:
         run(JOBS[2])
-        with psycopg.connect(self.address) as connection:
-            row = connection.execute(REWARDS.format("%s"), (order_of(number),)).fetchone()
-        check(row, "the CRM")
+        check(rewards_in_crm(self.address, number), "the CRM")
 
 
 REWARDS = (
     "SELECT count(*) FROM voucherify.reward_events "
     "WHERE type = 'customer.rewarded' AND order_source_id = {}"
 )
+
+
+def change(address: str, number: int) -> None:
+    """A contact gets a new tier in the CRM."""
+    with psycopg.connect(address) as connection:
+        connection.execute(
+            "UPDATE contacts SET tier = 'platinum', updated_at = now() WHERE contact_id = %s",
+            (crm.contact_id(number),),
+        )
+
+
+def refer(api: Sandbox, number: int) -> None:
+    """A friend, who is the next contact, orders with the contact's code."""
+    code = api.act("referral_code", campaign=CAMPAIGN, referrer=crm.contact_id(number))
+    order = {"source_id": order_of(number), "amount": 9_900}
+    api.act("redeem", code=code, customer=crm.contact_id(number + 1), order=order)
+
+
+def rewards_in_crm(address: str, number: int) -> tuple[int, ...] | None:
+    """How many rewards of a contact's order the CRM's own table holds."""
+    with psycopg.connect(address) as connection:
+        return connection.execute(REWARDS.format("%s"), (order_of(number),)).fetchone()
 
 
 def check(row: tuple[int, ...] | None, where: str) -> None:
@@ -205,24 +218,22 @@ def run(job: str) -> None:
     meltano("run", job, log=FOLDER / f"{job}-live.log")
 
 
-def main() -> None:
-    """Run the demo in a fresh folder and leave nothing running."""
+@contextmanager
+def stage() -> Iterator[tuple[Sandbox, str, str]]:
+    """A first run of all jobs is over: the sandbox, the CRM's address, and the webhook's id."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     os.environ.update(SETTINGS)
-    console = Console()
     with (
         crm_database(FOLDER / "postgres") as address,
         sandbox(FOLDER / "sandbox.log") as api,
         receiver(),
     ):
-        console.print("[bold]>[/bold] meltano install, then a first run of all jobs")
         meltano("install", log=FOLDER / "install.log")
         crm.fill(address, CONTACTS)
-        url = f"http://127.0.0.1:{RECEIVER_PORT}/webhooks"
         webhook = api.act(
             "add_webhook",
-            url=url,
+            url=f"http://127.0.0.1:{RECEIVER_PORT}/webhooks",
             secret=SECRET,
             kind="distribution",
             duplicates=0.3,
@@ -230,6 +241,14 @@ def main() -> None:
         )
         for job in JOBS:
             run(job)
+        yield api, address, webhook
+
+
+def main() -> None:
+    """Run the demo in a fresh folder and leave nothing running."""
+    console = Console()
+    console.print("[bold]>[/bold] meltano install, then a first run of all jobs")
+    with stage() as (api, address, webhook):
         play, until = Play(api, address, webhook), time.monotonic() + SECONDS
         with Live(shown([]), console=console, refresh_per_second=4) as live:
             for number in range(1, CONTACTS, 2):

@@ -50,6 +50,11 @@ class Sandbox:
         state: dict[str, Any] = self._ask("GET", "/_sandbox/state")
         return state
 
+    def customer(self, source_id: str) -> dict[str, Any]:
+        """What Voucherify holds of one customer; an API call."""
+        customer: dict[str, Any] = self._ask("GET", f"/v1/customers/{source_id}")
+        return customer
+
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - a loopback address of our own
             self.url + path,
