@@ -17,20 +17,15 @@ OURS = ("_sdc_", "_refused_")
 """Prefixes of properties that the Singer world adds about a record: never part of a customer."""
 
 
-def birthdate(value: Any) -> str | None:
-    """A date; blank text is how many CRMs store that there is none."""
-    if type(value) is str and not value.strip():
-        return None
-    return values.calendar_date(value)
-
+_date = values.unless_blank(values.calendar_date)
 
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "name": values.text,
     "description": values.text,
     "email": values.text,
     "phone": values.text,
-    "birthdate": birthdate,
-    "birthday": birthdate,
+    "birthdate": _date,
+    "birthday": _date,
 }
 """Fields of a customer in a bulk request (reference §7.1), besides the two objects."""
 

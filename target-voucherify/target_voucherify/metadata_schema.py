@@ -73,7 +73,8 @@ def read_schema(client: Client) -> MetadataSchema:
 
 def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
     """The converter of one definition: its type, its limits, one value or a list of them."""
-    convert = BY_TYPE.get(str(definition.get("type")), values.free)
+    kind = str(definition.get("type"))
+    convert = BY_TYPE.get(kind, values.free)
     limits = [check for name, check in LIMITS.items() if definition.get(name) not in (None, [])]
 
     def one(value: Json) -> Json:
@@ -83,7 +84,8 @@ def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
         return value
 
     if definition.get("array") is not True:
-        return one if limits else convert
+        single = one if limits else convert
+        return values.unless_blank(single) if kind in NEVER_BLANK else single
 
     def every(value: Json) -> Json:
         if type(value) is not list:
@@ -110,6 +112,9 @@ BY_TYPE: dict[str, Callable[[Json], Json]] = {
     "image_url": values.image_url,
     "object": values.nested,
 }
+
+NEVER_BLANK = frozenset(("number", "boolean", "date", "datetime", "geopoint", "image_url"))
+"""Types of which blank text is no value."""
 
 
 def _limit(name: str, holds: Callable[[Json, Json], bool], words: str) -> Callable[..., None]:

@@ -60,6 +60,15 @@ def text(value: Json) -> str:
     raise ValueError(f"is {a(value)}, not text")
 
 
+def unless_blank(convert: Callable[[Json], Json]) -> Callable[[Json], Json]:
+    """A converter that takes blank text for null: so many CRMs store that there is no value."""
+
+    def converted(value: Json) -> Json:
+        return None if type(value) is str and not value.strip() else convert(value)
+
+    return converted
+
+
 def decimal_text(value: float | Decimal) -> str:
     """A number in digits, as a person writes it; with an exponent only where digits would flood."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))

@@ -290,6 +290,16 @@ CASES = [
         refused="metadata.tier is true or false, not text",
     ),
     Case("the word true is a boolean where the schema says so", meta(vip="TRUE"), meta(vip=True)),
+    Case("blank text is no number", meta(score=" ", tier="gold"), meta(tier="gold")),
+    Case("blank text is neither true nor false", meta(vip="", tier="gold"), meta(tier="gold")),
+    Case("blank text is no time", meta(since="", seen="", tier="gold"), meta(tier="gold")),
+    Case(
+        "blank text clears a number when nulls are sent",
+        meta(score=""),
+        meta(score=None),
+        config=SEND,
+    ),
+    Case("blank text is text where the schema says so", meta(tier=" "), meta(tier=" ")),
     Case("zero is false where the schema says so", meta(vip=0), meta(vip=False)),
     Case(
         "maybe is no boolean", meta(vip="maybe"), refused="metadata.vip is text, not true or false"
