@@ -68,6 +68,27 @@ def some_of_each_kind(sandbox: Sandbox, count: int) -> list[str]:
     return [key for kind in kinds for key in kind[:count]]
 
 
+def test_the_bookmark_stays_behind_the_start_of_the_run_and_never_moves_back(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    """Summaries settle seconds after what moved them (reference §4.2, §10.6)."""
+    populate(sandbox, customers=120, tied=10, never_updated=10)
+    states: list[dict[str, Any]] = [{}]
+    for lookback in (30, 90):
+        settings = {**connection, "lookback_window": lookback}
+        done = run("tap_voucherify", settings, *customers_only, *with_state(tmp_path, states[-1]))
+        states.append(done.states[-1])
+        if lookback == 30:
+            ended = datetime.now(UTC)
+
+    first, second = (
+        datetime.fromisoformat(state["bookmarks"]["customers"]["replication_key_value"])
+        for state in states[1:]
+    )
+    assert first <= ended - timedelta(seconds=30)
+    assert second == first
+
+
 def test_twelve_thousand_customers_arrive_first_and_after_changes(
     sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
 ) -> None:
