@@ -146,7 +146,7 @@ DEFENCES = (
         "target_voucherify/reconciling.py",
         "        and done + failed == sent\n",
         "",
-        BULK,
+        ("tests/unit/test_target_parts.py", *BULK),
     ),
     Defence(
         "target: a job whose operation failed has failed",

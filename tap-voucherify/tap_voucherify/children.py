@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from tap_voucherify.asking import IdsToAsk
 from tap_voucherify.concurrency import in_order
-from tap_voucherify.errors import CallsSpentError, NotFoundError
-from tap_voucherify.incremental import IncrementalStream
+from tap_voucherify.errors import CallsSpentError
 from tap_voucherify.instants import parse, written
 from tap_voucherify.paging import pages_by_cursor
+from tap_voucherify.scanning import Body, ScanningStream
 from tap_voucherify.walk import PAGE_ROWS, Page, Row
 
 if TYPE_CHECKING:
@@ -22,39 +21,16 @@ if TYPE_CHECKING:
 
     from tap_voucherify.emission import Record
 
-Body = dict[str, Any]
 
-
-@dataclass(slots=True)
-class Scan:
-    """How far the parents were asked.
-
-    Attributes:
-        started: when the scan began; the bookmark that it leaves, kept by a run that resumes it.
-        position: id of the last parent whose rows were all written; ids are asked ascending.
-        asked: parents asked in this run.
-        gone: how many of them were deleted meanwhile.
-    """
-
-    started: datetime | None = None
-    position: str = ""
-    asked: int = 0
-    gone: int = 0
-
-
-class ChildStream(IncrementalStream):
+class ChildStream(ScanningStream):
     """Rows that never change, listed by parent; one bookmark for all parents together.
 
     Attributes:
-        path: the list of one parent, `{id}` in its place.
-        order: how it is ordered.
+        order: how the list of one parent is ordered.
     """
 
     selected_by_default = False
-    path: ClassVar[str]
     order: ClassVar[str] = "id"
-
-    _scan = Scan()
 
     @abc.abstractmethod
     def parents(self, since: datetime | None) -> Iterator[str]:
@@ -72,7 +48,7 @@ class ChildStream(IncrementalStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        self._scan = self._resumed()
+        self.resume()
         since, until = self.span()
         with IdsToAsk() as to_ask:
             try:
@@ -87,27 +63,6 @@ class ChildStream(IncrementalStream):
             self._scan.asked,
             self._scan.gone,
         )
-
-    @override
-    def mark(self) -> None:
-        scan = self._scan
-        if self.instant_setting("end_date") is not None or scan.started is None:
-            return
-        if self.report.complete:
-            self.stream_state.pop("scan", None)
-            self.move_bookmark(scan.started, scan.started)
-        elif scan.position:
-            self.stream_state["scan"] = {
-                "started": written(scan.started),
-                "position": scan.position,
-            }
-
-    def _resumed(self) -> Scan:
-        state = self.stream_state.get("scan", {})
-        if not state.get("position"):
-            return Scan()
-        started = parse(state["started"], what=f"`started` in the state of {self.name}")
-        return Scan(started, str(state["position"]))
 
     def _collect(self, to_ask: IdsToAsk, since: datetime | None) -> Iterator[None]:
         """Find whom to ask; yields after each page's worth of parents, where the run may pause."""
@@ -125,7 +80,7 @@ class ChildStream(IncrementalStream):
             params |= self.narrowed(since)
 
         def first_page(parent: tuple[str, bool]) -> Body | None:
-            return self._answer(parent[0], params)
+            return self.answer(parent[0], params)
 
         for (parent, _), body in in_order(
             first_page, to_ask.after(self._scan.position), at_once=self.config["max_concurrency"]
@@ -141,7 +96,7 @@ class ChildStream(IncrementalStream):
         self, parent: str, body: Body | None, params: dict[str, Any], since: datetime | None
     ) -> Iterator[Page]:
         def ask(cursor: str) -> Body | None:
-            return self._answer(parent, {**params, "starting_after_id": cursor})
+            return self.answer(parent, {**params, "starting_after_id": cursor})
 
         for page in pages_by_cursor(body, ask):
             yield page
@@ -163,10 +118,3 @@ class ChildStream(IncrementalStream):
             VoucherifyError: the row does not say.
         """
         return parse(row.get("created_at", ""), what=f"`created_at` of {self.name}")
-
-    def _answer(self, parent: str, params: dict[str, Any]) -> Body | None:
-        """One page of a parent's list; none for a parent deleted meanwhile."""
-        try:
-            return self.client.get(self.path, {"id": parent}, params)
-        except NotFoundError:
-            return None

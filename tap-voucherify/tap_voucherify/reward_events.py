@@ -8,7 +8,6 @@ changed and whose counters leave room for a reward, and customers that redemptio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -19,9 +18,8 @@ from tap_voucherify.changes import (
     named_by_redemption,
 )
 from tap_voucherify.concurrency import in_order
-from tap_voucherify.errors import CallsSpentError, NotFoundError
-from tap_voucherify.incremental import IncrementalStream
-from tap_voucherify.instants import parse, written
+from tap_voucherify.errors import CallsSpentError
+from tap_voucherify.instants import parse
 from tap_voucherify.listings import (
     CUSTOMERS,
     CUSTOMERS_BY_CREATION,
@@ -34,6 +32,7 @@ from tap_voucherify.listings import (
 from tap_voucherify.modified import changed_rows, modified_at
 from tap_voucherify.paging import pages_by_cursor
 from tap_voucherify.rewards import reward_event
+from tap_voucherify.scanning import Body, ScanningStream
 from tap_voucherify.walk import PAGE_ROWS, Row, Timed, walk
 from tap_voucherify.webhooks.envelopes import activity_of
 from tap_voucherify.webhooks.reading import Reading, is_due
@@ -43,28 +42,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_voucherify.emission import Record
-
-ACTIVITY = "/v1/customers/{id}/activity"
-
-Answer = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Scan:
-    """How far the customers to ask were asked.
-
-    Attributes:
-        started: when the scan began; the bookmark that it leaves. A scan that a later run resumes
-            keeps it, because customers asked before the cut were asked about that time only.
-        position: id of the last customer whose events were all written; ids are asked ascending.
-    """
-
-    started: datetime | None = None
-    position: str = ""
-    asked: int = 0
-    gone: int = 0
-    missed: int = 0
-    """Events found at customers that the cheap way would not have asked (scan `all`)."""
 
 
 @dataclass(slots=True)
@@ -91,18 +68,20 @@ class Window:
         return parse(created_at, what="`created_at` of an event") < self.until
 
 
-class RewardEvents(IncrementalStream):
+class RewardEvents(ScanningStream):
     """Who received what reward, from which campaign, because of which order."""
 
     name = "reward_events"
     replication_key = "created_at"
+    path = "/v1/customers/{id}/activity"
 
-    _scan = Scan()
     _reading: Reading | None = None
+    _missed = 0
+    """Events found at customers that the cheap way would not have asked (scan `all`)."""
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        self._scan = _scan_of(self.stream_state.get("scan", {}))
+        self.resume()
         window = Window(
             frozenset(self.config["reward_event_types"]),
             self.since(),
@@ -152,17 +131,7 @@ class RewardEvents(IncrementalStream):
     def mark(self) -> None:
         if self._reading is not None:
             self.stream_state["webhooks"] = self._reading.to_state()
-        scan = self._scan
-        if self.instant_setting("end_date") is not None or scan.started is None:
-            return
-        if self.report.complete:
-            self.stream_state.pop("scan", None)
-            self.move_bookmark(scan.started, scan.started)
-        elif scan.position:
-            self.stream_state["scan"] = {
-                "started": written(scan.started),
-                "position": scan.position,
-            }
+        super().mark()
 
     def _collect(self, to_ask: IdsToAsk, window: Window) -> Iterator[None]:
         """Find whom to ask; yields after each page's worth of rows, where the run may pause."""
@@ -198,9 +167,12 @@ class RewardEvents(IncrementalStream):
 
     def _ask(self, to_ask: IdsToAsk, window: Window) -> Iterator[Record | None]:
         """The events of each customer, in the order of the ids, from where a cut run stopped."""
-        first_answer = partial(self._first_answer, params=window.params)
+
+        def first_page(to_ask: tuple[str, bool]) -> Body | None:
+            return self.answer(to_ask[0], window.params)
+
         for (identity, cheap), answer in in_order(
-            first_answer,
+            first_page,
             to_ask.after(self._scan.position),
             at_once=self.config["max_concurrency"],
         ):
@@ -213,7 +185,7 @@ class RewardEvents(IncrementalStream):
             self._scan.position = identity
             self._scan.asked += 1
             self._scan.gone += answer is None
-            self._scan.missed += 0 if cheap else found
+            self._missed += 0 if cheap else found
             yield None
 
     def _compare(self, activity: Row) -> None:
@@ -227,20 +199,13 @@ class RewardEvents(IncrementalStream):
         missed = reading.missed(identity, kind, activity.get("created_at"), span)
         self.report.missed_by_webhooks = (self.report.missed_by_webhooks or 0) + missed
 
-    def _first_answer(self, to_ask: tuple[str, bool], params: dict[str, Any]) -> Answer | None:
-        """The first page of a customer's activity; none for a customer deleted meanwhile."""
-        try:
-            return self.client.get(ACTIVITY, {"id": to_ask[0]}, params)
-        except NotFoundError:
-            return None
-
     def _activities(
-        self, identity: str, answer: Answer | None, params: dict[str, Any]
+        self, identity: str, answer: Body | None, params: dict[str, Any]
     ) -> Iterator[Row]:
         """All activities behind a first page."""
 
-        def ask(cursor: str) -> Answer | None:
-            return self._first_answer((identity, True), {**params, "starting_after_id": cursor})
+        def ask(cursor: str) -> Body | None:
+            return self.answer(identity, {**params, "starting_after_id": cursor})
 
         for page in pages_by_cursor(answer, ask):
             yield from page.rows
@@ -257,7 +222,7 @@ class RewardEvents(IncrementalStream):
             self._tell_reconciled()
         if self._asks_everyone:
             self.logger.info(
-                "the scan `changed` would have missed %d events of this audit", scan.missed
+                "the scan `changed` would have missed %d events of this audit", self._missed
             )
 
     def _tell_reconciled(self) -> None:
@@ -275,10 +240,3 @@ class RewardEvents(IncrementalStream):
 def _is_before(activity: Row, start_date: datetime) -> bool:
     created_at = activity["created_at"]
     return bool(created_at) and parse(created_at, what="`created_at` of an event") < start_date
-
-
-def _scan_of(state: dict[str, Any]) -> Scan:
-    if not state.get("position"):
-        return Scan()
-    started = parse(state["started"], what="`started` in the state of reward_events")
-    return Scan(started, str(state["position"]))
