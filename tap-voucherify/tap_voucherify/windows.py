@@ -254,14 +254,21 @@ class WindowedWalk:
     def _windows(self, span: Window, first: datetime, settled: datetime) -> Iterator[Window]:
         """Consecutive windows, each as wide as seems right when it is asked for."""
         since, frontier = span.since, first
-        while self._rows_to_come() > 0:
+        while frontier + MILLISECOND < settled:
+            if self._rows_to_come() <= 0:
+                # Nothing is counted there. If something is there all the same it can be cut, as
+                # this window has an end.
+                yield Window(since, whole_millisecond(settled))
+                since = whole_millisecond(settled)
+                break
             width = self._width * self._wanted_rows() / self._window_rows
             until = whole_millisecond(frontier + max(MILLISECOND, width))
             if until >= settled:
                 break
             yield Window(since, until)
             since = frontier = until
-        yield Window(since, span.until)
+        if since is None or span.until is None or since < span.until:
+            yield Window(since, span.until)
 
     def _fill(self, pool: ThreadPoolExecutor, windows: Iterator[Window]) -> None:
         """Let the oldest windows be read, as many as may be in memory."""
@@ -278,12 +285,15 @@ class WindowedWalk:
             )
 
     def _join_what_waits(self) -> None:
-        """Make one of neighbouring windows that are not begun: nothing is counted in them."""
+        """Make one of neighbouring windows that are not begun: nothing is counted in them.
+
+        The last one stays alone where it has no end, as such a window cannot be cut.
+        """
         readings: deque[Reading] = deque()
         for reading in self._readings:
-            if reading.future is None and readings and readings[-1].future is None:
-                window = Window(readings.pop().window.since, reading.window.until)
-                readings.append(Reading(window))
+            until = reading.window.until
+            if reading.future is None and until and readings and readings[-1].future is None:
+                readings.append(Reading(Window(readings.pop().window.since, until)))
             else:
                 readings.append(reading)
         self._readings = readings

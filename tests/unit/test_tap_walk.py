@@ -312,6 +312,28 @@ def test_a_burst_is_cut_and_its_pieces_are_read_side_by_side() -> None:
     assert len(api.queries) <= 3_010 / 99 + 2 * 3_000 / 300
 
 
+@pytest.mark.parametrize("count", [None, 1, 700, 3_000, 90_000])
+@pytest.mark.parametrize("until", [None, 2_500_000])
+def test_windows_lose_nothing_whatever_the_api_counts(count: int | None, until: int | None) -> None:
+    api = filled(Api(), [number * 1_000 for number in range(3_000)])
+
+    def fetch(query: Query) -> Page:
+        page = api.locked_fetch(query)
+        return Page(page.rows, count, page.has_more)
+
+    span = Window(None, None if until is None else at(until))
+    windowed = WindowedWalk(
+        Source(fetch, BY_CREATION, as_it_is, count),
+        at_once=3,
+        tally=Tally(total=count),
+        window_rows=300,
+    )
+
+    rows = [row["id"] for _, row in windowed.rows(span, at(0), at(10**7))]
+
+    assert rows == sorted(api.stored)[: None if until is None else 2_500]
+
+
 def test_the_time_after_the_last_counted_row_is_read_as_one_window() -> None:
     api = filled(Api(), [number * 1_000 for number in range(3_000)])
     source = Source(api.locked_fetch, BY_CREATION, as_it_is, len(api.stored))
