@@ -108,7 +108,7 @@ torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about 
 	$(BIN)/python -m torture --document docs/reliability.md
 	TORTURE=1 $(BIN)/python -m pytest -n 6 -q tests/faults
 
-defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red
+defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red: a quarter of an hour
 	$(BIN)/python -m torture.defences --document docs/reliability.md
 
 bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: a quarter of an hour
