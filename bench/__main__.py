@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from bench import calls, document, growth, lag, quota, speed
@@ -33,10 +34,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     given = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
+    if len(given.parts) == 1:
+        _measure(given.parts[0], given)
+        return
+    sizes = map(str, given.sizes)
+    same = ["--rows", str(given.rows), "--rounds", str(given.rounds), "--sizes", *sizes]
     for part in given.parts:
-        PARTS[part](given)
-        if part in MEASURED:
-            _keep(**{f"about {part}": document.about()})
+        # A process of its own each: a child's peak of memory begins with what its parent holds.
+        command = [sys.executable, "-m", "bench", part, *same]
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _measure(part: str, given: argparse.Namespace) -> None:
+    PARTS[part](given)
+    if part in MEASURED:
+        _keep(**{f"about {part}": document.about()})
 
 
 def _keep(**found: Any) -> None:

@@ -27,9 +27,9 @@ def measured(count: int) -> list[dict[str, Any]]:
     """The share of the quota that first runs use, by stream, calls at once and plan."""
     calls = round(CALLS_A_SECOND * PERIOD)
     return [
-        _customers(2 * count, calls, at_once=8),
-        _events(count // 66, calls),
         _customers(3 * count, calls, at_once=8),
+        _events(count // 33, calls),
+        _customers(2 * count, calls, at_once=8),
         _customers(min(count, 5_000), calls, at_once=FORMER),
         _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]
