@@ -196,7 +196,7 @@ def _quota(quota: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         (
             one["stream"],
             one["at_once"],
-            f"{one['calls_a_period'] * 10:,}",
+            f"{one['calls_a_minute']:,}",
             f"{one['calls']:,}",
             f"{one['seconds']:.0f} s",
             f"{one['share']:.0%}",
@@ -219,7 +219,8 @@ def _quota(quota: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         "## What is used of a quota",
         "",
         "First runs at 200 ms an answer, in real time. A period is a tenth of a minute with",
-        "a tenth of its calls, so that more ends of periods are met. The customers all came in the first",
+        "a tenth of its calls, so that more ends of periods are met; for events it is half a minute, as the",
+        "sandbox says waits in whole seconds. The customers all came in the first",
         "fifth of the time that the windows cover, which is the hard case for reading ahead. At the end of",
         "a walk some threads have nothing left to read for some seconds, which weighs less the longer it is.",
         "",
