@@ -106,7 +106,7 @@ def _goals(results: Mapping[str, Any]) -> list[Row]:
         ("refusals in a row at the end of a period", "≤ 1", max(one["refused_at_once"] for one in quota), all(one["refused_at_once"] <= 1 for one in quota)),
         ("peak memory, tap", f"≤ {MOST_MB} MB", f"{peaks['tap']:.0f} MB", peaks["tap"] <= MOST_MB),
         ("peak memory, target", f"≤ {MOST_MB} MB", f"{peaks['target']:.0f} MB", peaks["target"] <= MOST_MB),
-        (f"{ledger['size']:,} unchanged with a ledger, time", f"≤ {LEDGER_SECONDS} s", f"{ledger['wall']:.0f} s ({ledger['cpu']:.0f} s CPU)", ledger["wall"] <= LEDGER_SECONDS),
+        (f"{ledger['size']:,} unchanged with a ledger, time", f"≤ {LEDGER_SECONDS} s", f"{ledger['wall']:.1f} s ({ledger['cpu']:.1f} s CPU)", ledger["wall"] <= LEDGER_SECONDS),
         ("the same, memory", f"≤ {LEDGER_MB} MB", f"{ledger['peak_mb']:.0f} MB", ledger["peak_mb"] <= LEDGER_MB),
     ]  # fmt: skip
     return rows
@@ -244,8 +244,9 @@ def _lag(lag: Mapping[str, Any]) -> Iterable[str]:
         "",
         f"The three jobs in one `meltano run` each minute: {runs['count']} runs, mostly {runs['median']:.0f} s each.",
         "`write_path: auto`, rewards from the store of webhooks. Contacts change at random instants; as",
-        "soon as Voucherify has the change, a friend orders with the contact's code. Rewards settle three",
-        "seconds after the order.",
+        "soon as Voucherify has the change, a friend orders with the contact's code, and the same run still",
+        "brings the reward back; an order at another moment waits for the next minute, as a change does.",
+        "Rewards settle three seconds after the order.",
         "",
         *_table(("from, to", "contacts", "median", "longest"), rows),
         "",
@@ -279,7 +280,12 @@ def _growth(results: Mapping[str, Any]) -> Iterable[str]:
 
 
 NOT_EXPLAINED = "missed in this run; measure again on an idle machine before anything is concluded."
-WHY_MISSED: dict[str, str] = {}
+WHY_MISSED = {
+    "1,000,000 unchanged with a ledger, time": "of a record's time a half is building the customer, "
+    "a quarter the look into the ledger, a tenth reading and decoding (`cProfile`). It takes as long "
+    "for a record as the unvalidated no-op target does, so the figure goes up and down with the "
+    "machine; what would come next is one look into the ledger for many records.",
+}
 """What is known of the cause, and what would come next, by goal."""
 
 TIME_GOES = (

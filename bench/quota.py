@@ -18,7 +18,7 @@ PERIOD = 6.0
 """A tenth of a minute, with a tenth of its calls: more borders in less time."""
 
 LONGER_PERIOD = 30.0
-"""For the sandbox, which rounds waits up to whole seconds as the API does: of six too large a part."""
+"""For the sandbox, which says waits in whole seconds, as the API does: too much of six."""
 
 REFUSED = 429
 
