@@ -9,7 +9,7 @@ from tap_voucherify.children import ChildStream
 from tap_voucherify.full_table import FullTableStream
 from tap_voucherify.newest_first import NewestFirstStream
 from tap_voucherify.paging import LAST_PAGE
-from tap_voucherify.reward_events import ACTIVITY
+from tap_voucherify.reward_events import RewardEvents
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.time_filtered import TimeFilteredStream
 from tap_voucherify.walk import PAGE_ROWS
@@ -17,7 +17,7 @@ from tap_voucherify.walk import PAGE_ROWS
 SOURCES = {
     "customers": f"GET {listings.CUSTOMERS}",
     "customer_deletions": "customer.deleted",
-    "reward_events": f"GET {ACTIVITY}",
+    "reward_events": f"GET {RewardEvents.path}",
 }
 """Where the streams that declare no endpoint come from; a webhook's type is one place."""
 
