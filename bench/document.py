@@ -88,7 +88,7 @@ def _when(facts: Mapping[str, str]) -> Row:
 
 
 def _goals(results: Mapping[str, Any]) -> list[Row]:
-    """What, goal, measured, whether it was met, and what is known where it is not."""
+    """What, goal, measured, and whether it was met."""
     calls, quota = results["calls"], results["quota"]
     read, write = results["speed"]["read"], results["speed"]["written"]
     growth, ledger = results["growth"], results["ledger"]
