@@ -72,10 +72,19 @@ class Ledger:
         """Sixteen bytes that change with the customer and with the settings that shaped it."""
         return blake2b(payload, digest_size=16, key=self._salt).digest()
 
-    def knows(self, key: str, payload: bytes) -> bool:
-        """Whether exactly this customer was accepted before."""
-        found = self._execute(self._find, (key,)).fetchone()
-        return found is not None and bool(found[0] == self.fingerprint(payload))
+    def knows(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
+        """For each customer (key and payload), whether exactly it was accepted before.
+
+        One transaction for all of them: outside of one SQLite locks the file, and looks whether
+        another process has changed it, for each customer, which costs four times the look itself.
+        """
+        execute, fingerprint = self._execute, self.fingerprint
+        with self._database:
+            execute("BEGIN")
+            return [
+                execute(self._find, (key,)).fetchone() == (fingerprint(payload),)
+                for key, payload in customers
+            ]
 
     def has(self, key: str) -> bool:
         """Whether a customer of this key was accepted before, in whatever form."""

@@ -42,6 +42,9 @@ MOST_NOTICES = 200
 AT_MOST_SINGLY = {"bulk": 0, "single": sys.maxsize, "auto": SINGLE_AT_MOST}
 """Customers in a run that are written one by one, by `write_path`."""
 
+LOOKED_UP_AT_ONCE = 500
+"""Customers that are looked up in the ledger together; only time and memory depend on it."""
+
 PROGRESS_MASK = 0x3FF
 """The clock is looked at every 1,024 records."""
 
@@ -67,6 +70,7 @@ class Run:
         self._parallel = Parallel(self.stopping)
         self._writer = _writer(config, services, self._parallel)
         self.deletes = Deletes(config, services, self._parallel)
+        self._unsorted: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
         self._schema: MetadataSchema | None = None
         self._notices: set[str] = set()
@@ -75,17 +79,12 @@ class Run:
         """Take one customer to be sent, unless it is known to be there as it is."""
         if self.deletes.wanted:
             self.deletes.saw(key)
-        if self._ledger and self._ledger.knows(key, payload) and not self._pending(key):
-            self.records.unchanged += 1
+        if self._ledger is None:
+            self._collect(key, Row(payload, line))
             return
-        batch = self._batch
-        if batch is None or not batch.takes(key, payload, self._writer.most_rows):
-            self.send()
-            batch = self._batch = Batch(self.fence.hold())
-        if batch.add(key, Row(payload, line)):
-            self.records.duplicates += 1
-        if len(batch.rows) >= self._writer.most_rows:
-            self.send()
+        self._unsorted.append((key, Row(payload, line)))
+        if len(self._unsorted) >= LOOKED_UP_AT_ONCE:
+            self._sort_out(self._ledger)
 
     def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
         """Set a record aside that cannot become a customer; the CRM still has it.
@@ -116,14 +115,14 @@ class Run:
 
     def send(self) -> None:
         """Send what is collected."""
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            self._look_for_case(batch)
-            self._writer.write(batch)
-            self.summary.progress()
+        if self._ledger:
+            self._sort_out(self._ledger)
+        self._send_batch()
 
     def state(self, text: str | None) -> None:
         """Take a STATE; it passes at once if nothing before it is unsettled."""
+        if self._ledger:
+            self._sort_out(self._ledger)
         if text is not None:
             self.fence.arrive(text)
         self._writer.look()
@@ -203,6 +202,42 @@ class Run:
         except VoucherifyError as error:
             return error
         return None
+
+    def _sort_out(self, ledger: Ledger) -> None:
+        """Collect, of the customers not yet looked up, those that the ledger does not know.
+
+        All of them are judged before the first is collected: collecting may send, and sending
+        changes what the ledger knows.
+        """
+        unsorted, self._unsorted = self._unsorted, []
+        changed: dict[str, list[Row]] = {}
+        known = ledger.knows((key, row.payload) for key, row in unsorted)
+        for (key, row), as_it_is in zip(unsorted, known, strict=True):
+            if as_it_is and key not in changed and not self._pending(key):
+                self.records.unchanged += 1
+            else:
+                changed.setdefault(key, []).append(row)
+        for key, rows in changed.items():
+            for row in rows:
+                self._collect(key, row)
+
+    def _collect(self, key: str, row: Row) -> None:
+        """Put a customer into the batch, which is sent when it is full."""
+        batch = self._batch
+        if batch is None or not batch.takes(key, row.payload, self._writer.most_rows):
+            self._send_batch()
+            batch = self._batch = Batch(self.fence.hold())
+        if batch.add(key, row):
+            self.records.duplicates += 1
+        if len(batch.rows) >= self._writer.most_rows:
+            self._send_batch()
+
+    def _send_batch(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._look_for_case(batch)
+            self._writer.write(batch)
+            self.summary.progress()
 
     def _pending(self, key: str) -> bool:
         """Whether another form of this customer is collected or on its way."""

@@ -184,11 +184,28 @@ def test_a_change_back_after_a_lost_run_is_sent(project: Sandbox, tmp_path: Path
     assert project.project.customer_by_source_id("crm-1")["name"] == "old"
 
 
-def test_a_change_back_within_a_run_is_sent(project: Sandbox, tmp_path: Path) -> None:
-    config = settings(project, ledger_path=str(tmp_path / "ledger.db"))
-    load(config, lines(schema(), record(1, name="old")))
-    load(config, lines(schema(), record(1, name="new"), record(1, name="old")))
+@pytest.mark.parametrize("write_path", ["bulk", "single"])
+@pytest.mark.parametrize("between", [0, 3, 498, 499, 1_200], ids=lambda count: f"{count} between")
+@pytest.mark.parametrize("changes", [False, True], ids=["the same", "changed"])
+def test_a_change_back_within_a_run_is_sent(
+    project: Sandbox, tmp_path: Path, write_path: str, between: int, *, changes: bool
+) -> None:
+    """Whatever of it is looked up together, and whatever was sent and accepted in between."""
+    config = settings(
+        project,
+        ledger_path=str(tmp_path / "ledger.db"),
+        write_path=write_path,
+        batch_size_rows=100 if between > 100 else 1,
+    )
+    numbers, name = range(2, 2 + between), "Somebody else" if changes else "Nobody else"
+    others = [record(number, name="Nobody else") for number in numbers]
+    load(config, lines(schema(), record(1, name="old"), *others))
+    others = [record(number, name=name) for number in numbers]
+    done = load(config, lines(schema(), record(1, name="new"), *others, record(1, name="old")))
     assert project.project.customer_by_source_id("crm-1")["name"] == "old"
+    assert done.summary["unchanged"] == (0 if changes else between)
+    if between:
+        assert project.project.customer_by_source_id("crm-2")["name"] == name
 
 
 def test_a_lost_ledger_costs_calls_only(project: Sandbox, tmp_path: Path) -> None:
