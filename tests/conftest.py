@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leaks
-from voucherify_sandbox import Sandbox
+from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -43,3 +43,12 @@ def connection(sandbox: Sandbox) -> dict[str, Any]:
         "secret_key": sandbox.secret_key,
         "api_url": sandbox.url,
     }
+
+
+@pytest.fixture
+def project() -> Iterator[Sandbox]:
+    """A project that refuses what only Voucherify knows to be no picture."""
+    with Sandbox(readings=Readings(job_polls=0)) as running:
+        definition = {"photo": {"type": "image_url", "optional": True}}
+        running.project.define_metadata("customer", definition, allow_defined_only=False)
+        yield running

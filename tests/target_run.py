@@ -8,11 +8,14 @@ import logging
 import signal
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import leaks
 from target_voucherify.errors import VoucherifyError
 from target_voucherify.target import TargetVoucherify
+
+if TYPE_CHECKING:
+    from voucherify_sandbox import Sandbox
 
 
 @dataclass
@@ -36,6 +39,22 @@ class Outcome:
         counts = self.summary
         names = ("accepted", "unchanged", "duplicates", "refused", "deleted", "deletes_ignored")
         return sum(counts[name] for name in names)
+
+
+def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
+    """The settings that reach a sandbox; no share of refusals ends the run."""
+    return {
+        "application_id": sandbox.application_id,
+        "secret_key": sandbox.secret_key,
+        "api_url": sandbox.url,
+        "max_refused_percent": 100,
+        **more,
+    }
+
+
+def held(sandbox: Sandbox) -> set[str]:
+    """The keys of the customers in a project."""
+    return {customer["source_id"] for customer in sandbox.project.customers.values()}
 
 
 def load(config: dict[str, Any], text: str) -> Outcome:

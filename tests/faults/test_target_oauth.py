@@ -8,7 +8,7 @@ import pytest
 
 from singer import run
 from singer_input import contacts, lines, record, schema, state
-from target_run import load
+from target_run import held, load
 from voucherify_sandbox import Fault
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ PATHS = ("bulk", "single")
 def oauth(sandbox: Sandbox, connection: dict[str, Any]) -> dict[str, Any]:
     sandbox.readings.change(job_polls=0)
     return {**connection, "auth_method": "oauth", "batch_size_rows": 10}
-
-
-def held(sandbox: Sandbox) -> set[str]:
-    return {customer["source_id"] for customer in sandbox.project.customers.values()}
 
 
 def tokens(sandbox: Sandbox) -> int:

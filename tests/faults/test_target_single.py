@@ -10,37 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer_input import PROPERTIES, TEXT, contacts, lines, record, schema, state
-from target_run import load
-from voucherify_sandbox import Fault, Limits, Readings, Sandbox
+from target_run import held, load, settings
+from voucherify_sandbox import Fault, Limits, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TORTURE = bool(os.environ.get("TORTURE"))
 DELETED = {**PROPERTIES, "_sdc_deleted_at": TEXT}
-
-
-@pytest.fixture
-def project() -> Iterator[Sandbox]:
-    with Sandbox(readings=Readings(job_polls=0)) as running:
-        definition = {"photo": {"type": "image_url", "optional": True}}
-        running.project.define_metadata("customer", definition, allow_defined_only=False)
-        yield running
-
-
-def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
-    return {
-        "application_id": sandbox.application_id,
-        "secret_key": sandbox.secret_key,
-        "api_url": sandbox.url,
-        "max_refused_percent": 100,
-        **more,
-    }
-
-
-def held(sandbox: Sandbox) -> set[str]:
-    return {customer["source_id"] for customer in sandbox.project.customers.values()}
 
 
 def written(sandbox: Sandbox) -> int:
