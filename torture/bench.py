@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BATCHES = {"batch_size_rows": writing_in.ROWS, "max_refused_percent": 50}
 """Small batches, so that a load has many requests to strike."""
 
+TRIPS_AT_ONCE = 2
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -62,7 +64,7 @@ class Bench:
 
 
 def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, Score]]:
-    """Live through all; the round trips one after the other, because they share one project."""
+    """Live through all; the round trips in workers of their own, as they keep a core busy."""
     trips = [case for case in chosen if case.part.startswith(ROUND_TRIP)]
     others = [case for case in chosen if not case.part.startswith(ROUND_TRIP)]
     # Each worker is a fresh interpreter: one that has threads may not be forked.
@@ -70,12 +72,12 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
     found: list[tuple[Case, Score]] = []
     with (
         ProcessPoolExecutor(workers, mp_context=fresh) as pool,
-        ProcessPoolExecutor(1, mp_context=fresh) as line,
+        ProcessPoolExecutor(TRIPS_AT_ONCE, mp_context=fresh) as travellers,
     ):
-        # The one worker of the line has installed the project's plugins when the first trip begins.
-        installed = line.submit(round_trip.install) if trips else None
         futures = {pool.submit(lived, bench, case): case for case in others}
-        futures |= {line.submit(lived, bench, case): case for case in trips}
+        if trips:
+            round_trip.install()
+        futures |= {travellers.submit(lived, bench, case): case for case in trips}
         for future in as_completed(futures):
             case, score = futures[future], future.result()
             found.append((case, score))
@@ -83,8 +85,6 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
                 print(f"{case}\n    {'; '.join(score.wrong) or score}", flush=True)
             elif not len(found) % 50:
                 print(f"{len(found)} of {len(chosen)} cases", flush=True)
-        if installed is not None:
-            installed.result()
     return found
 
 

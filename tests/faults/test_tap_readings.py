@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -49,8 +50,9 @@ CASES = [
     *(pytest.param(reading, 8, id=json.dumps(reading)[1:-1]) for reading in SINGLE),
     *(
         pytest.param(mixture, concurrency, id=f"mixture {seed}, {concurrency} at once")
-        for seed, mixture in enumerate(mixtures(40 if TORTURE else 4))
-        for concurrency in ((1, 8, 16) if TORTURE else (8,))
+        for seed, (mixture, concurrency) in enumerate(
+            zip(mixtures(48 if TORTURE else 4), itertools.cycle((8, 1, 16)), strict=False)
+        )
     ),
 ]
 
