@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torture.cases import Case
 
 JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
-PLUGINS = ("extractors", "loaders")
+SYSTEM, PLUGINS = ".meltano", ("extractors", "loaders")
 CONTACTS, CHANGED, PAIRS = 120, 10, 5
 TRIES = 4
 LONGEST = 240
@@ -99,22 +99,10 @@ class Trip:
             self.score.wrong.append(f"a run took more than {LONGEST} seconds")
             return process.wait()
 
-    def _own_system_folder(self) -> Path:
-        """A folder for what Meltano keeps, such as catalogs; its plugins are the project's.
-
-        Runs that share one write over each other's catalogs.
-        """
-        own = self.folder / ".meltano"
-        own.mkdir(exist_ok=True)
-        for kind in PLUGINS:
-            if not (own / kind).is_symlink():
-                (own / kind).symlink_to(ROOT / ".meltano" / kind)
-        return own
-
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "MELTANO_SYS_DIR_ROOT": str(self._own_system_folder()),
+            "MELTANO_SYS_DIR_ROOT": str(self.folder / SYSTEM),
             "MELTANO_STATE_BACKEND_URI": f"file://{self.folder}/state",
             "MELTANO_DATABASE_URI": f"sqlite:///{self.folder}/meltano.db",
             "CRM_URL": self.crm,
@@ -165,6 +153,10 @@ def _trip(readings: Readings) -> Iterator[Trip]:
         crm_database(Path(socket)) as address,
         Sandbox(readings=readings) as sandbox,
     ):
+        # Runs that share what Meltano keeps there write over each other's catalogs.
+        (Path(folder) / SYSTEM).mkdir()
+        for kind in PLUGINS:
+            (Path(folder) / SYSTEM / kind).symlink_to(ROOT / SYSTEM / kind)
         yield Trip(sandbox, address, Path(folder))
 
 

@@ -84,7 +84,7 @@ class Run:
             return
         self._unsorted.append((key, Row(payload, line)))
         if len(self._unsorted) >= LOOKED_UP_AT_ONCE:
-            self._sort_out(self._ledger)
+            self._sort_out()
 
     def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
         """Set a record aside that cannot become a customer; the CRM still has it.
@@ -115,14 +115,12 @@ class Run:
 
     def send(self) -> None:
         """Send what is collected."""
-        if self._ledger:
-            self._sort_out(self._ledger)
+        self._sort_out()
         self._send_batch()
 
     def state(self, text: str | None) -> None:
         """Take a STATE; it passes at once if nothing before it is unsettled."""
-        if self._ledger:
-            self._sort_out(self._ledger)
+        self._sort_out()
         if text is not None:
             self.fence.arrive(text)
         self._writer.look()
@@ -203,23 +201,26 @@ class Run:
             return error
         return None
 
-    def _sort_out(self, ledger: Ledger) -> None:
+    def _sort_out(self) -> None:
         """Collect, of the customers not yet looked up, those that the ledger does not know.
 
         All of them are judged before the first is collected: collecting may send, and sending
         changes what the ledger knows.
         """
         unsorted, self._unsorted = self._unsorted, []
-        changed: dict[str, list[Row]] = {}
-        known = ledger.knows((key, row.payload) for key, row in unsorted)
+        if self._ledger is None or not unsorted:
+            return
+        changed: list[tuple[str, Row]] = []
+        keys: set[str] = set()
+        known = self._ledger.knows((key, row.payload) for key, row in unsorted)
         for (key, row), as_it_is in zip(unsorted, known, strict=True):
-            if as_it_is and key not in changed and not self._pending(key):
+            if as_it_is and key not in keys and not self._pending(key):
                 self.records.unchanged += 1
             else:
-                changed.setdefault(key, []).append(row)
-        for key, rows in changed.items():
-            for row in rows:
-                self._collect(key, row)
+                changed.append((key, row))
+                keys.add(key)
+        for key, row in changed:
+            self._collect(key, row)
 
     def _collect(self, key: str, row: Row) -> None:
         """Put a customer into the batch, which is sent when it is full."""

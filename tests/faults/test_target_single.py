@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from voucherify_sandbox import Fault, Limits, Sandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-TORTURE = bool(os.environ.get("TORTURE"))
 DELETED = {**PROPERTIES, "_sdc_deleted_at": TEXT}
 
 
