@@ -111,7 +111,7 @@ torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about 
 defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red: a quarter of an hour
 	$(BIN)/python -m torture.defences --document docs/reliability.md
 
-bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: half an hour
+bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: twenty-five minutes
 	$(BIN)/python -m bench $(BENCH)
 
 bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers

@@ -9,15 +9,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bench.measuring import FOLDER, cost_of, tell
-from bench.speed import settings, tap, target
+from bench.speed import catalog_of, settings, tap, target
 from voucherify_sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.project import Project
 
 SPREAD = timedelta(days=200)
 CHANGED, REWARDED = 1_000, 40
 """Customers that a nightly sync touches, and those of them who got a reward."""
+
+SECONDS_BETWEEN_CHANGES = 0.01
 
 
 def measured(count: int) -> dict[str, int]:
@@ -42,29 +45,34 @@ def later_runs(count: int) -> dict[str, int]:
     with Sandbox() as sandbox:
         project = sandbox.project
         sandbox.clock.advance(-86_400)
-        project.add_customers(
-            count, prefix="crm-", created_at=sandbox.clock.now() - SPREAD, spread=SPREAD
-        )
+        project.add_customers(count, created_at=sandbox.clock.now() - SPREAD, spread=SPREAD)
         project.create_referral_campaign(
             "Friends", referee_reward={"gift_credit": 10}, referrer_reward={"gift_credit": 20}
         )
         state = _run(sandbox, {})
+        first = sandbox.calls
         sandbox.clock.set(None)
         state = _run(sandbox, state)
         sandbox.forget_requests()
         state = _run(sandbox, state)
-        found = {"nothing_new": sandbox.calls}
-        _night(project)
+        found = {"first_of_both": first, "nothing_new": sandbox.calls}
+        _night(project, sandbox.clock)
         sandbox.forget_requests()
         _run(sandbox, state)
-        asked = sum(call.path.endswith("/activity") for call in sandbox.requests)
-        return {**found, "night": sandbox.calls, "night_asked": asked}
+        found["night"] = sandbox.calls
+        found["night_asked"] = sum(call.path.endswith("/activity") for call in sandbox.requests)
+        for stream in ("customers", "reward_events"):
+            sandbox.forget_requests()
+            _run(sandbox, state, "--catalog", catalog_of(stream))
+            found[f"night_{stream}"] = sandbox.calls
+        return found
 
 
-def _night(project: Project) -> None:
+def _night(project: Project, clock: Clock) -> None:
     """A sync touches many customers; some redeemed a friend's code meanwhile."""
     for number in range(CHANGED):
         project.upsert_customer({"source_id": f"crm-{number}", "phone": "1"})
+        clock.advance(SECONDS_BETWEEN_CHANGES)
     code = project.referral_code("Friends", "crm-0")
     for number in range(1, REWARDED):
         project.redeem(code, f"crm-{number}", {"source_id": f"o{number}", "amount": 5_000})
@@ -81,12 +89,12 @@ def _calls(sandbox: Sandbox, contestant: Any) -> int:
     return sandbox.calls
 
 
-def _run(sandbox: Sandbox, state: dict[str, Any]) -> dict[str, Any]:
+def _run(sandbox: Sandbox, state: dict[str, Any], *more: str) -> dict[str, Any]:
     """Read customers and reward events, from a state; the state that this leaves."""
     path = FOLDER / "state.json"
     path.write_text(json.dumps(state))
     config = settings(sandbox.url, **_keys(sandbox))
-    line = [sys.executable, "-m", "tap_voucherify", "--config", config, "--state", str(path)]
+    line = [sys.executable, "-m", "tap_voucherify", "--config", config, "--state", str(path), *more]
     printed = subprocess.run(line, capture_output=True, check=True, cwd=FOLDER.parent).stdout
     states = [line for line in printed.splitlines() if line.startswith(b'{"type":"STATE"')]
     left: dict[str, Any] = json.loads(states[-1])["value"] if states else state

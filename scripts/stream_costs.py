@@ -31,8 +31,9 @@ COSTS: dict[str, tuple[str, str]] = {
     "customer_deletions": ("none", "what no webhook brought"),
     "reward_events": (
         (
-            "none from webhooks; polling 3, 1 per customer who may have something new, 1 per 100 "
-            "changed customers or redemptions"
+            "none from webhooks; polling 1 per 100 redemptions, at least 1, and 1 per customer who "
+            "may have something new; 2 and 1 per 100 changed customers where `customers` was not "
+            "read from the same instant"
         ),
         "an event that is listed later than twice `lookback_window` after it happened is missed",
     ),

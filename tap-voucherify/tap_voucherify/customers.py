@@ -44,6 +44,24 @@ class Customers(TimeFilteredStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
+        records = self._records()
+        if not self._is_walked_for_rewards:
+            return records
+        return self.candidates.noting(records, self.span()[0])
+
+    @property
+    def _is_walked_for_rewards(self) -> bool:
+        """Whether the rows of this run are those in which reward events would look for customers.
+
+        They are not in a slice, nor where an earlier run read a part of them, and those of an
+        export lack a counter, `referrals` (reference §9.2).
+        """
+        began_before = {"first_run", "export"} & self.stream_state.keys()
+        exports = self.bookmark is None and self.config["customers_backfill"] == "export"
+        slices = self.instant_setting("end_date") is not None
+        return self.is_read("reward_events") and not (began_before or exports or slices)
+
+    def _records(self) -> Iterator[Record | None]:
         path = self.config.get("webhook_store")
         if path is None or self.instant_setting("end_date") is not None:
             yield from super().rows()

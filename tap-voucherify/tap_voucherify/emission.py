@@ -25,6 +25,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_voucherify import schemas
+from tap_voucherify.candidates import Candidates
 from tap_voucherify.errors import CallsSpentError
 from tap_voucherify.fitting import Fitting
 from tap_voucherify.instants import spoken
@@ -102,6 +103,15 @@ class VoucherifyStream(Stream):
     def client(self) -> VoucherifyClient:
         """The connection of the tap, which all its streams share."""
         return self._voucherify_tap.client
+
+    @property
+    def candidates(self) -> Candidates:
+        """Customers who may have new rewards, handed from one stream of the tap to another."""
+        return self._voucherify_tap.candidates
+
+    def is_read(self, stream: str) -> bool:
+        """Whether this run also reads another stream of the tap."""
+        return self._voucherify_tap.streams[stream].selected
 
     @abc.abstractmethod
     def rows(self) -> Iterator[Record | None]:
@@ -332,6 +342,11 @@ class InterruptibleTap(Tap):
     def stop(self) -> StopRequest:
         """The wish of a signal, shared by the streams and the client."""
         return StopRequest()
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What the stream of customers hands to the stream of reward events."""
+        return Candidates()
 
     def write_lines(self, lines: bytes) -> None:
         """Write messages that are lines already."""

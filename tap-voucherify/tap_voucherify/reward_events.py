@@ -117,9 +117,12 @@ class RewardEvents(ScanningStream):
 
     def _polled(self, window: Window) -> Iterator[Record | None]:
         """The events that the API tells of the customers who may have new ones."""
-        with IdsToAsk() as to_ask:
+        walked = None if self._asks_everyone else self.candidates.changed_since(window.since)
+        with IdsToAsk() if walked is None else walked as to_ask:
             try:
-                yield from self._collect(to_ask, window)
+                if walked is None:
+                    yield from self._collect_changed(to_ask, window)
+                yield from self._collect_named(to_ask, window)
             except CallsSpentError as spent:
                 raise spent.while_collecting() from None
             self._scan.started = self._scan.started or self.client.run_started
@@ -133,8 +136,8 @@ class RewardEvents(ScanningStream):
             self.stream_state["webhooks"] = self._reading.to_state()
         super().mark()
 
-    def _collect(self, to_ask: IdsToAsk, window: Window) -> Iterator[None]:
-        """Find whom to ask; yields after each page's worth of rows, where the run may pause."""
+    def _collect_changed(self, to_ask: IdsToAsk, window: Window) -> Iterator[None]:
+        """Find who changed; yields after each page's worth of rows, where the run may pause."""
         for count, (instant, row) in enumerate(self._customers(window.since)):
             changed = window.since is None or instant >= window.since
             cheap = changed and may_have_rewards(row)
@@ -142,6 +145,9 @@ class RewardEvents(ScanningStream):
                 to_ask.add([str(row["id"])], cheap=cheap)
             if count % PAGE_ROWS == 0:
                 yield None
+
+    def _collect_named(self, to_ask: IdsToAsk, window: Window) -> Iterator[None]:
+        """Find whom redemptions name, with pauses as well."""
         redemptions = pages_of(self.client.get, REDEMPTIONS)
         for count, (_, row) in enumerate(
             walk(redemptions, REDEMPTIONS_BY_CREATION, since=window.since)

@@ -1,0 +1,97 @@
+"""Candidates: whoever may have rewards, whether a row passed untouched or not."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.candidates import Candidates
+from tap_voucherify.changes import may_have_rewards
+
+SINCE = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+COUNTER = st.one_of(
+    st.none(),
+    st.integers(),
+    st.fixed_dictionaries({}, optional={"redemptions": st.integers(0, 1), "total": st.just(0)}),
+    st.fixed_dictionaries({"points": st.integers(0, 1), "campaigns": st.just({})}),
+    st.just({"redemptions": {"total_redeemed": 0}, "orders": {"last_order_date": None}}),
+)
+ZERO = {
+    "summary": {"redemptions": {}, "orders": {}},
+    "loyalty": {"points": 0},
+    "referrals": {"total": 0},
+}
+CUSTOMER = st.fixed_dictionaries(
+    {}, optional={name: st.one_of(COUNTER, st.just(zero)) for name, zero in ZERO.items()}
+)
+
+
+def ids(candidates: Candidates, since: datetime | None) -> list[str] | None:
+    """Who is known to have changed since then, or that nobody is known."""
+    found = candidates.changed_since(since)
+    if found is None:
+        return None
+    with found:
+        return [identity for identity, _ in found.after("")]
+
+
+@given(rows=st.lists(CUSTOMER, max_size=8))
+def test_who_may_have_rewards_is_noted_however_the_row_passes(rows: list[dict[str, Any]]) -> None:
+    rows = [{**row, "id": f"cust_{number}", "name": "Ada"} for number, row in enumerate(rows)]
+    untouched = [None, *(msgspec.Raw(json.dumps(row).encode()) for row in rows)]
+    noted = []
+    for records in (rows, untouched):
+        candidates = Candidates()
+        passed = list(candidates.noting(iter(records), SINCE))
+        assert passed == records
+        noted.append(ids(candidates, SINCE))
+
+    assert noted == [[row["id"] for row in rows if may_have_rewards(row)]] * 2
+
+
+def test_hundreds_of_candidates_are_all_noted() -> None:
+    candidates = Candidates()
+    rows = [{"id": f"cust_{number:03}"} for number in range(250)]
+    list(candidates.noting(iter(rows), None))
+
+    assert ids(candidates, None) == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("since", "known"),
+    [
+        (SINCE, True),
+        (SINCE + timedelta(microseconds=999), True),
+        (SINCE + timedelta(milliseconds=1), False),
+        (SINCE - timedelta(microseconds=1), False),
+        (None, False),
+    ],
+)
+def test_only_a_walk_from_the_same_millisecond_will_do(
+    since: datetime | None,
+    known: bool,  # noqa: FBT001 - a table
+) -> None:
+    candidates = Candidates()
+    list(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+
+    assert (ids(candidates, since) == ["cust_1"]) is known
+
+
+def test_a_walk_that_was_not_finished_tells_nothing() -> None:
+    candidates = Candidates()
+    next(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+
+    assert ids(candidates, SINCE) is None
+
+
+def test_candidates_are_handed_on_once() -> None:
+    candidates = Candidates()
+    list(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+
+    assert [ids(candidates, SINCE), ids(candidates, SINCE)] == [["cust_1"], None]
