@@ -72,6 +72,13 @@ DEFENCES = (
         WALK,
     ),
     Defence(
+        "tap: reward events take over only a walk that began where theirs would",
+        "tap_voucherify/candidates.py",
+        "if self._ids is None or self._since != wanted:",
+        "if self._ids is None:",
+        EVENTS,
+    ),
+    Defence(
         "tap: customers never updated have a walk of their own",
         "tap_voucherify/modified.py",
         "return heapq.merge(never_updated, updated, key=lambda timed: timed[0])",

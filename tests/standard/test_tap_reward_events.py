@@ -431,7 +431,19 @@ def an_audit(sandbox: Sandbox, tap: Tap) -> dict[str, Any]:
     return {"reward_events_scan": "all"}
 
 
-@pytest.mark.parametrize("begin", [cut, ahead, an_export, an_audit], ids=lambda one: one.__name__)
+def a_slice(sandbox: Sandbox, tap: Tap) -> dict[str, Any]:
+    """A slice holds the customers created in it, and events of customers who are older."""
+    tap.run()
+    sandbox.clock.advance(HOUR)
+    start = sandbox.clock.now()
+    refer(sandbox, range(20, 23))
+    sandbox.clock.advance(HOUR)
+    return {"start_date": start.isoformat(), "end_date": sandbox.clock.now().isoformat()}
+
+
+@pytest.mark.parametrize(
+    "begin", [cut, ahead, an_export, an_audit, a_slice], ids=lambda one: one.__name__
+)
 def test_where_customers_say_too_little_their_list_is_read_again(
     sandbox: Sandbox, tap: Tap, begin: Any
 ) -> None:
