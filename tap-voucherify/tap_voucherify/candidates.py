@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    Record = dict[str, Any] | msgspec.Raw
+    from tap_voucherify.untouched import Record
 
 
 class _Counted(TypedDict, total=False):

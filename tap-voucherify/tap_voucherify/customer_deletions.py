@@ -16,7 +16,7 @@ from tap_voucherify.webhooks.reading import Reading
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_voucherify.emission import Record
+    from tap_voucherify.untouched import Record
     from tap_voucherify.webhooks.store import Stored
 
 SUFFIX = re.compile(r"_deleted\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$", re.ASCII)

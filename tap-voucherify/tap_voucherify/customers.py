@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_voucherify.emission import Record
+    from tap_voucherify.untouched import Record
     from tap_voucherify.walk import Timed
 
 ONE_CUSTOMER = "/v1/customers/{id}"
@@ -44,22 +44,22 @@ class Customers(TimeFilteredStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
+        since, until = self.span()
         records = self._records()
-        if not self._is_walked_for_rewards:
+        if until is not None or not self._is_walked_for_rewards(since):
             return records
-        return self.candidates.noting(records, self.span()[0])
+        return self.candidates.noting(records, since)
 
-    @property
-    def _is_walked_for_rewards(self) -> bool:
-        """Whether the rows of this run are those in which reward events would look for customers.
+    def _is_walked_for_rewards(self, since: datetime | None) -> bool:
+        """Whether this run's walk finds all those whom reward events would look for.
 
-        They are not in a slice, nor where an earlier run read a part of them, and those of an
-        export lack a counter, `referrals` (reference §9.2).
+        It does not where an earlier run read a part of the rows. Those of an export lack a counter,
+        `referrals` (reference §9.2), and the scan `all` looks for everybody.
         """
         began_before = {"first_run", "export"} & self.stream_state.keys()
-        exports = self.bookmark is None and self.config["customers_backfill"] == "export"
-        slices = self.instant_setting("end_date") is not None
-        return self.is_read("reward_events") and not (began_before or exports or slices)
+        exports = since is None and self.config["customers_backfill"] == "export"
+        audits = self.config["reward_events_scan"] == "all"
+        return self.is_read("reward_events") and not (began_before or exports or audits)
 
     def _records(self) -> Iterator[Record | None]:
         path = self.config.get("webhook_store")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from singer_sdk.metrics import Counter
 
     from tap_voucherify.client import VoucherifyClient
+    from tap_voucherify.untouched import Record
 
 HOOKS = (
     "_increment_stream_state",
@@ -60,9 +61,6 @@ SECONDS_BETWEEN_STATES = 10.0
 SECONDS_BETWEEN_PROGRESS_LINES = 10.0
 
 SCHEMAS = SchemaDirectory(schemas)
-
-Record = dict[str, Any] | msgspec.Raw
-"""A record, or the text of one that passes untouched."""
 
 
 @dataclass(slots=True)

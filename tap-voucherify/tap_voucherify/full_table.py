@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from tap_voucherify.completeness import incomplete
-from tap_voucherify.emission import Record, VoucherifyStream
+from tap_voucherify.emission import VoucherifyStream
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.listings import page_of
 from tap_voucherify.paging import LAST_PAGE, NumberedPages
@@ -16,6 +16,8 @@ from tap_voucherify.walk import PAGE_ROWS, Page, Row, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tap_voucherify.untouched import Record
 
 
 class FullTableStream(VoucherifyStream):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_voucherify.emission import Record
+    from tap_voucherify.untouched import Record
 
 
 @dataclass(slots=True)

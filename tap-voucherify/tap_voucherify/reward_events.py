@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_voucherify.emission import Record
+    from tap_voucherify.untouched import Record
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class RewardEvents(ScanningStream):
 
     def _polled(self, window: Window) -> Iterator[Record | None]:
         """The events that the API tells of the customers who may have new ones."""
-        walked = None if self._asks_everyone else self.candidates.changed_since(window.since)
+        walked = self.candidates.changed_since(window.since)
         with IdsToAsk() if walked is None else walked as to_ask:
             try:
                 if walked is None:

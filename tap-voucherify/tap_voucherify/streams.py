@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_voucherify.emission import Record, VoucherifyStream
+    from tap_voucherify.emission import VoucherifyStream
+    from tap_voucherify.untouched import Record
 
 REWARDS = "/v1/rewards"
 EVERY_SEGMENT = Query("created_at", "created_at")

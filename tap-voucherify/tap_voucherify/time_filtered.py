@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from tap_voucherify.emission import Record
+    from tap_voucherify.untouched import Record
     from tap_voucherify.windows import TimedRecord
 
 

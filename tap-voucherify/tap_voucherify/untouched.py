@@ -17,6 +17,9 @@ from tap_voucherify.fitting import LARGEST, SMALLEST, is_instant, types_of
 
 Json = Mapping[str, Any]
 
+Record = dict[str, Any] | msgspec.Raw
+"""A record, or the text of one that passes untouched."""
+
 UNDERSTOOD = frozenset(
     ("type", "properties", "additionalProperties", "items", "format", "description")
 )
