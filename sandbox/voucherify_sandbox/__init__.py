@@ -2,7 +2,8 @@
 
 from voucherify_sandbox.faults import Fault
 from voucherify_sandbox.limits import Limits
+from voucherify_sandbox.movement import Movement
 from voucherify_sandbox.readings import Readings
 from voucherify_sandbox.sandbox import Sandbox
 
-__all__ = ["Fault", "Limits", "Readings", "Sandbox"]
+__all__ = ["Fault", "Limits", "Movement", "Readings", "Sandbox"]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import moments
-from voucherify_sandbox.errors import invalid_payload, refusal
+from voucherify_sandbox.errors import ApiError, invalid_payload, refusal
 from voucherify_sandbox.faults import Fault
 from voucherify_sandbox.messages import Answer
+from voucherify_sandbox.movement import Movement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from voucherify_sandbox.faults import Faults
     from voucherify_sandbox.messages import Request, Served
+    from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
 
 PREFIX = "/_sandbox/"
@@ -70,8 +73,10 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "define_metadata": lambda project, **args: project.define_metadata(**args),
     "delete_customer": lambda project, **args: project.delete_customer(**args),
     "finish_jobs": lambda project: project.finish_jobs(),
+    "hide": lambda project, **args: project.hide(**args),
     "redeem": lambda project, **args: project.redeem(**args),
     "referral_code": lambda project, **args: project.referral_code(**args),
+    "remove": lambda project, **args: project.remove(**args),
     "roll_back": lambda project, **args: project.roll_back(**args),
     "set_clock": _set_clock,
     "settle": lambda project: project.settle(),
@@ -99,12 +104,20 @@ def act(project: Project, action: Mapping[str, Any]) -> object:
         raise ValueError(f"{name}: {error}") from error
 
 
+def move(project: Project, actions: Iterable[Mapping[str, Any]]) -> None:
+    """Do what happens around a request; what it would act on may be gone by then."""
+    for action in actions:
+        with suppress(ApiError):
+            act(project, action)
+
+
 @dataclass
 class Desk:
-    """What can be switched: the project, its faults, the list of requests."""
+    """What can be switched: the project, its faults and movements, the list of requests."""
 
     project: Project
     faults: Faults
+    movements: Movements
     requests: list[Served]
     forget_requests: Callable[[], None]
 
@@ -157,6 +170,19 @@ def _clear_faults(desk: Desk, _: Request) -> object:
     return {"injected": desk.faults.injected}
 
 
+def _add_movements(desk: Desk, request: Request) -> object:
+    body = request.json()
+    desk.movements.add(
+        *(Movement.from_json(one) for one in (body if isinstance(body, list) else [body]))
+    )
+    return [movement.to_json() for movement in desk.movements.all]
+
+
+def _clear_movements(desk: Desk, _: Request) -> object:
+    desk.movements.clear()
+    return {}
+
+
 def _forget(desk: Desk, _: Request) -> object:
     desk.forget_requests()
     return {}
@@ -173,6 +199,9 @@ _CONTROLS: dict[str, Callable[[Desk, Request], object]] = {
     "GET faults": lambda desk, _: [fault.to_json() for fault in desk.faults.all],
     "POST faults": _add_faults,
     "DELETE faults": _clear_faults,
+    "GET movements": lambda desk, _: [one.to_json() for one in desk.movements.all],
+    "POST movements": _add_movements,
+    "DELETE movements": _clear_movements,
     "POST actions": _act,
     "DELETE requests": _forget,
 }

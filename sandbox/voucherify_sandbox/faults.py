@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,11 +59,10 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(kw_only=True)
-class Fault:
-    """One thing that goes wrong, how, and at which requests.
+class Occasion:
+    """At which requests something happens.
 
     Attributes:
-        kind: what goes wrong; `KINDS` has them all.
         method: only requests of this method.
         path: only these decoded paths; `*` stands for anything.
         numbers: only these request numbers, counted as in `Sandbox.requests`.
@@ -71,16 +70,8 @@ class Fault:
         probability: how likely a matching request is hit.
         seed: makes the probability repeatable.
         times: how often at most; None is without end.
-        status: of the answer, for `status` and `redirect`.
-        headers: added to the answer of `status`.
-        body: of the answer of `status`; text as it is, anything else as JSON.
-        seconds: how long to wait, to be told to wait, or to be away.
-        size: bytes of `huge_body`, depth of `deep_json`.
-        location: the host `redirect` and `export_elsewhere` point to, such as `http://…`.
-        action: what `act` does to the project before the request is served (see the control path).
     """
 
-    kind: Kind
     method: str | None = None
     path: str | None = None
     numbers: Sequence[int] | None = None
@@ -88,38 +79,35 @@ class Fault:
     probability: float = 1
     seed: int = 0
     times: int | None = 1
-    status: int = 500
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    seconds: float = 1
-    size: int = 1_000_000
-    location: str = ""
-    action: Mapping[str, Any] = field(default_factory=dict)
     matched: int = field(default=0, init=False)
     injected: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Refuse a kind nobody knows, and draw from the seed."""
-        if self.kind not in KINDS:
-            raise ValueError(f"no fault is called {self.kind!r}; there are: {', '.join(KINDS)}")
+        """Draw from the seed."""
         self._random = Random(self.seed)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Fault:
-        """A fault as a person writes it.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """One as a person writes it.
 
         Raises:
-            ValueError: a member is unknown or the kind is.
+            ValueError: a member is unknown, or one that is needed is missing.
         """
         known = {one.name for one in fields(cls) if one.init}
-        if not isinstance(values, dict) or not {"kind"} <= set(values) <= known:
+        needed = {
+            one.name
+            for one in fields(cls)
+            if one.init and one.default is MISSING and one.default_factory is MISSING
+        }
+        if not isinstance(values, dict) or not needed <= set(values) <= known:
             raise ValueError(
-                f"a fault is an object with kind and any of {', '.join(sorted(known))}"
+                f"a {cls.__name__.lower()} is an object with {', '.join(needed)} and any of "
+                f"{', '.join(sorted(known))}"
             )
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """The fault with how often it was met and injected."""
+        """What was set, with how often it was met and injected."""
         return asdict(self)
 
     def strikes(self, method: str, path: str, number: int) -> bool:
@@ -142,6 +130,37 @@ class Fault:
             and (self.path is None or fnmatchcase(path, self.path))
             and (self.numbers is None or number in self.numbers)
         )
+
+
+@dataclass(kw_only=True)
+class Fault(Occasion):
+    """One thing that goes wrong, how, and at which requests.
+
+    Attributes:
+        kind: what goes wrong; `KINDS` has them all.
+        status: of the answer, for `status` and `redirect`.
+        headers: added to the answer of `status`.
+        body: of the answer of `status`; text as it is, anything else as JSON.
+        seconds: how long to wait, to be told to wait, or to be away.
+        size: bytes of `huge_body`, depth of `deep_json`.
+        location: the host `redirect` and `export_elsewhere` point to, such as `http://…`.
+        action: what `act` does to the project before the request is served (see the control path).
+    """
+
+    kind: Kind
+    status: int = 500
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    seconds: float = 1
+    size: int = 1_000_000
+    location: str = ""
+    action: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a kind nobody knows."""
+        super().__post_init__()
+        if self.kind not in KINDS:
+            raise ValueError(f"no fault is called {self.kind!r}; there are: {', '.join(KINDS)}")
 
 
 class Faults:

@@ -71,7 +71,7 @@ class Page:
     """One page: its customers, the `total` it says, whether more follow."""
 
     customers: list[Customer]
-    total: int
+    total: int | None
     has_more: bool
 
 
@@ -93,6 +93,8 @@ class Lister:
         self._orders: dict[str, Rows] = {}
         self._matches: dict[tuple[object, ...], Rows] = {}
         self._random = Random("ties")
+        self.hidden: set[str] = set()
+        """Ids of customers that `total` counts and no page shows."""
 
     def page(self, customers: Sequence[Customer], version: object, question: Question) -> Page:
         """The answer to one request.
@@ -105,14 +107,22 @@ class Lister:
         self._forget_if_changed(version)
         rows = self._matching(customers, question)
         count = len(rows.dated) + len(rows.never)
-        rows, start = self._from_cursor(rows, question), 0
+        rows, start = self._from_cursor(self._shown(rows), question), 0
         if question.page is not None:
             start = (question.page - 1) * question.limit
         ordered = _joined(rows, never_first=self._readings.never_updated == "first")
         rest = max(0, len(ordered) - start)
-        totals = {"filtered": count, "all": len(customers), "remaining": rest}
+        totals = {"filtered": count, "all": len(customers), "remaining": rest, "absent": None}
         chosen = self._tied(ordered, start, start + question.limit, _VALUES[question.field])
         return Page(chosen, totals[self._readings.total], rest > question.limit)
+
+    def _shown(self, rows: Rows) -> Rows:
+        if not self.hidden:
+            return rows
+        dated, never = (
+            [one for one in part if one.id not in self.hidden] for part in (rows.dated, rows.never)
+        )
+        return Rows(dated, never)
 
     def _forget_if_changed(self, version: object) -> None:
         readings = self._readings

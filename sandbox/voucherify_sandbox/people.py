@@ -42,6 +42,11 @@ class People:
         self.rules: Json | None = None
         self.tell: Callable[[Customer, Event], None] | None = None
 
+    @property
+    def hidden(self) -> set[str]:
+        """Ids of customers that `total` counts and no page shows."""
+        return self._lister.hidden
+
     def _key(self, source_id: str) -> str:
         insensitive = self._readings.source_id_case == "insensitive"
         return source_id.casefold() if insensitive else source_id

@@ -7,6 +7,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import metadata
+from voucherify_sandbox.errors import not_found
 from voucherify_sandbox.exports import Exports
 from voucherify_sandbox.identities import Identities
 from voucherify_sandbox.jobs import JobQueue
@@ -139,6 +140,45 @@ class Project:
                     customer.updated_at = updated_at - (count - 1 - number) * step
                 added.append(customer.id)
             return added
+
+    # Any list
+
+    @property
+    def hidden(self) -> set[str]:
+        """Ids of rows that `total` counts and no page shows."""
+        return self.people.hidden
+
+    def hide(self, identity: str) -> None:
+        """Keep one row off every page, although `total` counts it."""
+        with self.lock:
+            self.hidden.add(identity)
+
+    def remove(self, kind: str, position: int) -> str:
+        """Delete one row by its position, from 0 for the oldest or from -1 for the newest.
+
+        Raises:
+            ApiError: 404, there is no such row.
+        """
+        with self.lock:
+            self.catch_up()
+            kinds: dict[str, dict[str, Any]] = {
+                "customers": self.people.by_id,
+                "redemptions": self.records.redemptions,
+                "orders": self.records.orders,
+                "publications": self.programs.publications,
+                "campaigns": self.programs.campaigns,
+                "vouchers": self.programs.vouchers,
+                "rewards": self.programs.rewards,
+                "segments": self.segments.all,
+            }
+            ids = list(kinds[kind])
+            if not -len(ids) <= position < len(ids):
+                raise not_found(kind, str(position))
+            if kind == "customers":
+                self.people.delete(ids[position])
+            else:
+                del kinds[kind][ids[position]]
+            return ids[position]
 
     # Programs
 

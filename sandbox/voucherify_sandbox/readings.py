@@ -17,7 +17,7 @@ class Readings:
     never_updated: Literal["excluded", "first", "last"] = "excluded"
     never_updated_in_filters: bool = False
     ties: Literal["stable", "reversed", "random"] = "stable"
-    total: Literal["filtered", "all", "remaining"] = "filtered"
+    total: Literal["filtered", "all", "remaining", "absent"] = "filtered"
     has_more_in_page_mode: bool = False
     has_more_in_cursor_mode: bool = True
     page_limit: Literal["page_over_limit", "invalid_query_params", "empty", "last"] = (

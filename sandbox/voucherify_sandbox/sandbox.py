@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.faults import Faults
     from voucherify_sandbox.messages import Served
+    from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
 
 
@@ -145,6 +146,11 @@ class Sandbox:
     def faults(self) -> Faults:
         """What is to go wrong."""
         return self._service.faults
+
+    @property
+    def movements(self) -> Movements:
+        """What happens in the project while it is read."""
+        return self._service.movements
 
     @property
     def clock(self) -> Clock:

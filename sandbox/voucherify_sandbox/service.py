@@ -16,6 +16,7 @@ from voucherify_sandbox.faults import Fault, Faults
 from voucherify_sandbox.limits import Limits, Quota
 from voucherify_sandbox.messages import Answer, Request, Served, parsed_query
 from voucherify_sandbox.moments import printer
+from voucherify_sandbox.movement import Movements
 from voucherify_sandbox.project import Project
 from voucherify_sandbox.readings import Readings
 
@@ -42,6 +43,7 @@ class Service:
     readings: Readings = field(default_factory=Readings)
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
+    movements: Movements = field(default_factory=Movements)
     clock: Clock = field(default_factory=Clock)
     requests: list[Served] = field(default_factory=list)
 
@@ -51,7 +53,9 @@ class Service:
         self.project = Project(self.clock, self.readings, self.access)
         self.quota = Quota(self.clock, self.limits)
         self._number = 0
-        self._desk = control.Desk(self.project, self.faults, self.requests, self.forget_requests)
+        self._desk = control.Desk(
+            self.project, self.faults, self.movements, self.requests, self.forget_requests
+        )
 
     def forget_requests(self) -> None:
         """Empty the list of requests; numbers begin at 1 again."""
@@ -81,11 +85,14 @@ class Service:
             self.requests.append(served)
             fault = self.faults.strike(method, request.path, served.number)
             served.fault = fault.kind if fault else ""
+            before, after = self.movements.actions(method, request.path, served.number)
+            control.move(self.project, before)
             if fault is not None and fault.kind in _NEVER_SERVED:
                 return Outcome(None, fault)
             answer = self._answer(request, raw_path, fault)
             answer = answer.encoded(printer(self.readings.timestamps))
             served.status = answer.status
+            control.move(self.project, after)
             return Outcome(answer, fault)
 
     def _control(self, request: Request) -> Answer:

@@ -154,7 +154,7 @@ def settled(world: World) -> int:
 
 def total(world: World) -> Any:
     window = {"created_at[after]": "2026-03-02T12:00:01Z", "order": "created_at"}
-    return world.wire.get("customers", starting_after="2026-03-02T12:00:02Z", **window)["total"]
+    return world.wire.get("customers", starting_after="2026-03-02T12:00:02Z", **window).get("total")
 
 
 def without(world: World, key: str) -> World:
@@ -222,6 +222,7 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ("total", "filtered"): (lambda w: total(w.four()), 2),
     ("total", "all"): (lambda w: total(w.four()), 4),
     ("total", "remaining"): (lambda w: total(w.four()), 1),
+    ("total", "absent"): (lambda w: total(w.four()), None),
     ("has_more_in_page_mode", False): (
         lambda w: w.four().wire.get("customers", limit=2).get("has_more"),
         None,

@@ -45,8 +45,9 @@ def list_customers(project: Project, request: Request) -> Answer:
         "object": "list",
         "data_ref": "customers",
         "customers": [project.show(customer.shown()) for customer in found.customers],
-        "total": found.total,
     }
+    if found.total is not None:
+        body["total"] = found.total
     cursor = question.starting_after is not None
     readings = project.readings
     if readings.has_more_in_cursor_mode if cursor else readings.has_more_in_page_mode:

@@ -40,9 +40,9 @@ class Rules:
 def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
     """One numbered page."""
     limit, page = request.limit(), request.page(rules.last_page) or 1
-    matching = _ordered(project, _matching(request, rows, rules), request, rules)
+    matching, total = _counted(project, request, list(rows), rules)
     chosen = matching[(page - 1) * limit : page * limit]
-    body = _envelope(project, chosen, rules, len(matching))
+    body = _envelope(project, chosen, rules, total)
     if rules.has_more:
         body["has_more"] = len(matching) > page * limit
     return Answer(200, body)
@@ -51,12 +51,12 @@ def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rul
 def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
     """The rows after the one named by `starting_after_id`; the next such id comes along."""
     limit, after = request.limit(), request.text("starting_after_id")
-    matching = _ordered(project, _matching(request, rows, rules), request, rules)
+    matching, total = _counted(project, request, list(rows), rules)
     rest = matching
     if after is not None:
         ids = [row["id"] for row in matching]
         rest = matching[ids.index(after) + 1 :] if after in ids else []
-    body = _envelope(project, rest[:limit], rules, len(matching))
+    body = _envelope(project, rest[:limit], rules, total)
     body["has_more"] = len(rest) > limit
     if body["has_more"]:
         body["more_starting_after"] = rest[limit - 1]["id"]
@@ -70,10 +70,21 @@ def found(project: Project, rows: Mapping[str, Json], identity: str, kind: str) 
     return Answer(200, project.show(rows[identity]))
 
 
-def _envelope(project: Project, rows: list[Json], rules: Rules, total: int) -> Json:
+def _counted(
+    project: Project, request: Request, rows: list[Json], rules: Rules
+) -> tuple[list[Json], int | None]:
+    """The rows that match and may be shown, in their order, and `total`."""
+    matching = _matching(request, rows, rules)
+    totals = {"all": len(rows), "absent": None}
+    total = totals.get(project.readings.total, len(matching))
+    shown = [row for row in matching if row["id"] not in project.hidden]
+    return _ordered(project, shown, request, rules), total
+
+
+def _envelope(project: Project, rows: list[Json], rules: Rules, total: int | None) -> Json:
     shown = [project.show(row) for row in rows]
     body: Json = {"object": "list", "data_ref": rules.data_ref, rules.data_ref: shown}
-    if rules.total:
+    if rules.total and total is not None:
         body["total"] = total
     return body
 
