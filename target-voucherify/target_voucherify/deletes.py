@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_voucherify.errors import VoucherifyError
 from target_voucherify.reasons import Reason
+from target_voucherify.stream_versions import StreamVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ class Deletes:
         self._services = services
         self._parallel = parallel
         self._ticket = 0
-        self._activated: str | None = None
+        self.versions = StreamVersions()
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
@@ -59,9 +60,15 @@ class Deletes:
         """Whether deletions are carried out at all."""
         return self.mode != "ignore"
 
+    @property
+    def watches(self) -> bool:
+        """Whether the run finds out which customers are missing from a stream."""
+        return self.wanted and self._services.ledger is not None
+
     def add(self, key: str, line: bytes) -> None:
         """Take one deletion. States wait for it from now on."""
         self._hold()
+        self._see(key)
         new = self._pending.execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
         self._count += new.rowcount
         self._services.summary.records.duplicates += 1 - new.rowcount
@@ -72,21 +79,25 @@ class Deletes:
             gone = self._pending.execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
             self._services.summary.records.duplicates += gone.rowcount
+        self._see(key)
+
+    def _see(self, key: str) -> None:
+        """Note that a record had this key, so that nobody takes it for missing."""
         if self._services.ledger:
             self._seen.append(key)
             if len(self._seen) >= SEEN_AT_ONCE:
                 self._write_seen()
 
-    def activate(self, version: str) -> None:
-        """The stream was sent whole, under this version: see `_unseen`."""
+    def activate(self, stream: str, version: object) -> None:
+        """Take note of a stream's ACTIVATE_VERSION: states wait if customers may be missing."""
         if self._services.ledger is None:
             self._log.warning(
                 "ACTIVATE_VERSION says that the stream is whole, but without ledger_path nobody "
                 "knows which customers are missing from it: none of them is deleted"
             )
             return
-        self._hold()
-        self._activated = version
+        if self.versions.activate(stream, version):
+            self._hold()
 
     def carry_out(self) -> None:
         """Delete, if no more than `max_delete_percent` are to be deleted.
@@ -94,14 +105,15 @@ class Deletes:
         Raises:
             VoucherifyError: too many, and nothing was deleted; or a deletion failed.
         """
+        self._warn_of_versions()
         unseen = list(self._unseen())
         self._judge(self._count + len(unseen))
         for pending in self._in_turns():
             self._delete(pending)
         for start in range(0, len(unseen), AT_ONCE):
             self._delete(dict.fromkeys(unseen[start : start + AT_ONCE]))
-        if self._activated and self._services.ledger:
-            self._services.ledger.version = self._activated
+        if self._services.ledger:
+            self._services.ledger.note_versions(self.versions.whole())
         if self._ticket:
             self._services.outcomes.settled(self._ticket)
 
@@ -113,15 +125,26 @@ class Deletes:
         self._ticket = self._ticket or self._services.fence.hold()
 
     def _unseen(self) -> Iterator[str]:
-        """Customers accepted under an earlier version and not sent under this one.
-
-        Taps that send only changes activate the same version again and again; then nothing is
-        missing. Nor is it when no version was ever noted.
-        """
+        """Customers of the ledger that no record of this run named, if every stream was whole."""
         ledger = self._services.ledger
         self._write_seen()
-        if ledger and self._activated and ledger.version not in {None, self._activated}:
+        if ledger and ledger.all_renewed(self.versions.whole()):
             yield from ledger.unseen()
+
+    def _warn_of_versions(self) -> None:
+        """Say why nobody is deleted for being missing, where ACTIVATE_VERSION says so in vain."""
+        if self.versions.is_spoiled and self._ticket:
+            self._log.warning(
+                "A record has no readable key, so any customer may be the one it is about: nobody "
+                "is deleted for being missing from the stream"
+            )
+        for stream in sorted(self.versions.activated_too_early - self.versions.whole().keys()):
+            self._log.warning(
+                "ACTIVATE_VERSION of stream %s does not come after its records, or they carry "
+                "another version, so nobody is deleted for being missing from it: have the tap "
+                "mark deletions with _sdc_deleted_at",
+                stream,
+            )
 
     def _write_seen(self) -> None:
         if self._services.ledger and self._seen:
@@ -129,7 +152,8 @@ class Deletes:
             self._seen.clear()
 
     def _judge(self, count: int) -> None:
-        received = self._services.summary.records.received
+        records = self._services.summary.records
+        received = records.received - records.removed_by_stream_map
         if count * 100 > self._percent * received:
             raise VoucherifyError(
                 f"{count} customers are to be deleted, more than max_delete_percent "
@@ -157,6 +181,8 @@ class Deletes:
         sent = self._parallel.each(
             safe, lambda key: services.client.request(method, template, segment=key)
         )
+        if services.ledger:
+            services.ledger.remove(sent.done)
         self._count_done(sent.done, pending)
         for key, refusal in sent.refused:
             words = f"{refusal.key}: {refusal.message}"

@@ -2,7 +2,11 @@
 
 Losing the ledger costs calls, never correctness. So the fingerprint of a customer is forgotten
 before a change of it is sent, and written after the change was accepted: a crash in between leaves
-no fingerprint, and the customer is sent once more.
+no fingerprint, and the customer is sent once more. The key stays: whoever may be in Voucherify can
+go missing from the CRM, and only the deletion that was carried out takes the key away.
+
+A ledger belongs to one pipeline: one project, and the streams of one tap with the property that
+holds their key. Another pipeline's customers would look like customers that went missing.
 """
 
 from __future__ import annotations
@@ -18,12 +22,18 @@ from target_voucherify.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-LAYOUT = "1"
+LAYOUT = "2"
+
+UNKNOWN = b""
+"""The fingerprint of a customer who may be in Voucherify, in whatever form."""
+
 CACHE_KIBIBYTES = 32_768
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted (source_id TEXT PRIMARY KEY, fingerprint BLOB NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT)
     WITHOUT ROWID;
 """
 
@@ -43,6 +53,9 @@ class Ledger:
             SettingsError: the file cannot be used, or belongs to another project.
         """
         self._path = path
+        self._read_only = read_only
+        self._is_ours = False
+        self._bound_now: dict[str, str] = {}
         self._salt = _digest(
             json.dumps(
                 [config.get(name) for name in ("source_id", "mapping", "unmapped", "nulls")],
@@ -91,7 +104,14 @@ class Ledger:
         return self._execute(self._find, (key,)).fetchone() is not None
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Forget customers that are about to change; on disk before this returns."""
+        """Forget what customers look like that are about to change; on disk before this returns."""
+        with self._database:
+            self._database.executemany(
+                "INSERT OR REPLACE INTO accepted VALUES (?, ?)", ((key, UNKNOWN) for key in keys)
+            )
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Take out customers that were deleted."""
         with self._database:
             self._database.executemany(
                 "DELETE FROM accepted WHERE source_id = ?", ((key,) for key in keys)
@@ -105,16 +125,63 @@ class Ledger:
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
             )
 
-    @property
-    def version(self) -> str | None:
-        """The version under which the stream was last sent whole."""
-        found = self._execute("SELECT value FROM about WHERE name = 'version'").fetchone()
-        return None if found is None else str(found[0])
+    def bind_stream(self, stream: str, key: str) -> None:
+        """Tie the ledger to a stream of this pipeline.
 
-    @version.setter
-    def version(self, version: str) -> None:
+        A ledger that is tied to streams already takes a further one only in a run that also has one
+        of those.
+
+        Args:
+            stream: the name that the tap gives it.
+            key: the property that holds the `source_id`.
+
+        Raises:
+            SettingsError: the ledger belongs to another pipeline.
+        """
+        bound = self._streams()
+        known = bound.get(stream)
+        if known == key:
+            self._is_ours = True
+        elif known is None and (self._is_ours or not bound):
+            self._is_ours = True
+            self._bound_now[stream] = key
+            if not self._read_only:
+                with self._database:
+                    self._execute("INSERT INTO streams VALUES (?, ?, NULL)", (stream, key))
+        else:
+            owners = " and ".join(f"{name} by {its_key}" for name, its_key in bound.items())
+            raise SettingsError(
+                f"ledger_path: {self._path} belongs to another pipeline: it holds {owners}, and "
+                f"this run brings {stream} by {key}. Name another file: each pipeline needs its "
+                "own."
+            )
+
+    def _streams(self) -> dict[str, str]:
+        """The streams that the ledger is tied to, each with the property of its key."""
+        return {
+            **dict(self._execute("SELECT name, key FROM streams").fetchall()),
+            **self._bound_now,
+        }
+
+    def all_renewed(self, versions: Mapping[str, str]) -> bool:
+        """Whether every stream of the pipeline was sent whole again, under a version it is new to.
+
+        Taps that send only changes activate the same version again and again; then nothing is
+        missing. Nor is it when a stream was never sent whole before.
+        """
+        noted = dict(self._execute("SELECT name, version FROM streams").fetchall())
+        return bool(noted) and all(
+            before is not None and versions.get(stream) not in {None, before}
+            for stream, before in noted.items()
+        )
+
+    def note_versions(self, versions: Mapping[str, str]) -> None:
+        """Write down under which version each stream was sent whole."""
         with self._database:
-            self._execute("INSERT OR REPLACE INTO about VALUES ('version', ?)", (version,))
+            self._database.executemany(
+                "UPDATE streams SET version = ? WHERE name = ?",
+                ((version, stream) for stream, version in versions.items()),
+            )
 
     def watch(self) -> None:
         """From now on tell apart which customers were seen; kept on disk, not in memory."""

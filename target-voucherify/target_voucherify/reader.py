@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from decimal import Decimal
+from math import inf
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -48,6 +49,9 @@ class MessageReader(GenericSingerReader[bytes]):
         self.line = b""
         self.stopped_by: VoucherifyError | None = None
         self.stopping: Stopping | None = None
+        self.bytes_of: Callable[[IO[Any]], float] = _all
+        """How many bytes of the input are read; what lies beyond was not there at first."""
+        self._bytes_left = inf
         self._source: IO[Any] | None = None
 
     @property
@@ -68,6 +72,7 @@ class MessageReader(GenericSingerReader[bytes]):
         """
         counter: Counter[str] = Counter()
         self._source = file_input or self.default_input
+        self._bytes_left = self.bytes_of(self._source)
         try:
             for line in self._lines(self._source):
                 self.line = line
@@ -128,12 +133,18 @@ class MessageReader(GenericSingerReader[bytes]):
             if stopping:
                 stopping.check()
                 stopping.waiting_for_input = True
-            block = read(BLOCK)
+            block = read(int(min(BLOCK, self._bytes_left)))
             if stopping:
                 stopping.waiting_for_input = False
             if not block:
                 return
+            self._bytes_left -= len(block)
             yield block.encode("utf-8", "surrogatepass") if isinstance(block, str) else block
+
+
+def _all(source: IO[Any]) -> float:
+    del source
+    return inf
 
 
 def state_text(line: bytes) -> str | None:

@@ -7,11 +7,11 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from target_voucherify.errors import SettingsError
+from target_voucherify.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ ADDED: dict[str, Any] = {
 
 BEGINNINGS = (b'{"type":"SCHEMA"', b'{"type":"RECORD"')
 BLOCK = 1 << 20
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 DEPTH = 100
@@ -37,7 +38,11 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class RefusalFile:
-    """Appends; whatever an earlier run wrote stays. Readable by its owner only: it holds people."""
+    """Appends; whatever an earlier run wrote stays. Readable by its owner only: it holds people.
+
+    When the file itself is the input, what is still refused goes to a new file beside it, which
+    takes its place at the end. A run that ends early leaves the file as it was.
+    """
 
     def __init__(self, path: str) -> None:
         """Check the path now, so that hours of work do not end at an unwritable file.
@@ -49,6 +54,8 @@ class RefusalFile:
         self._schemas: dict[str, dict[str, Any]] = {}
         self._written: dict[str, dict[str, Any]] = {}
         self._unflushed = False
+        self._began = _now()
+        self._read_up_to: int | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._repair()
@@ -57,6 +64,52 @@ class RefusalFile:
                 f"refused_records_path: {path} cannot be written ({error.strerror}); its folder "
                 "must exist."
             ) from None
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the run reads this very file."""
+        return self._read_up_to is not None
+
+    def begin_replay(self, source: IO[Any]) -> float:
+        """Write to a new file from now on if the input is this one.
+
+        Returns:
+            How many bytes of the input are to be read: those of now, or all of another input.
+        """
+        try:
+            itself = os.fstat(self._descriptor)
+            if not os.path.samestat(os.fstat(source.fileno()), itself):
+                return math.inf
+        except (OSError, ValueError):  # an input without a file behind it
+            return math.inf
+        self._original, self._read_up_to = self._descriptor, itself.st_size
+        self._descriptor = os.open(self._replacement, NEW_FILE, 0o600)
+        return itself.st_size
+
+    def end_replay(self, *, is_whole: bool) -> None:
+        """Let the new file take the place of the old one, or drop it.
+
+        Args:
+            is_whole: whether every record of the old file was accepted, or is in the new one.
+        """
+        if self._read_up_to is None:
+            return
+        if not is_whole:
+            self._replacement.unlink()
+            return
+        # Another run may have set records aside meanwhile.
+        while added := os.pread(self._original, BLOCK, self._read_up_to):
+            self._write(added)
+            self._read_up_to += len(added)
+        os.fsync(self._descriptor)
+        self._replacement.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    @property
+    def _replacement(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.replaying")
 
     def declare(self, message: Mapping[str, Any]) -> None:
         """Remember the SCHEMA of a stream; it is written before its first refused record."""
@@ -73,7 +126,16 @@ class RefusalFile:
     def write(
         self, stream: str, record: Mapping[str, Any], reason: Reason, name: str | None
     ) -> None:
-        """Append one record with the reason it was refused for, and its name in the log."""
+        """Append one record with the reason it was refused for, and its name in the log.
+
+        Raises:
+            InputError: the input is this file, behind a pipe, and would never end.
+        """
+        if str(record.get("_refused_at") or "") >= self._began:
+            raise InputError(
+                "the input holds records that this run set aside: read the file of refused records "
+                "by < instead of through a pipe"
+            )
         schema = self._schemas[stream]
         if self._written.get(stream) != schema:
             self._append(schema)
@@ -82,7 +144,7 @@ class RefusalFile:
             **record,
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
-            "_refused_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "_refused_at": _now(),
             "_refused_hash": name,
         }
         self._append({"type": "RECORD", "stream": stream, "record": refused})
@@ -95,11 +157,13 @@ class RefusalFile:
 
     def _append(self, message: Mapping[str, Any]) -> None:
         """Write a whole line at once, so that a kill cannot leave half of one."""
-        line = _encode(_clean(message)) + b"\n"
-        written = os.write(self._descriptor, line)
-        while written < len(line):
-            written += os.write(self._descriptor, line[written:])
+        self._write(_encode(_clean(message)) + b"\n")
         self._unflushed = True
+
+    def _write(self, data: bytes) -> None:
+        written = os.write(self._descriptor, data)
+        while written < len(data):
+            written += os.write(self._descriptor, data[written:])
 
     def _repair(self) -> None:
         """Drop a last line that a crash of the machine cut short: its state was never passed on.
@@ -118,6 +182,11 @@ class RefusalFile:
             whole = _end_of_last_line(file, size)
         if whole != size:
             os.truncate(self._path, whole)
+
+
+def _now() -> str:
+    """This instant in UTC, in a form that sorts by time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:

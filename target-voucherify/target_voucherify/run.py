@@ -29,7 +29,6 @@ from target_voucherify.parallel import Parallel
 from target_voucherify.reasons import ours
 from target_voucherify.services import Services
 from target_voucherify.single import SingleWriter
-from target_voucherify.source_ids import CONTROL
 from target_voucherify.stopping import Stopping
 from target_voucherify.summary import Summary
 
@@ -86,13 +85,20 @@ class Run:
         if len(self._unsorted) >= LOOKED_UP_AT_ONCE:
             self._sort_out()
 
-    def refuse(self, key: str, line: bytes, error: NotACustomerError) -> None:
+    def refuse(self, key: str, line: bytes, error: NotACustomerError, *, is_known: bool) -> None:
         """Set a record aside that cannot become a customer; the CRM still has it.
 
-        A key with control characters was never accepted, so nothing waits for it.
+        Args:
+            key: its `source_id`, as far as it can be read.
+            line: the message it came in.
+            error: why.
+            is_known: whether the key is one that Voucherify may have; any customer may be the one
+                that a record without such a key is about.
         """
-        if key and self.deletes.wanted and not CONTROL.search(key):
+        if is_known and self.deletes.wanted:
             self.deletes.saw(key)
+        elif not is_known:
+            self.deletes.versions.spoil()
         self.outcomes.refused(line, key or None, ours(error))
 
     def delete(self, key: str, line: bytes) -> None:
@@ -102,10 +108,19 @@ class Run:
         else:
             self.records.deletes_ignored += 1
 
-    def activate_version(self, version: object) -> None:
-        """Take note that the stream was sent whole, so that what is missing from it is gone."""
+    def begin_stream(self, stream: str, keys: list[str]) -> None:
+        """Take note of a stream of customers and of the properties that hold their keys.
+
+        Raises:
+            SettingsError: the ledger belongs to another pipeline.
+        """
+        if self._ledger:
+            self._ledger.bind_stream(stream, ", ".join(keys))
+
+    def activate_version(self, stream: str, version: object) -> None:
+        """Take note of an ACTIVATE_VERSION, after which customers may turn out to be missing."""
         if self.deletes.wanted:
-            self.deletes.activate(str(version))
+            self.deletes.activate(stream, version)
 
     def count(self) -> None:
         """Count one record received, and say from time to time how far the run is."""
@@ -151,6 +166,8 @@ class Run:
         """
         try:
             error = self._conclude(stopped_by)
+            if self.outcomes.file:
+                self.outcomes.file.end_replay(is_whole=error is None)
             self.summary.complete = error is None
         finally:
             self._parallel.close()

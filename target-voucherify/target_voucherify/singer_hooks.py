@@ -8,9 +8,10 @@ test compares their code in the installed SDK with what was read when this was w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTransform
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.target_base import Target
 from typing_extensions import override
@@ -28,6 +29,7 @@ from target_voucherify.sinks import Customers
 if TYPE_CHECKING:
     from types import FrameType
 
+    from singer_sdk.mapper import StreamMap
     from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
 HOOKS = (
@@ -46,6 +48,17 @@ HOOKS = (
 """Members of the SDK's target that are replaced here, or relied on as they are."""
 
 
+class Route(NamedTuple):
+    """One way of a stream's records: through a stream map, if there are any, into a sink.
+
+    `unfiltered` is the same map without its filter, where the run watches who is missing.
+    """
+
+    sink: Customers
+    stream_map: StreamMap | None = None
+    unfiltered: StreamMap | None = None
+
+
 class FencedTarget(Target):
     """A target whose states pass a fence, and nothing else."""
 
@@ -56,11 +69,14 @@ class FencedTarget(Target):
         """Take the SDK's arguments; the run begins with the configuration they give."""
         super().__init__(**arguments)
         self.run = Run(self.config)
-        self._streams: dict[str, Customers] = {}
+        self._routes: dict[str, list[Route]] = {}
         self._has_maps = bool(
             self.config.get("stream_maps") or self.config.get("flattening_enabled")
         )
+        self._watches = self.run.deletes.watches
         self.reader.stopping = self.run.stopping
+        if self.run.outcomes.file:
+            self.reader.bytes_of = self.run.outcomes.file.begin_replay
 
     @property
     def reader(self) -> MessageReader:
@@ -77,18 +93,49 @@ class FencedTarget(Target):
         if self.run.outcomes.file:
             self.run.outcomes.file.declare(message_dict)
         if self._has_maps:
-            self._register_maps(stream, schema, keys)
+            routes = self._mapped_routes(stream, schema, keys)
         else:
-            self._streams[stream] = self._sink_for(stream, schema, keys)
+            routes = [Route(self._sink_for(stream, schema, keys))]
+        self._routes[stream] = routes
+        if routes:
+            self.run.begin_stream(stream, sorted({route.sink.key_property for route in routes}))
 
-    def _register_maps(self, stream: str, schema: dict[str, Any], keys: list[str] | None) -> None:
-        self.mapper.register_raw_stream_schema(stream, schema, keys)
-        for stream_map in self.mapper.stream_maps[stream]:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                alias = stream_map.stream_alias
-                self._streams[alias] = self._sink_for(
-                    alias, stream_map.transformed_schema, stream_map.transformed_key_properties
-                )
+    def _mapped_routes(
+        self, stream: str, schema: dict[str, Any], keys: list[str] | None
+    ) -> list[Route]:
+        """The ways of a stream, none for a map that removes every record.
+
+        Several streams may be mapped to the same name; each keeps the sinks of its own SCHEMA.
+        """
+        mappers = [self.mapper, self._unfiltered] if self._watches else [self.mapper] * 2
+        for mapper in mappers:
+            mapper.register_raw_stream_schema(stream, schema, keys)
+        return [
+            Route(
+                self._sink_for(
+                    stream_map.stream_alias,
+                    stream_map.transformed_schema,
+                    stream_map.transformed_key_properties,
+                ),
+                stream_map,
+                unfiltered,
+            )
+            for stream_map, unfiltered in zip(
+                *(mapper.stream_maps[stream] for mapper in mappers), strict=True
+            )
+            if not isinstance(stream_map, RemoveRecordTransform)
+        ]
+
+    @cached_property
+    def _unfiltered(self) -> PluginMapper:
+        """The stream maps without their filters: what a filter takes out is not missing."""
+        maps = {
+            name: {key: value for key, value in definition.items() if key != MAPPER_FILTER_OPTION}
+            if isinstance(definition, dict)
+            else definition
+            for name, definition in (self.config.get("stream_maps") or {}).items()
+        }
+        return PluginMapper({**self.config, "stream_maps": maps}, self.logger)
 
     def _sink_for(self, stream: str, schema: dict[str, Any], keys: Any) -> Customers:
         sink = self.get_sink(stream, schema=schema, key_properties=keys)
@@ -107,28 +154,43 @@ class FencedTarget(Target):
             self._map_record(message_dict)
             return
         try:
-            sink = self._streams[message_dict["stream"]]
+            sink = self._routes[message_dict["stream"]][0].sink
         except (KeyError, TypeError):
             raise self._without_schema(message_dict) from None
         self.run.count()
+        if self._watches:
+            self.run.deletes.versions.record(message_dict["stream"], message_dict.get("version"))
         sink.take(record, self.reader.line)
 
     def _map_record(self, message: dict[str, Any]) -> None:
         stream, record = message.get("stream"), message.get("record")
         if type(record) is not dict:
             raise InputError("the record of a RECORD is not an object")
-        if not isinstance(stream, str) or stream not in self.mapper.stream_maps:
+        if not isinstance(stream, str) or stream not in self._routes:
             raise self._without_schema(message)
-        kept = 0
-        for stream_map in self.mapper.stream_maps[stream]:
-            mapped = stream_map.transform(dict(record))
-            if mapped is not None:
-                kept += 1
-                self.run.count()
-                self._streams[stream_map.stream_alias].take(mapped, self.reader.line)
-        if not kept:
+        if self._watches:
+            self.run.deletes.versions.record(stream, message.get("version"))
+        kept = [self._take_mapped(route, record) for route in self._routes[stream]]
+        if not any(kept):
             self.run.count()
             self.run.records.removed_by_stream_map += 1
+
+    def _take_mapped(self, route: Route, record: dict[str, Any]) -> bool:
+        """Hand a record through a stream map; whether the map kept it."""
+        mapped = _transformed(route.stream_map, record)
+        if mapped is None:
+            if self._watches:
+                self._see_filtered(route, record)
+            return False
+        self.run.count()
+        route.sink.take(mapped, self.reader.line)
+        return True
+
+    def _see_filtered(self, route: Route, record: dict[str, Any]) -> None:
+        """The CRM has a customer whom a filter takes out, so nobody deletes it as missing."""
+        mapped = _transformed(route.unfiltered, record)
+        if mapped is None or not route.sink.see(mapped):
+            self.run.deletes.versions.spoil()
 
     def _without_schema(self, message: dict[str, Any]) -> InputError:
         stream = message.get("stream")
@@ -149,7 +211,11 @@ class FencedTarget(Target):
     @override
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Note that a stream was sent whole."""
-        self.run.activate_version(message_dict.get("version"))
+        stream, version = message_dict.get("stream"), message_dict.get("version")
+        if not isinstance(stream, str) or version is None:
+            raise InputError("an ACTIVATE_VERSION needs a stream and a version")
+        if self._routes.get(stream):
+            self.run.activate_version(stream, version)
 
     @override
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
@@ -192,6 +258,11 @@ class FencedTarget(Target):
         """Offer stream maps and flattening; the SDK's load settings mean nothing here."""
         # The grandparent's method, past the parent's: see the docstring.
         PluginBase.append_builtin_config.__func__(cls, config_jsonschema)  # type: ignore[attr-defined]
+
+
+def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:
+    """What a stream map makes of a record; `None` where a filter takes it out."""
+    return None if stream_map is None else stream_map.transform(dict(record))
 
 
 def _parts_of_schema(message: dict[str, Any]) -> tuple[str, dict[str, Any], list[str] | None]:

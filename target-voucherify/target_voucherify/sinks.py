@@ -74,6 +74,23 @@ class Customers(Sink):
         else:
             self.run.add(key, payload, line)
 
+    @property
+    def key_property(self) -> str:
+        """The property that holds the `source_id`, dotted where it is inside an object."""
+        return ".".join((self._plan.key.prop, *self._plan.key.path))
+
+    def see(self, record: dict[str, Any]) -> bool:
+        """Note that the CRM has this customer, although its record is not wanted.
+
+        Returns:
+            Whether the record has a key.
+        """
+        problems: list[str] = []
+        key = key_of(record, self._plan.key, self.run.notice, problems)
+        if not problems:
+            self.run.deletes.saw(key)
+        return not problems
+
     def _delete(self, record: dict[str, Any], line: bytes) -> None:
         """A record that the CRM marks as deleted; nothing of it but its key matters."""
         problems: list[str] = []
@@ -84,8 +101,9 @@ class Customers(Sink):
             self.run.delete(key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
-        key = key_of(record, self._plan.key, self.run.notice, [])
-        self.run.refuse(key, line, error)
+        problems: list[str] = []
+        key = key_of(record, self._plan.key, self.run.notice, problems)
+        self.run.refuse(key, line, error, is_known=not problems)
 
     def _new_builder(self) -> CustomerBuilder:
         """The builder, made at the first record: without records nothing is asked of the API."""

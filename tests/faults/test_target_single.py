@@ -295,7 +295,8 @@ def test_a_deletion_that_fails_holds_the_states(project: Sandbox, fault: str) ->
 
 def versions(numbers: list[int], version: int) -> str:
     activate = {"type": "ACTIVATE_VERSION", "stream": "customers", "version": version}
-    return lines(schema(), *[record(n) for n in numbers], activate, state({"version": version}))
+    records = [{**record(n), "version": version} for n in numbers]
+    return lines(schema(), *records, activate, state({"version": version}))
 
 
 def test_who_is_missing_from_a_whole_stream_is_deleted(project: Sandbox, tmp_path: Path) -> None:

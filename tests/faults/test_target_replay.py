@@ -1,0 +1,175 @@
+"""The file of refused records as the input of the run that writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer_input import contacts, lines, record, schema
+from target_run import held, load, settings
+from voucherify_sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = (sys.executable, "-m", "target_voucherify")
+LONGEST = 60
+"""Seconds that a run may take; one that reads what it writes would never end."""
+
+
+@pytest.fixture
+def config(project: Sandbox, tmp_path: Path) -> dict[str, Any]:
+    made = settings(project, refused_records_path=str(tmp_path / "refused.singer"))
+    (tmp_path / "config.json").write_text(json.dumps(made))
+    return made
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Path:
+    return tmp_path / "refused.singer"
+
+
+def replay(tmp_path: Path, source: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run `target-voucherify --config … < source` as a shell does."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    with source.open() as file:
+        return subprocess.run(
+            [*TARGET, "--config", str(path)],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+
+
+def refuse(config: dict[str, Any], bad: int, *, good: int = 1) -> None:
+    """Leave a file with `bad` records of numbers from 1,000 on, whose name is no text."""
+    messages = [record(1000 + number, name=["no text"]) for number in range(bad)]
+    load(config, lines(*contacts(good), *messages))
+
+
+def kept(path: Path) -> list[str]:
+    messages = [json.loads(line) for line in path.read_text().splitlines()]
+    return [each["record"]["source_id"] for each in messages if each["type"] == "RECORD"]
+
+
+@pytest.mark.parametrize("name", ["refused.singer", "another-name", "symbolic-link"])
+def test_the_file_that_a_run_writes_is_read_once(
+    config: dict[str, Any], tmp_path: Path, refused: Path, name: str
+) -> None:
+    refuse(config, 300)
+    source = tmp_path / name
+    if name == "another-name":
+        os.link(refused, source)
+    elif name == "symbolic-link":
+        source.symlink_to(refused)
+    done = replay(tmp_path, source, max_refused_percent=5)
+    assert done.returncode == 0, done.stderr
+    assert kept(refused) == [f"crm-{1000 + number}" for number in range(300)]
+    assert not list(tmp_path.glob("*.replaying"))
+
+
+def test_what_is_accepted_at_last_leaves_the_file(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    project.faults.add(Fault(kind="status", status=400, method="POST", times=4))
+    load({**config, "write_path": "single"}, lines(*contacts(10)))
+    refuse(config, 3, good=0)
+    assert len(kept(refused)) == 7
+    done = replay(tmp_path, refused, max_refused_percent=5)
+    assert done.returncode == 0, done.stderr
+    assert kept(refused) == ["crm-1000", "crm-1001", "crm-1002"]
+    assert len(held(project)) == 10
+    assert refused.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_which_nothing_is_refused_is_empty_at_the_end(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    project.faults.add(Fault(kind="status", status=400, method="POST", times=4))
+    load({**config, "write_path": "single"}, lines(*contacts(10)))
+    replay(tmp_path, refused)
+    assert (refused.read_text(), len(held(project))) == ("", 10)
+
+
+@pytest.mark.parametrize("fault", ["401", "max_calls"])
+def test_a_replay_that_ends_early_leaves_the_file_as_it_was(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path, fault: str
+) -> None:
+    project.faults.add(Fault(kind="status", status=400, method="POST", times=150))
+    load({**config, "write_path": "single"}, lines(*contacts(150)))
+    before = refused.read_bytes()
+    more = {"write_path": "single", "max_calls": 120} if fault == "max_calls" else {}
+    if fault == "401":
+        project.faults.add(Fault(kind="status", status=401, method="POST"))
+    done = replay(tmp_path, refused, **more)
+    assert done.returncode == (0 if fault == "max_calls" else 1)
+    assert refused.read_bytes() == before
+    assert not list(tmp_path.glob("*.replaying"))
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.4, 0.8])
+def test_a_kill_loses_no_refused_record(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path, after: float
+) -> None:
+    project.faults.add(Fault(kind="status", status=400, method="POST", times=100))
+    load({**config, "write_path": "single"}, lines(*contacts(100)))
+    refuse(config, 20, good=0)
+    before = set(kept(refused))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "write_path": "single"}))
+    project.faults.add(Fault(kind="slow_headers", seconds=0.05, method="POST", times=None))
+    with (
+        refused.open() as file,
+        subprocess.Popen(
+            [*TARGET, "--config", str(tmp_path / "config.json")],
+            stdin=file,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        time.sleep(0.6 + after)
+        process.send_signal(signal.SIGKILL)
+    assert before <= set(kept(refused)) | held(project)
+    assert replay(tmp_path, refused).returncode == 0
+    assert before <= set(kept(refused)) | held(project)
+
+
+def test_a_file_behind_a_pipe_is_noticed(
+    config: dict[str, Any], tmp_path: Path, refused: Path
+) -> None:
+    refuse(config, 300)
+    before = set(kept(refused))
+    command = f"cat '{refused}' | '{sys.executable}' -m target_voucherify --config config.json"
+    for _ in range(2):
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+        if done.returncode:
+            assert "instead of through a pipe" in done.stderr
+    assert before == set(kept(refused))
+    assert refused.stat().st_size < 1_000_000
+
+
+def test_another_file_is_read_to_its_end_and_appended_to(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    refuse(config, 2)
+    other = tmp_path / "other.singer"
+    other.write_text(lines(schema(), record(7), record(8, name=["no text"])))
+    done = replay(tmp_path, other)
+    assert done.returncode == 0, done.stderr
+    assert kept(refused) == ["crm-1000", "crm-1001", "crm-8"]
+    assert "crm-7" in held(project)
