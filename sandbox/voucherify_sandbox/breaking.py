@@ -37,7 +37,8 @@ def _html(status: int, title: bytes, headers: dict[str, str] | None = None) -> A
 
 def _status(fault: Fault, _: Request, __: datetime) -> Answer:
     if isinstance(fault.body, str):
-        return Answer(fault.status, raw=fault.body.encode(), headers=fault.headers)
+        raw = fault.body.encode("utf-8", "surrogateescape")
+        return Answer(fault.status, raw=raw, headers=fault.headers)
     body = {"code": fault.status, "message": "Broken on purpose"}
     return Answer(fault.status, body if fault.body is None else fault.body, fault.headers)
 

@@ -150,7 +150,8 @@ class Exports:
         )
         writer.writerow([self._header(name) for name in named])
         writer.writerows([self._cell(kind, row, name) for name in named] for row in rows)
-        return out.getvalue().encode("utf-8-sig" if self._readings.export_bom else "utf-8")
+        encoding = "utf-8-sig" if self._readings.export_bom else "utf-8"
+        return out.getvalue().encode(encoding, "surrogateescape")
 
     def _expanded(self, exported_object: str, name: str) -> list[str]:
         """`metadata` stands for every key the schema defines, under one of the readings."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tap_voucherify import lenient_json
 from tap_voucherify.errors import (
     DeniedError,
     ExpiredDownloadError,
@@ -60,6 +61,8 @@ class Answer:
     body: Any = None
     failure: str | None = None
     """Why the exchange gave nothing to use: `cut connection`, `time-out`, `not JSON`."""
+    replaced: int = 0
+    """Characters and numbers of the body that could not be kept."""
 
     @property
     def is_usable(self) -> bool:
@@ -91,10 +94,12 @@ def read(
         decode: makes something of the body of a success; raises what `msgspec` raises.
     """
     try:
-        body = decode(content) if status == OK else msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body, replaced = lenient_json.decode(
+            content, decode if status == OK else msgspec.json.decode
+        )
+    except (ValueError, RecursionError):
         return Answer(status, headers, failure="not JSON" if status < REDIRECTS else None)
-    return Answer(status, headers, body)
+    return Answer(status, headers, body, replaced=replaced)
 
 
 def said(answer: Answer, what: str) -> str:

@@ -65,6 +65,8 @@ class Usage:
     seconds_waited: float = 0.0
     quota_left: int | None = None
     """Calls left in the current period, as the last answer said (reference §2.2)."""
+    replaced: int = 0
+    """Characters that became U+FFFD and numbers that became null, because they are neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,23 @@ class VoucherifyClient:
         call = Call("GET", "/v1/exports/{id} (download)", url, file=file)
         self._answered(call, self._authorization)
 
+    def note_replaced(self, count: int, what: str) -> None:
+        """Count what could not be kept as Voucherify sent it; the first time, say so.
+
+        Args:
+            count: characters and numbers that were replaced.
+            what: method and path template of the call that brought them.
+        """
+        with self._lock:
+            is_first = not self.usage.replaced
+            self.usage.replaced += count
+        if is_first and count:
+            self._log.warning(
+                "%s answered with characters that Unicode does not have, or numbers that are too "
+                "large: they become U+FFFD and null, and the run summary counts them.",
+                what,
+            )
+
     def pause(self, seconds: float) -> None:
         """Wait between two looks at something in the making; a signal ends the wait."""
         self._stop.wait(seconds)
@@ -257,6 +276,7 @@ class VoucherifyClient:
         finally:
             self._quota.leave(entered, _calls_left(answer), _wait_of_all(answer))
         self._note(answer)
+        self.note_replaced(answer.replaced, call.what)
         return answer
 
     def _tried(self, call: Call, headers: Mapping[str, str]) -> Answer:

@@ -104,6 +104,9 @@ class Customers(TimeFilteredStream):
             return None
         return row
 
+    def _note_replaced(self, count: int) -> None:
+        self.client.note_replaced(count, "GET /v1/exports/{id} (download)")
+
     @override
     def mark(self) -> None:
         if self._reading is not None:
@@ -127,7 +130,7 @@ class Customers(TimeFilteredStream):
             yield None
             if file is None:
                 continue
-            for row in islice(rows_of(file, definitions), export.rows, None):
+            for row in islice(rows_of(file, definitions, self._note_replaced), export.rows, None):
                 instant = modified_at(row, self.name)
                 yield self._record(row, instant)
                 export.rows += 1

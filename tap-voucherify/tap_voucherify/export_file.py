@@ -11,8 +11,7 @@ import csv
 import io
 from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
-
+from tap_voucherify import lenient_json
 from tap_voucherify.errors import VoucherifyError
 
 if TYPE_CHECKING:
@@ -62,27 +61,41 @@ MOST_CHARACTERS = 10_485_760
 """Characters of one cell at most; the default of 131,072 is less than metadata may have."""
 
 
-def rows_of(file: IO[bytes], definitions: Mapping[str, Any]) -> Iterator[Row]:
+def rows_of(
+    file: IO[bytes], definitions: Mapping[str, Any], replaced: Callable[[int], None]
+) -> Iterator[Row]:
     """The customers in a file, one at a time.
 
     Args:
         file: the download; UTF-8, with or without a byte order mark.
         definitions: the keys of the project's metadata schema, which tell numbers from text.
+        replaced: is given the number of characters and numbers that could not be kept.
 
     Raises:
         VoucherifyError: the file has other columns than were asked for, or ends in mid-row.
     """
     csv.field_size_limit(MOST_CHARACTERS)
-    lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+    lines = csv.reader(_lines(file, replaced), strict=True)
     try:
         header = next(lines, [])
-        metadata = _metadata_reader(header, definitions)
+        metadata = _metadata_reader(header, definitions, replaced)
         for cells in lines:
             if len(cells) != len(header):
                 raise _broken()
             yield _row(cells, metadata)
-    except (csv.Error, UnicodeDecodeError):
+    except csv.Error:
         raise _broken() from None
+
+
+def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
+    """The lines of a file, with U+FFFD for bytes that are not UTF-8."""
+    for line in io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline=""):
+        if line.isascii():
+            yield line
+            continue
+        text, count = lenient_json.NOT_UTF8.subn("\ufffd", line)
+        replaced(count)
+        yield text
 
 
 def _broken() -> VoucherifyError:
@@ -120,7 +133,7 @@ def _number(cell: str) -> int | float | None:
 
 
 def _metadata_reader(
-    header: list[str], definitions: Mapping[str, Any]
+    header: list[str], definitions: Mapping[str, Any], replaced: Callable[[int], None]
 ) -> Callable[[Sequence[str]], dict[str, Any]]:
     """How the columns behind the fixed ones become metadata.
 
@@ -139,22 +152,24 @@ def _metadata_reader(
         )
     if expanded:
         return lambda cells: {
-            key: _typed(cell, definitions.get(key, {}))
+            key: _typed(cell, definitions.get(key, {}), replaced)
             for key, cell in zip(keys, cells, strict=True)
             if cell
         }
-    return lambda cells: _json(cells[0]) if cells[0] else {}
+    return lambda cells: _json(cells[0], replaced) if cells[0] else {}
 
 
-def _typed(cell: str, definition: Mapping[str, Any]) -> Any:
+def _typed(cell: str, definition: Mapping[str, Any], replaced: Callable[[int], None]) -> Any:
     """The value of a metadata key; only text is written as it is, all else as JSON."""
     if definition.get("array") or definition.get("type") in {"number", "boolean", "object"}:
-        return _json(cell)
+        return _json(cell, replaced)
     return cell
 
 
-def _json(cell: str) -> Any:
+def _json(cell: str, replaced: Callable[[int], None]) -> Any:
     try:
-        return msgspec.json.decode(cell)
-    except msgspec.DecodeError:
+        value, count = lenient_json.decode(cell.encode())
+    except (ValueError, RecursionError):
         return cell
+    replaced(count)
+    return value

@@ -112,6 +112,7 @@ class TapVoucherify(InterruptibleTap):
             "retries": usage.retries,
             "seconds_waited": round(usage.seconds_waited, 1),
             "quota_left": usage.quota_left,
+            **({"replaced": usage.replaced} if usage.replaced else {}),
             "complete": all(stream["complete"] for stream in streams.values()),
         }
         self.logger.info("run summary %s", json.dumps(summary))

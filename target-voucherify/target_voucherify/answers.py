@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
+from target_voucherify import lenient_json
 from target_voucherify.errors import AccessError, RefusedRequestError, VoucherifyError
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: Any = None
     trouble: str = ""
+    replaced: int = 0
+    """Characters and numbers of the body that could not be kept."""
 
     def word(self, name: str) -> str:
         """A text member of the body, or "" (reference §3.1: none of them is certain)."""
@@ -73,10 +74,10 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     if not content:
         return Answer(status, headers, trouble="" if status == NO_CONTENT else failure)
     try:
-        body = msgspec.json.decode(content)
+        body, replaced = lenient_json.decode(content)
     except (ValueError, RecursionError):
         return Answer(status, headers, trouble=failure)
-    return Answer(status, headers, body)
+    return Answer(status, headers, body, replaced=replaced)
 
 
 def is_unusable(answer: Answer) -> bool:

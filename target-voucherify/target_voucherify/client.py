@@ -228,7 +228,9 @@ class Client:
             return Answer(0, {}, trouble="cut connection")
         self._answered_once = True
         self._note_quota(response.headers)
-        return read(response.status_code, response.headers, content)
+        answer = read(response.status_code, response.headers, content)
+        self._note_replaced(answer.replaced, call.what)
+        return answer
 
     def _insist_on_tls(self, error: Exception) -> None:
         """Raise where no secure connection ever came about; later ones are cut like any other."""
@@ -266,6 +268,18 @@ class Client:
             if value.isdigit():
                 attribute = "quota_limit" if name == "Limit" else "quota_left"
                 setattr(self._calls, attribute, int(value))
+
+    def _note_replaced(self, count: int, what: str) -> None:
+        """Count what could not be kept as Voucherify sent it; the first time, say so."""
+        with self._lock:
+            is_first = not self._calls.replaced
+            self._calls.replaced += count
+        if is_first and count:
+            self._log.warning(
+                "%s answered with characters that Unicode does not have, or numbers that are too "
+                "large: they become U+FFFD and null, and the run summary counts them.",
+                what,
+            )
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:

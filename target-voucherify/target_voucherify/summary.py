@@ -23,6 +23,8 @@ class Calls:
     seconds_waited: float = 0.0
     quota_left: int | None = None
     quota_limit: int | None = None
+    replaced: int = 0
+    """Characters that became U+FFFD and numbers that became null, because they are neither."""
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Summary:
             "retries": self.calls.retries,
             "seconds_waited": round(self.calls.seconds_waited, 1),
             "quota_left": self.calls.quota_left,
+            **({"replaced": self.calls.replaced} if self.calls.replaced else {}),
             "seconds": round(time.monotonic() - self._started, 1),
             **self.extra,
         }

@@ -228,7 +228,7 @@ def test_a_file_that_is_not_what_was_asked_for_is_one_sentence(
     file: io.BytesIO, sentence: str
 ) -> None:
     with pytest.raises(VoucherifyError, match=sentence):
-        list(rows_of(file, {}))
+        list(rows_of(file, {}, lambda _: None))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from tap_voucherify import lenient_json
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.payloads import Json, first, member, text
 
@@ -39,6 +38,7 @@ class Event:
         customer_id: of the customer it is about, if it says.
         created_at: when it happened, as text, if it says.
         body: the whole envelope as it came.
+        replaced: characters and numbers of the body that no record can hold.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Event:
     customer_id: str | None
     created_at: str | None
     body: bytes
+    replaced: int = 0
 
 
 def event_of(body: bytes) -> Event:
@@ -54,7 +55,7 @@ def event_of(body: bytes) -> Event:
     Raises:
         RefusedError: it is not JSON, or not an envelope of webhooks `v2024-01-01`.
     """
-    envelope = _decoded(body)
+    envelope, replaced = _decoded(body)
     event = member(envelope, "event")
     identity = text(event, "id")
     if identity is None:
@@ -65,12 +66,13 @@ def event_of(body: bytes) -> Event:
         _customer_id(envelope),
         text(event, "created_at") or text(envelope, "created_at"),
         body,
+        replaced,
     )
 
 
 def activity_of(body: bytes) -> tuple[dict[str, Any], str | None]:
     """The event of a stored envelope in the form of the activity list, and its customer's id."""
-    envelope = _decoded(body)
+    envelope, _ = _decoded(body)
     event = member(envelope, "event")
     activity = {
         "id": event.get("id"),
@@ -85,12 +87,12 @@ def activity_of(body: bytes) -> tuple[dict[str, Any], str | None]:
     return activity, _customer_id(envelope)
 
 
-def _decoded(body: bytes) -> Json:
+def _decoded(body: bytes) -> tuple[Json, int]:
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value, replaced = lenient_json.decode(body)
+    except (ValueError, RecursionError):
         raise RefusedError("json", "The body is not JSON.") from None
-    return value if isinstance(value, dict) else {}
+    return (value, replaced) if isinstance(value, dict) else ({}, replaced)
 
 
 def _type(envelope: Json) -> str:

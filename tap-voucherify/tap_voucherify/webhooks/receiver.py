@@ -54,6 +54,11 @@ class Figures:
         self.duplicates = Counter(
             f"{prefix}_duplicates", "Events that were on disk already", registry=registry
         )
+        self.replaced = Counter(
+            f"{prefix}_replaced",
+            "Characters and numbers of stored events that become U+FFFD and null",
+            registry=registry,
+        )
         self.refused = Counter(
             f"{prefix}_refused", "Requests refused", ["reason"], registry=registry
         )
@@ -124,6 +129,7 @@ class Receiver:
             self._figures.duplicates.inc()
             return Response(status_code=204)
         self._figures.stored.inc()
+        self._figures.replaced.inc(event.replaced)
         seconds = _age(event)
         if seconds is not None:
             self._figures.lag.observe(seconds)
