@@ -56,7 +56,7 @@ def messages() -> Iterator[Message]:
     for plugin, folder in PLUGINS.items():
         for status, advice in BY_STATUS[plugin].items():
             yield Message(f"… answered {status}: {advice}.", "ends the run", plugin)
-        for file in sorted((ROOT / folder).glob("*.py")):
+        for file in sorted((ROOT / folder).rglob("*.py")):
             said = [Message(*words, plugin) for words in _words(file)]
             yield from (message for message in said if message.speaks_to_users)
 

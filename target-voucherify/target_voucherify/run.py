@@ -6,11 +6,13 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify.batch import Batch, Row
-from target_voucherify.choosing import SINGLE_AT_MOST, ChoosingWriter
+from target_voucherify.acknowledgement.ledger import Ledger
+from target_voucherify.acknowledgement.outcomes import Outcomes, Row
+from target_voucherify.acknowledgement.refusal_reasons import ours
+from target_voucherify.acknowledgement.state_fence import Fence
 from target_voucherify.client import Client, ReadOnlyClient
-from target_voucherify.deletes import Deletes
-from target_voucherify.dry_run import DryWriter
+from target_voucherify.context import Services
+from target_voucherify.entities.metadata_schema import MetadataSchema, read_schema
 from target_voucherify.errors import (
     AccessError,
     CycleUsedUpError,
@@ -20,17 +22,15 @@ from target_voucherify.errors import (
     StopSignalError,
     VoucherifyError,
 )
-from target_voucherify.fence import Fence
-from target_voucherify.jobs import BulkWriter
-from target_voucherify.ledger import Ledger
-from target_voucherify.metadata_schema import MetadataSchema, read_schema
-from target_voucherify.outcome import Outcomes
-from target_voucherify.parallel import Parallel
-from target_voucherify.reasons import ours
-from target_voucherify.services import Services
-from target_voucherify.single import SingleWriter
 from target_voucherify.stopping import Stopping
 from target_voucherify.summary import Summary
+from target_voucherify.writing.auto import SINGLE_AT_MOST, ChoosingWriter
+from target_voucherify.writing.batch import Batch
+from target_voucherify.writing.bulk import BulkWriter
+from target_voucherify.writing.concurrent_requests import Parallel
+from target_voucherify.writing.deletions import Deletes
+from target_voucherify.writing.dry_run import DryWriter
+from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

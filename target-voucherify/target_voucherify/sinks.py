@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.sinks import Sink
 from typing_extensions import override
 
-from target_voucherify import mapping
-from target_voucherify.customer import CustomerBuilder, key_of
+from target_voucherify.entities import mapping
+from target_voucherify.entities.builder import CustomerBuilder, key_of
 from target_voucherify.errors import NotACustomerError
 
 if TYPE_CHECKING:

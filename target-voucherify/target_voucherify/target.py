@@ -11,7 +11,7 @@ from typing_extensions import override
 from target_voucherify import settings
 from target_voucherify.endings import exit_code
 from target_voucherify.errors import InputError
-from target_voucherify.singer_hooks import FencedTarget
+from target_voucherify.singer.sdk_overrides import FencedTarget
 from target_voucherify.sinks import Customers
 
 

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from openapi import description
-from target_voucherify.batch import Batch, Row
-from target_voucherify.customer import CustomerBuilder
-from target_voucherify.jobs import ACTION, BULK
-from target_voucherify.mapping import ADDRESS, FIELDS, resolve
-from target_voucherify.metadata_schema import MetadataSchema
-from target_voucherify.single import CUSTOMERS
+from target_voucherify.acknowledgement.outcomes import Row
+from target_voucherify.entities.builder import CustomerBuilder
+from target_voucherify.entities.mapping import ADDRESS, FIELDS, resolve
+from target_voucherify.entities.metadata_schema import MetadataSchema
+from target_voucherify.writing.batch import Batch
+from target_voucherify.writing.bulk import ACTION, BULK
+from target_voucherify.writing.single import CUSTOMERS
 
 MAPPING = {
     **{name: name for name in FIELDS},

@@ -216,7 +216,7 @@ def test_every_path_in_the_code_is_one_that_a_run_must_use() -> None:
     sources = [
         path.read_text()
         for folder in ("tap-voucherify/tap_voucherify", "target-voucherify/target_voucherify")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     named = {path for source in sources for path in re.findall(r'"(/v1/[^" ]*)"', source)}
     published = description()

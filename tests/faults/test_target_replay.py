@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from singer_input import contacts, lines, record, schema
 from target_run import held, load, settings
 from voucherify_sandbox import Fault, Sandbox
@@ -41,7 +42,7 @@ def replay(tmp_path: Path, source: Path, **settings: Any) -> subprocess.Complete
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
     with source.open() as file:
-        return subprocess.run(
+        done = subprocess.run(
             [*TARGET, "--config", str(path)],
             stdin=file,
             capture_output=True,
@@ -49,6 +50,8 @@ def replay(tmp_path: Path, source: Path, **settings: Any) -> subprocess.Complete
             timeout=LONGEST,
             check=False,
         )
+    leaks.saw(done.stderr)
+    return done
 
 
 def refuse(config: dict[str, Any], bad: int, *, good: int = 1) -> None:
@@ -157,6 +160,7 @@ def test_a_file_behind_a_pipe_is_noticed(
             timeout=LONGEST,
             check=False,
         )
+        leaks.saw(done.stderr)
         if done.returncode:
             assert "instead of through a pipe" in done.stderr
     assert before == set(kept(refused))

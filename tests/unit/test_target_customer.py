@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from target_voucherify.customer import CustomerBuilder
+from target_voucherify.entities.builder import CustomerBuilder
+from target_voucherify.entities.mapping import resolve
+from target_voucherify.entities.metadata_schema import MetadataSchema
 from target_voucherify.errors import InputError, NotACustomerError, SettingsError
-from target_voucherify.mapping import resolve
-from target_voucherify.metadata_schema import MetadataSchema
 
 FREE = {"type": ["null", "string"]}
 NAMES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_voucherify.fence import Fence
+from target_voucherify.acknowledgement.state_fence import Fence
 
 MOVES = st.lists(
     st.one_of(

@@ -8,7 +8,7 @@ import inspect
 from singer_sdk.plugin_base import BaseSingerReader, PluginBase
 from singer_sdk.target_base import Target
 
-from target_voucherify.singer_hooks import HOOKS, FencedTarget
+from target_voucherify.singer.sdk_overrides import HOOKS, FencedTarget
 
 READ = {
     "_process_schema_message": "3aed00332660",

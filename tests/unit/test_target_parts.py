@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_voucherify import waiting
-from target_voucherify.batch import Batch, Row
-from target_voucherify.deletes import is_safe
+from target_voucherify.acknowledgement.outcomes import Row
+from target_voucherify.acknowledgement.pseudonyms import RecordNames
+from target_voucherify.acknowledgement.refusal_reasons import Reason, voucherifys
+from target_voucherify.acknowledgement.refused_file import RefusalFile
+from target_voucherify.entities.encoding import LARGEST_BODY
 from target_voucherify.errors import SettingsError
-from target_voucherify.hashing import RecordNames
-from target_voucherify.looking import Timetable
-from target_voucherify.payload import LARGEST_BODY
-from target_voucherify.reader import MessageReader
-from target_voucherify.reasons import Reason, voucherifys
-from target_voucherify.reconciling import Rest, verdict
-from target_voucherify.refusals import RefusalFile
+from target_voucherify.singer.reader import MessageReader
+from target_voucherify.writing.batch import Batch
+from target_voucherify.writing.deletions import is_safe
+from target_voucherify.writing.job_result import Rest, verdict
+from target_voucherify.writing.poll_schedule import Timetable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ import logging
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from target_voucherify.acknowledgement.refusal_reasons import Reason
+from target_voucherify.acknowledgement.stream_versions import StreamVersions
 from target_voucherify.errors import VoucherifyError
-from target_voucherify.reasons import Reason
-from target_voucherify.stream_versions import StreamVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from target_voucherify.parallel import Parallel
-    from target_voucherify.services import Services
+    from target_voucherify.context import Services
+    from target_voucherify.writing.concurrent_requests import Parallel
 
 REQUESTS = {
     "delete": ("DELETE", "/v1/customers/{id}"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify import values
 from target_voucherify.answers import NOT_FOUND, UNAUTHORIZED
+from target_voucherify.entities import converters
 from target_voucherify.errors import AccessError, RefusedRequestError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MetadataSchema:
         known = self._converters.get(key)
         if known:
             return known
-        return undefined if self._defined_only else values.free
+        return undefined if self._defined_only else converters.free
 
 
 def read_schema(client: Client) -> MetadataSchema:
@@ -74,7 +74,7 @@ def read_schema(client: Client) -> MetadataSchema:
 def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
     """The converter of one definition: its type, its limits, one value or a list of them."""
     kind = str(definition.get("type"))
-    convert = BY_TYPE.get(kind, values.free)
+    convert = BY_TYPE.get(kind, converters.free)
     limits = [check for name, check in LIMITS.items() if definition.get(name) not in (None, [])]
 
     def one(value: Json) -> Json:
@@ -85,7 +85,7 @@ def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
 
     if definition.get("array") is not True:
         single = one if limits else convert
-        return values.unless_blank(single) if kind in NEVER_BLANK else single
+        return converters.unless_blank(single) if kind in NEVER_BLANK else single
 
     def every(value: Json) -> Json:
         if type(value) is not list:
@@ -103,14 +103,14 @@ def undefined(_value: Json) -> Json:
 
 
 BY_TYPE: dict[str, Callable[[Json], Json]] = {
-    "string": values.text,
-    "number": values.number,
-    "boolean": values.boolean,
-    "date": values.calendar_date,
-    "datetime": values.instant,
-    "geopoint": values.geopoint,
-    "image_url": values.image_url,
-    "object": values.nested,
+    "string": converters.text,
+    "number": converters.number,
+    "boolean": converters.boolean,
+    "date": converters.calendar_date,
+    "datetime": converters.instant,
+    "geopoint": converters.geopoint,
+    "image_url": converters.image_url,
+    "object": converters.nested,
 }
 
 NEVER_BLANK = frozenset(("number", "boolean", "date", "datetime", "geopoint", "image_url"))

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from target_voucherify.acknowledgement.refusal_reasons import voucherifys
 from target_voucherify.answers import NOT_FOUND, WRONG_API, is_word
 from target_voucherify.errors import (
     MaxCallsError,
@@ -19,15 +20,14 @@ from target_voucherify.errors import (
     StopSignalError,
     VoucherifyError,
 )
-from target_voucherify.looking import Timetable
-from target_voucherify.reasons import voucherifys
-from target_voucherify.reconciling import Rest, has_ended, verdict
+from target_voucherify.writing.job_result import Rest, has_ended, verdict
+from target_voucherify.writing.poll_schedule import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_voucherify.batch import Batch
-    from target_voucherify.services import Services
+    from target_voucherify.context import Services
+    from target_voucherify.writing.batch import Batch
 
 BULK = "/v1/customers/bulk/async"
 ACTION = "/v1/async-actions/{id}"

@@ -7,11 +7,11 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from target_voucherify.deletes import is_safe
+from target_voucherify.writing.deletions import is_safe
 
 if TYPE_CHECKING:
-    from target_voucherify.batch import Batch
-    from target_voucherify.services import Services
+    from target_voucherify.context import Services
+    from target_voucherify.writing.batch import Batch
 
 CUSTOMER = "/v1/customers/{id}"
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
-from decimal import Decimal
 from math import inf
 from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from typing_extensions import override
 
 from target_voucherify.errors import InputError, VoucherifyError
+from target_voucherify.json_lines import UnreadableLineError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,18 +20,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 18
 """Bytes asked of the input at once; a pipe gives what it has."""
-
-
-class _StateLine(msgspec.Struct):
-    value: msgspec.Raw
-
-
-class _UnreadableLineError(InputError):
-    """A line that could not be counted as a message of any type."""
-
-
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_decode_state = msgspec.json.Decoder(_StateLine).decode
 
 
 class MessageReader(GenericSingerReader[bytes]):
@@ -82,7 +68,7 @@ class MessageReader(GenericSingerReader[bytes]):
                 callback: Callable[[Any], None] = callbacks.get(kind, _unknown)
                 callback(message)
         except InputError as error:
-            number = counter.total() + (error.__class__ is _UnreadableLineError)
+            number = counter.total() + (error.__class__ is UnreadableLineError)
             self.stopped_by = type(error)(f"Message {number} of the input: {error}.")
         except VoucherifyError as error:
             self.stopped_by = error
@@ -90,19 +76,8 @@ class MessageReader(GenericSingerReader[bytes]):
 
     @override
     def deserialize_json(self, line: bytes) -> Any:
-        """Decode one line; numbers with a fraction become `Decimal`, so none is rounded.
-
-        Python writes NaN, and lone surrogates exist: JSON has neither, and most readers give the
-        whole line up (and into the log). Such a line is read the slow way, so that only its record
-        is refused.
-
-        Raises:
-            InputError: the line is not JSON, or nested deeper than Python reads.
-        """
-        try:
-            return _decode(line)
-        except (ValueError, RecursionError):
-            return _decode_leniently(line)
+        """Decode one line; see `json_lines.decode`."""
+        return decode(line)
 
     def drop_the_rest(self) -> None:
         """Read what is left of the input, and keep nothing of it."""
@@ -145,44 +120,6 @@ class MessageReader(GenericSingerReader[bytes]):
 def _all(source: IO[Any]) -> float:
     del source
     return inf
-
-
-def state_text(line: bytes) -> str | None:
-    """The value of a STATE message exactly as it was written, or None when it is empty.
-
-    An empty state says nothing, and passing it on would wipe the state of whoever keeps it.
-
-    Raises:
-        InputError: the message has no value.
-    """
-    try:
-        text = str(bytes(_decode_state(line).value), "utf-8")
-    except ValueError:
-        value = _decode_leniently(line).get("value")
-        text = json.dumps(value)
-    if not text or text in {"null", "{}"}:
-        return None
-    return text
-
-
-def record_in(line: bytes) -> tuple[str, dict[str, Any]]:
-    """Stream and record of a RECORD message that was read before."""
-    try:
-        message = _decode(line)
-    except ValueError:
-        message = _decode_leniently(line)
-    return message["stream"], message["record"]
-
-
-def _decode_leniently(line: bytes) -> Any:
-    try:
-        text = line.decode("utf-8", "surrogateescape")
-        return json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        raise _UnreadableLineError(
-            "it is not a complete JSON message. Either the tap was cut off, or something else "
-            "writes to its standard output; what came before this line was written"
-        ) from None
 
 
 def _kind(message: Any) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from target_voucherify.acknowledgement.refusal_reasons import voucherifys
 from target_voucherify.answers import WRONG_API
 from target_voucherify.errors import VoucherifyError
-from target_voucherify.reasons import voucherifys
 
 if TYPE_CHECKING:
-    from target_voucherify.batch import Batch, Row
-    from target_voucherify.parallel import Parallel
-    from target_voucherify.services import Services
+    from target_voucherify.acknowledgement.outcomes import Row
+    from target_voucherify.context import Services
+    from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.concurrent_requests import Parallel
 
 CUSTOMERS = "/v1/customers"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from target_voucherify.acknowledgement.ledger import Ledger
+    from target_voucherify.acknowledgement.outcomes import Outcomes
+    from target_voucherify.acknowledgement.state_fence import Fence
     from target_voucherify.client import Client
-    from target_voucherify.fence import Fence
-    from target_voucherify.ledger import Ledger
-    from target_voucherify.outcome import Outcomes
     from target_voucherify.stopping import Stopping
     from target_voucherify.summary import Summary
 

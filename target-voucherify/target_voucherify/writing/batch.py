@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from target_voucherify.payload import LARGEST_BODY
+from target_voucherify.entities.encoding import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
-class Row(NamedTuple):
-    """One customer: the JSON to send, and the line it came from, to be set aside if refused."""
-
-    payload: bytes
-    line: bytes
+    from target_voucherify.acknowledgement.outcomes import Row
 
 
 class Batch:

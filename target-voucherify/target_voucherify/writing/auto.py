@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from target_voucherify.single import SingleWriter
+from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
-    from target_voucherify.batch import Batch
-    from target_voucherify.jobs import BulkWriter
-    from target_voucherify.parallel import Parallel
-    from target_voucherify.services import Services
+    from target_voucherify.context import Services
+    from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.bulk import BulkWriter
+    from target_voucherify.writing.concurrent_requests import Parallel
 
 SINGLE_AT_MOST = 50
 """Customers that a run writes one by one: half a minute's calls of the smallest plan (reference

@@ -16,7 +16,7 @@ from target_voucherify.errors import InputError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_voucherify.reasons import Reason
+    from target_voucherify.acknowledgement.refusal_reasons import Reason
 
 ADDED: dict[str, Any] = {
     "_refused_reason": {"type": ["null", "string"]},

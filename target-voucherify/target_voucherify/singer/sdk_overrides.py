@@ -22,8 +22,9 @@ from target_voucherify.errors import (
     SettingsError,
     StopSignalError,
 )
-from target_voucherify.reader import MessageReader, state_text
+from target_voucherify.json_lines import state_text
 from target_voucherify.run import Run
+from target_voucherify.singer.reader import MessageReader
 from target_voucherify.sinks import Customers
 
 if TYPE_CHECKING:

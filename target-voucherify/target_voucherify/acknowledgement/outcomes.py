@@ -9,20 +9,19 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from target_voucherify.acknowledgement.pseudonyms import RecordNames
+from target_voucherify.acknowledgement.refused_file import RefusalFile
 from target_voucherify.errors import RefusedRecordsError, VoucherifyError
-from target_voucherify.hashing import RecordNames
-from target_voucherify.reader import record_in
-from target_voucherify.refusals import RefusalFile
+from target_voucherify.json_lines import record_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_voucherify.batch import Row
-    from target_voucherify.fence import Fence
-    from target_voucherify.ledger import Ledger
-    from target_voucherify.reasons import Reason
+    from target_voucherify.acknowledgement.ledger import Ledger
+    from target_voucherify.acknowledgement.refusal_reasons import Reason
+    from target_voucherify.acknowledgement.state_fence import Fence
     from target_voucherify.summary import Summary
 
 JUDGED_FROM = 100
@@ -32,6 +31,13 @@ SAID_ONE_BY_ONE = 20
 """Refusals that get a log line each; the rest is in the file and in the count of each reason."""
 
 KINDS_COUNTED = 50
+
+
+class Row(NamedTuple):
+    """One customer: the JSON to send, and the line it came from, to be set aside if refused."""
+
+    payload: bytes
+    line: bytes
 
 
 class Outcomes:

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify import values
+from target_voucherify.entities import converters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def _number_in_words(
         return ""
     number = Decimal(value) if isinstance(value, int | float | Decimal) else None
     if type(value) is bool or number is None or not _is_whole(number):
-        problems.append(f"{name} is {values.a(value)}, neither text nor a whole number")
+        problems.append(f"{name} is {converters.a(value)}, neither text nor a whole number")
         return ""
     notice("number", f"{name} is a number; it is sent as its decimal text")
     return str(int(number))

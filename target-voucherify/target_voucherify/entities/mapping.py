@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_voucherify import values
+from target_voucherify.entities import converters
 from target_voucherify.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ OURS = ("_sdc_", "_refused_")
 """Prefixes of properties that the Singer world adds about a record: never part of a customer."""
 
 
-_date = values.unless_blank(values.calendar_date)
+_date = converters.unless_blank(converters.calendar_date)
 
 FIELDS: dict[str, Callable[[Any], Any]] = {
-    "name": values.text,
-    "description": values.text,
-    "email": values.text,
-    "phone": values.text,
+    "name": converters.text,
+    "description": converters.text,
+    "email": converters.text,
+    "phone": converters.text,
     "birthdate": _date,
     "birthday": _date,
 }

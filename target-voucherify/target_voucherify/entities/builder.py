@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_voucherify import source_ids, values
+from target_voucherify.entities import converters, source_id
+from target_voucherify.entities.encoding import encoded
+from target_voucherify.entities.mapping import ADDRESS, FIELDS, OURS, Plan, Source
 from target_voucherify.errors import NotACustomerError
-from target_voucherify.mapping import ADDRESS, FIELDS, OURS, Plan, Source
-from target_voucherify.payload import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from target_voucherify.metadata_schema import MetadataSchema
+    from target_voucherify.entities.metadata_schema import MetadataSchema
 
 Json = Any
 Record = dict[str, Any]
@@ -53,7 +53,7 @@ class CustomerBuilder:
         self._unmapped = config["unmapped"]
         self._notice = notice
         self._fields = _compiled(plan.fields, lambda name: FIELDS[name])
-        self._address = _compiled(plan.address, lambda _name: values.text)
+        self._address = _compiled(plan.address, lambda _name: converters.text)
         self._metadata = _compiled(plan.metadata, schema.converter, "metadata.")
         named = {source.field for source in plan.metadata}
         self._required = [key for key in schema.required if key in named or plan.whole_metadata]
@@ -117,7 +117,7 @@ class CustomerBuilder:
         source, address = self._plan.whole_address, Record()
         for name, value in self._whole(source, record, problems).items():
             if name in ADDRESS:
-                self._set(address, name, value, (values.text, f"address.{name}"), problems)
+                self._set(address, name, value, (converters.text, f"address.{name}"), problems)
             else:
                 self._notice(f"address.{name}", f"an address has no {name}: not sent")
         self._fill(address, self._address, record, problems)
@@ -163,7 +163,7 @@ class CustomerBuilder:
         if type(value) is dict:
             return value
         if source and value is not None:
-            problems.append(f"{source.prop} is {values.a(value)}, not an object")
+            problems.append(f"{source.prop} is {converters.a(value)}, not an object")
         return {}
 
     def _undeclared(self, record: Record) -> list[str]:
@@ -184,8 +184,8 @@ def key_of(
 ) -> str:
     """The `source_id` of a record; "" when it has none, and then there is a problem more."""
     key = record.get(source.prop)
-    if source.path or not source_ids.is_plain(key):
-        return source_ids.in_words(_inside(record, source), source.prop, notice, problems)
+    if source.path or not source_id.is_plain(key):
+        return source_id.in_words(_inside(record, source), source.prop, notice, problems)
     return str(key)
 
 
@@ -198,7 +198,7 @@ def _compiled(
     fields = []
     for field, prop, path in sources:
         convert = converter(field)
-        as_it_is = values.AS_IT_IS.get(convert, frozenset())
+        as_it_is = converters.AS_IT_IS.get(convert, frozenset())
         fields.append(
             (field, prop, path, as_it_is, (convert, f"{prefix}{field}" if prefix else prop))
         )

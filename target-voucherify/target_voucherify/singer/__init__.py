@@ -1,0 +1,1 @@
+"""Singer messages in and states out: the input, and what is replaced in the SDK."""
