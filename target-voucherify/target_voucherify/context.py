@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from target_voucherify.acknowledgement.ledger import Ledger
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.outcomes import Outcomes
     from target_voucherify.acknowledgement.state_fence import Fence
     from target_voucherify.client import Client
@@ -21,4 +21,4 @@ class Services(NamedTuple):
     outcomes: Outcomes
     summary: Summary
     stopping: Stopping
-    ledger: Ledger | None
+    ledger: Ledger | NoLedger

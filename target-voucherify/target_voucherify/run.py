@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify.acknowledgement.ledger import Ledger
+from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
 from target_voucherify.acknowledgement.refusal_reasons import ours
 from target_voucherify.acknowledgement.state_fence import Fence
@@ -24,16 +24,18 @@ from target_voucherify.errors import (
 )
 from target_voucherify.stopping import Stopping
 from target_voucherify.summary import Summary
-from target_voucherify.writing.auto import SINGLE_AT_MOST, ChoosingWriter
+from target_voucherify.writing.auto import SINGLE_AT_MOST, AutoWriter
 from target_voucherify.writing.batch import Batch
 from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.concurrent_requests import Parallel
-from target_voucherify.writing.deletions import Deletes
-from target_voucherify.writing.dry_run import DryWriter
+from target_voucherify.writing.deletions import Deletions, NoDeletions
+from target_voucherify.writing.dry_run import DryRunWriter
 from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from target_voucherify.writing.writer import Writer
 
 MOST_NOTICES = 200
 """Things said once; beyond it they are not said, so that memory stays flat."""
@@ -59,7 +61,7 @@ class Run:
         self.summary = Summary(self._log)
         self.records = self.summary.records
         self.fence = Fence()
-        self._ledger = Ledger.configured(config)
+        self._ledger = open_ledger(config)
         self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
         client = ReadOnlyClient if config["dry_run"] else Client
         self.client = client(config, self.summary.calls, self.stopping.pause)
@@ -68,7 +70,11 @@ class Run:
         )
         self._parallel = Parallel(self.stopping)
         self._writer = _writer(config, services, self._parallel)
-        self.deletes = Deletes(config, services, self._parallel)
+        self.deletions = (
+            NoDeletions(self.summary)
+            if config["on_delete"] == "ignore"
+            else Deletions(config, services, self._parallel)
+        )
         self._unsorted: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
         self._schema: MetadataSchema | None = None
@@ -76,9 +82,8 @@ class Run:
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Take one customer to be sent, unless it is known to be there as it is."""
-        if self.deletes.wanted:
-            self.deletes.saw(key)
-        if self._ledger is None:
+        self.deletions.saw(key)
+        if not self._ledger.is_kept:
             self._collect(key, Row(payload, line))
             return
         self._unsorted.append((key, Row(payload, line)))
@@ -95,18 +100,11 @@ class Run:
             is_known: whether the key is one that Voucherify may have; any customer may be the one
                 that a record without such a key is about.
         """
-        if is_known and self.deletes.wanted:
-            self.deletes.saw(key)
-        elif not is_known:
-            self.deletes.versions.spoil()
-        self.outcomes.refused(line, key or None, ours(error))
-
-    def delete(self, key: str, line: bytes) -> None:
-        """Take a record that the CRM marks as deleted."""
-        if self.deletes.wanted:
-            self.deletes.add(key, line)
+        if is_known:
+            self.deletions.saw(key)
         else:
-            self.records.deletes_ignored += 1
+            self.deletions.versions.spoil()
+        self.outcomes.refused(line, key or None, ours(error))
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
         """Take note of a stream of customers and of the properties that hold their keys.
@@ -114,13 +112,7 @@ class Run:
         Raises:
             SettingsError: the ledger belongs to another pipeline.
         """
-        if self._ledger:
-            self._ledger.bind_stream(stream, ", ".join(keys))
-
-    def activate_version(self, stream: str, version: object) -> None:
-        """Take note of an ACTIVATE_VERSION, after which customers may turn out to be missing."""
-        if self.deletes.wanted:
-            self.deletes.activate(stream, version)
+        self._ledger.bind_stream(stream, ", ".join(keys))
 
     def count(self) -> None:
         """Count one record received, and say from time to time how far the run is."""
@@ -138,7 +130,7 @@ class Run:
         self._sort_out()
         if text is not None:
             self.fence.arrive(text)
-        self._writer.look()
+        self._writer.poll()
         self.outcomes.pass_states()
 
     def metadata_schema(self, *, wanted: bool) -> MetadataSchema:
@@ -171,8 +163,7 @@ class Run:
             self.summary.complete = error is None
         finally:
             self._parallel.close()
-            if self._ledger:
-                self._ledger.close()
+            self._ledger.close()
         if isinstance(error, MaxCallsError):
             self._log.warning("%s The next run goes on from the last state.", error)
         elif error is not None:
@@ -194,22 +185,14 @@ class Run:
         if error is None or isinstance(error, MaxCallsError):
             error = self._error_of(self.outcomes.fail_if_refused) or error
         if error is None:
-            error = self._error_of(self._delete_at_last)
+            error = self._error_of(lambda: self._writer.finish(self.deletions))
         self.outcomes.pass_states()
         return error
 
     def _write_the_rest(self) -> None:
-        if isinstance(self._writer, ChoosingWriter):
-            self._writer.end_of_input()
+        self._writer.end_input()
         self.send()
         self._writer.settle()
-
-    def _delete_at_last(self) -> None:
-        """Delete, now that nothing is on its way that could bring a customer back."""
-        if isinstance(self._writer, DryWriter):
-            self._writer.report(self.deletes.would_delete())
-        elif self.deletes.wanted:
-            self.deletes.carry_out()
 
     def _error_of(self, step: Callable[[], None]) -> VoucherifyError | None:
         try:
@@ -225,7 +208,7 @@ class Run:
         changes what the ledger knows.
         """
         unsorted, self._unsorted = self._unsorted, []
-        if self._ledger is None or not unsorted:
+        if not unsorted:
             return
         changed: list[tuple[str, Row]] = []
         keys: set[str] = set()
@@ -259,7 +242,7 @@ class Run:
 
     def _pending(self, key: str) -> bool:
         """Whether another form of this customer is collected or on its way."""
-        return (self._batch is not None and key in self._batch.rows) or self._writer.has(key)
+        return (self._batch is not None and key in self._batch.rows) or self._writer.in_flight(key)
 
     def _look_for_case(self, batch: Batch) -> None:
         if len({key.casefold() for key in batch.rows}) < len(batch.rows):
@@ -270,13 +253,11 @@ class Run:
             )
 
 
-def _writer(
-    config: Mapping[str, Any], services: Services, parallel: Parallel
-) -> BulkWriter | SingleWriter | ChoosingWriter | DryWriter:
+def _writer(config: Mapping[str, Any], services: Services, parallel: Parallel) -> Writer:
     rows, path = int(config["batch_size_rows"]), config["write_path"]
     if config["dry_run"]:
-        return DryWriter(services, rows, single_at_most=AT_MOST_SINGLY[path])
+        return DryRunWriter(services, rows, single_at_most=AT_MOST_SINGLY[path])
     if path == "single":
         return SingleWriter(services, parallel)
     bulk = BulkWriter(services, rows, float(config["async_timeout"]))
-    return bulk if path == "bulk" else ChoosingWriter(bulk, services, parallel)
+    return bulk if path == "bulk" else AutoWriter(bulk, services, parallel)

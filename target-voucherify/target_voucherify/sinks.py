@@ -88,17 +88,17 @@ class Customers(Sink):
         problems: list[str] = []
         key = key_of(record, self._plan.key, self.run.notice, problems)
         if not problems:
-            self.run.deletes.saw(key)
+            self.run.deletions.saw(key)
         return not problems
 
     def _delete(self, record: dict[str, Any], line: bytes) -> None:
         """A record that the CRM marks as deleted; nothing of it but its key matters."""
         problems: list[str] = []
         key = key_of(record, self._plan.key, self.run.notice, problems)
-        if problems and self.run.deletes.wanted:
+        if problems and self.run.deletions.need_key:
             self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
         else:
-            self.run.delete(key, line)
+            self.run.deletions.add(key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
         problems: list[str] = []

@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, ve
 class Ledger:
     """The SQLite file behind `ledger_path`."""
 
+    is_kept = True
+
     def __init__(self, path: str, config: Mapping[str, Any], *, read_only: bool = False) -> None:
         """Open the file, or begin one.
 
@@ -72,14 +74,6 @@ class Ledger:
             ) from None
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
-
-    @classmethod
-    def configured(cls, config: Mapping[str, Any]) -> Ledger | None:
-        """The ledger that `ledger_path` names, if any; a dry run does not begin one."""
-        path, dry = config.get("ledger_path"), bool(config["dry_run"])
-        if not path or (dry and not Path(path).exists()):
-            return None
-        return cls(path, config, read_only=dry)
 
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shaped it."""
@@ -234,6 +228,47 @@ class Ledger:
                 f"ledger_path: {self._path} belongs to another project or version; name another "
                 "file, or delete this one."
             )
+
+
+class NoLedger:
+    """What a run without `ledger_path` remembers: nothing."""
+
+    is_kept = False
+
+    def knows(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
+        """Nobody was accepted before."""
+        return [False for _ in customers]
+
+    def has(self, key: str) -> bool:
+        """Nobody was accepted before."""
+        del key
+        return False
+
+    def unseen(self) -> Iterator[str]:
+        """Nobody is known, so nobody is missing."""
+        return iter(())
+
+    def all_renewed(self, versions: Mapping[str, str]) -> bool:
+        """No stream was ever sent whole before."""
+        del versions
+        return False
+
+    def _ignore(self, *_: object) -> None:
+        """Take note of nothing."""
+
+    forget = remove = remember = see = watch = bind_stream = note_versions = close = _ignore
+
+
+def open_ledger(config: Mapping[str, Any]) -> Ledger | NoLedger:
+    """The ledger that `ledger_path` names, if any; a dry run does not begin one.
+
+    Raises:
+        SettingsError: the file cannot be used, or belongs to another project.
+    """
+    path, dry = config.get("ledger_path"), bool(config["dry_run"])
+    if not path or (dry and not Path(path).exists()):
+        return NoLedger()
+    return Ledger(path, config, read_only=dry)
 
 
 def _digest(data: bytes) -> bytes:

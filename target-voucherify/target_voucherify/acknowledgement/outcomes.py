@@ -19,7 +19,7 @@ from target_voucherify.json_lines import record_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_voucherify.acknowledgement.ledger import Ledger
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
     from target_voucherify.acknowledgement.state_fence import Fence
     from target_voucherify.summary import Summary
@@ -48,7 +48,7 @@ class Outcomes:
         config: Mapping[str, Any],
         fence: Fence,
         summary: Summary,
-        ledger: Ledger | None,
+        ledger: Ledger | NoLedger,
     ) -> None:
         """Open the file of refusals, if one is configured."""
         path = config.get("refused_records_path")
@@ -66,8 +66,7 @@ class Outcomes:
 
     def written(self, rows: Mapping[str, Row]) -> None:
         """Voucherify has these customers."""
-        if self._ledger:
-            self._ledger.remember((key, row.payload) for key, row in rows.items())
+        self._ledger.remember((key, row.payload) for key, row in rows.items())
         self._records.accepted += len(rows)
 
     def settled(self, ticket: int) -> None:

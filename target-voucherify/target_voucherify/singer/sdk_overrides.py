@@ -74,7 +74,7 @@ class FencedTarget(Target):
         self._has_maps = bool(
             self.config.get("stream_maps") or self.config.get("flattening_enabled")
         )
-        self._watches = self.run.deletes.watches
+        self._watches = self.run.deletions.watches
         self.reader.stopping = self.run.stopping
         if self.run.outcomes.file:
             self.reader.bytes_of = self.run.outcomes.file.begin_replay
@@ -160,7 +160,7 @@ class FencedTarget(Target):
             raise self._without_schema(message_dict) from None
         self.run.count()
         if self._watches:
-            self.run.deletes.versions.record(message_dict["stream"], message_dict.get("version"))
+            self.run.deletions.versions.record(message_dict["stream"], message_dict.get("version"))
         sink.take(record, self.reader.line)
 
     def _map_record(self, message: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ class FencedTarget(Target):
         if not isinstance(stream, str) or stream not in self._routes:
             raise self._without_schema(message)
         if self._watches:
-            self.run.deletes.versions.record(stream, message.get("version"))
+            self.run.deletions.versions.record(stream, message.get("version"))
         kept = [self._take_mapped(route, record) for route in self._routes[stream]]
         if not any(kept):
             self.run.count()
@@ -191,7 +191,7 @@ class FencedTarget(Target):
         """The CRM has a customer whom a filter takes out, so nobody deletes it as missing."""
         mapped = _transformed(route.unfiltered, record)
         if mapped is None or not route.sink.see(mapped):
-            self.run.deletes.versions.spoil()
+            self.run.deletions.versions.spoil()
 
     def _without_schema(self, message: dict[str, Any]) -> InputError:
         stream = message.get("stream")
@@ -216,7 +216,7 @@ class FencedTarget(Target):
         if not isinstance(stream, str) or version is None:
             raise InputError("an ACTIVATE_VERSION needs a stream and a version")
         if self._routes.get(stream):
-            self.run.activate_version(stream, version)
+            self.run.deletions.activate(stream, version)
 
     @override
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:

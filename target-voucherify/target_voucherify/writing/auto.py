@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from target_voucherify.writing.single import SingleWriter
+from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.context import Services
@@ -17,22 +18,22 @@ SINGLE_AT_MOST = 50
 §2.1), while an earlier project could make only a handful of bulk calls in an hour."""
 
 
-class ChoosingWriter:
+class AutoWriter(Writer):
     """Writes singly if the input ends before there is more than a few customers, else in bulk."""
 
     def __init__(self, bulk: BulkWriter, services: Services, parallel: Parallel) -> None:
         """Begin with nothing decided; batches fill up as for bulk writing."""
         self._bulk = bulk
         self._single = SingleWriter(services, parallel)
-        self._writer: BulkWriter | SingleWriter | None = None
+        self._writer: Writer | None = None
         self._is_last = False
 
     @property
-    def most_rows(self) -> int:
+    def most_rows(self) -> int:  # type: ignore[override]  # the bulk writer learns it
         """Customers in one batch at most."""
         return self._bulk.most_rows
 
-    def end_of_input(self) -> None:
+    def end_input(self) -> None:
         """Take note that the next batch is the last."""
         self._is_last = True
 
@@ -43,14 +44,14 @@ class ChoosingWriter:
             self._writer = self._single if few else self._bulk
         self._writer.write(batch)
 
-    def has(self, key: str) -> bool:
-        """Whether a customer of this key is on its way."""
-        return self._bulk.has(key)
+    def in_flight(self, key: str) -> bool:
+        """Whether a customer of this key is in a job that is not confirmed."""
+        return self._bulk.in_flight(key)
 
     def settle(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until no job is in flight."""
         self._bulk.settle()
 
-    def look(self) -> None:
-        """Settle the oldest job if it is time to look and it has ended; never wait."""
-        self._bulk.look()
+    def poll(self) -> None:
+        """Settle the oldest job if it is time to ask and it has ended; never wait."""
+        self._bulk.poll()

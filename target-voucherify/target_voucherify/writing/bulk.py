@@ -22,6 +22,7 @@ from target_voucherify.errors import (
 )
 from target_voucherify.writing.job_result import Rest, has_ended, verdict
 from target_voucherify.writing.poll_schedule import Timetable
+from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,7 @@ class Job(NamedTuple):
     sent_at: float
 
 
-class BulkWriter:
+class BulkWriter(Writer):
     """Writes batches through `POST /v1/customers/bulk/async`."""
 
     def __init__(self, services: Services, most_rows: int, timeout: float) -> None:
@@ -77,8 +78,8 @@ class BulkWriter:
         self.most_rows = most_rows
         services.client.meanwhile = self._settle_meanwhile
 
-    def has(self, key: str) -> bool:
-        """Whether a customer of this key is on its way."""
+    def in_flight(self, key: str) -> bool:
+        """Whether a customer of this key is in a job that is not confirmed."""
         return any(key in job.batch.rows for job in self._queue)
 
     def write(self, batch: Batch) -> None:
@@ -102,10 +103,10 @@ class BulkWriter:
         else:
             self._settle_oldest()
 
-    def look(self) -> None:
-        """Settle the oldest job if it is time to look and it has ended; never wait."""
+    def poll(self) -> None:
+        """Settle the oldest job if it is time to ask and it has ended; never wait."""
         if self._queue and not self._table.wait:
-            action = self._look()
+            action = self._ended()
             if action is not None:
                 self._reconcile(action)
 
@@ -123,8 +124,7 @@ class BulkWriter:
     def _post(self, batch: Batch) -> bool:
         self._make_room(batch)
         self._may_send()
-        if self._services.ledger:
-            self._services.ledger.forget(batch.rows)
+        self._services.ledger.forget(batch.rows)
         try:
             answer = self._services.client.request("POST", BULK, body=batch.body())
         except RefusedRequestError as error:
@@ -194,7 +194,7 @@ class BulkWriter:
     def _settle_oldest(self) -> None:
         while True:
             self._services.stopping.pause(self._table.wait)
-            action = self._look()
+            action = self._ended()
             if action is not None:
                 self._reconcile(action)
                 return
@@ -204,7 +204,7 @@ class BulkWriter:
                     f"({self._timeout:g} s); its customers are sent again by the next run."
                 )
 
-    def _look(self) -> Mapping[str, Any] | None:
+    def _ended(self) -> Mapping[str, Any] | None:
         """The oldest job as it ended, {} when Voucherify does not know it, or None while it runs.
 
         Only the oldest one is asked for: the others wait for it, and the answer that says that it

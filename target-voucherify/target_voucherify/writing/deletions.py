@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from target_voucherify.context import Services
+    from target_voucherify.summary import Summary
     from target_voucherify.writing.concurrent_requests import Parallel
 
 REQUESTS = {
@@ -35,35 +36,33 @@ UNSAFE = Reason(
 )
 
 
-class Deletes:
-    """Customers to be deleted at the end of the run; kept in a temporary file, not in memory."""
+class Deletions:
+    """Customers to be deleted at the end of the run; kept in a temporary file, not in memory.
+
+    Attributes:
+        versions: which streams were sent whole.
+        watches: whether the run finds out which customers are missing from a stream.
+        need_key: whether a record that is marked as deleted is refused if its key is not readable.
+    """
+
+    need_key = True
 
     def __init__(self, config: Mapping[str, Any], services: Services, parallel: Parallel) -> None:
         """Start with none."""
-        self.mode = str(config["on_delete"])
+        self._method, self._path = REQUESTS[config["on_delete"]]
         self._percent = float(config["max_delete_percent"])
         self._services = services
         self._parallel = parallel
         self._ticket = 0
         self.versions = StreamVersions()
+        self.watches = services.ledger.is_kept
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
-        if self.wanted and services.ledger:
-            services.ledger.watch()
+        services.ledger.watch()
         self._pending = sqlite3.connect("", isolation_level=None)
         self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
         self._pending.execute("BEGIN")
-
-    @property
-    def wanted(self) -> bool:
-        """Whether deletions are carried out at all."""
-        return self.mode != "ignore"
-
-    @property
-    def watches(self) -> bool:
-        """Whether the run finds out which customers are missing from a stream."""
-        return self.wanted and self._services.ledger is not None
 
     def add(self, key: str, line: bytes) -> None:
         """Take one deletion. States wait for it from now on."""
@@ -83,14 +82,14 @@ class Deletes:
 
     def _see(self, key: str) -> None:
         """Note that a record had this key, so that nobody takes it for missing."""
-        if self._services.ledger:
+        if self.watches:
             self._seen.append(key)
             if len(self._seen) >= SEEN_AT_ONCE:
                 self._write_seen()
 
     def activate(self, stream: str, version: object) -> None:
         """Take note of a stream's ACTIVATE_VERSION: states wait if customers may be missing."""
-        if self._services.ledger is None:
+        if not self.watches:
             self._log.warning(
                 "ACTIVATE_VERSION says that the stream is whole, but without ledger_path nobody "
                 "knows which customers are missing from it: none of them is deleted"
@@ -112,8 +111,7 @@ class Deletes:
             self._delete(pending)
         for start in range(0, len(unseen), AT_ONCE):
             self._delete(dict.fromkeys(unseen[start : start + AT_ONCE]))
-        if self._services.ledger:
-            self._services.ledger.note_versions(self.versions.whole())
+        self._services.ledger.note_versions(self.versions.whole())
         if self._ticket:
             self._services.outcomes.settled(self._ticket)
 
@@ -128,7 +126,7 @@ class Deletes:
         """Customers of the ledger that no record of this run named, if every stream was whole."""
         ledger = self._services.ledger
         self._write_seen()
-        if ledger and ledger.all_renewed(self.versions.whole()):
+        if ledger.all_renewed(self.versions.whole()):
             yield from ledger.unseen()
 
     def _warn_of_versions(self) -> None:
@@ -147,9 +145,8 @@ class Deletes:
             )
 
     def _write_seen(self) -> None:
-        if self._services.ledger and self._seen:
-            self._services.ledger.see(self._seen)
-            self._seen.clear()
+        self._services.ledger.see(self._seen)
+        self._seen.clear()
 
     def _judge(self, count: int) -> None:
         records = self._services.summary.records
@@ -175,14 +172,11 @@ class Deletes:
         for key in unsafe:
             self._refuse(key, pending[key], UNSAFE)
         safe = [key for key in pending if is_safe(key)]
-        if services.ledger:
-            services.ledger.forget(safe)
-        method, template = REQUESTS[self.mode]
+        services.ledger.forget(safe)
         sent = self._parallel.each(
-            safe, lambda key: services.client.request(method, template, segment=key)
+            safe, lambda key: services.client.request(self._method, self._path, segment=key)
         )
-        if services.ledger:
-            services.ledger.remove(sent.done)
+        services.ledger.remove(sent.done)
         self._count_done(sent.done, pending)
         for key, refusal in sent.refused:
             words = f"{refusal.key}: {refusal.message}"
@@ -204,6 +198,36 @@ class Deletes:
             self._log.warning("A customer that the CRM no longer has: %s", reason.said)
         else:
             self._services.outcomes.refused(line, key, reason, self._ticket)
+
+
+class NoDeletions(Deletions):
+    """Deletions with `on_delete: ignore`: they are counted, and nobody is deleted."""
+
+    watches = False
+    need_key = False
+
+    def __init__(self, summary: Summary) -> None:
+        """Keep the counts of the run."""
+        self._summary = summary
+        self.versions = StreamVersions()
+
+    def add(self, key: str, line: bytes) -> None:
+        """Count one deletion."""
+        del key, line
+        self._summary.records.deletes_ignored += 1
+
+    def saw(self, key: str) -> None:
+        """Nobody waits to be deleted."""
+
+    def activate(self, stream: str, version: object) -> None:
+        """Nobody is deleted for being missing."""
+
+    def carry_out(self) -> None:
+        """Delete nobody."""
+
+    def would_delete(self) -> int:
+        """Nobody."""
+        return 0
 
 
 def is_safe(key: str) -> bool:

@@ -8,10 +8,12 @@ import random
 from typing import TYPE_CHECKING
 
 from target_voucherify.writing.deletions import is_safe
+from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.context import Services
     from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.deletions import Deletions
 
 CUSTOMER = "/v1/customers/{id}"
 
@@ -21,8 +23,8 @@ SAMPLE = 100
 LOOKS_PER_JOB = 2
 
 
-class DryWriter:
-    """Stands where a writer stands, and only counts."""
+class DryRunWriter(Writer):
+    """A writer that only counts."""
 
     def __init__(self, services: Services, most_rows: int, *, single_at_most: int) -> None:
         """Count for single writing up to so many customers, beyond it for bulk writing."""
@@ -35,43 +37,29 @@ class DryWriter:
         self._log = logging.getLogger("target-voucherify")
         self.most_rows = most_rows
 
-    def has(self, key: str) -> bool:
-        """Nothing is ever on its way."""
-        _ = key
-        return False
-
-    def settle(self) -> None:
-        """Nothing is ever on its way."""
-
-    def look(self) -> None:
-        """Nothing is ever on its way."""
-
     def write(self, batch: Batch) -> None:
         """Count a batch instead of sending it."""
         self._batches += 1
         for key in batch.rows:
             self._rows += 1
-            if self._services.ledger:
+            if self._services.ledger.is_kept:
                 self._known += self._services.ledger.has(key)
             else:
                 self._sample_one(key)
         self._services.outcomes.settled(batch.ticket)
 
-    def report(self, deletions: int) -> None:
-        """Add to the summary what would happen, and say it.
-
-        Args:
-            deletions: customers that would be deleted.
-        """
-        updates = self._known if self._services.ledger else self._estimated_updates()
-        calls = self._calls() + deletions
+    def finish(self, deletions: Deletions) -> None:
+        """Add to the summary what would happen, and say it; nobody is deleted."""
+        deleted = deletions.would_delete()
+        updates = self._known if self._services.ledger.is_kept else self._estimated_updates()
+        calls = self._calls() + deleted
         limit = self._services.summary.calls.quota_limit
         self._services.summary.extra.update(
             dry_run=True,
             would_create=self._rows - updates,
             would_update=updates,
             looked_up=len(self._sample),
-            would_delete=deletions,
+            would_delete=deleted,
             would_call=calls,
             minutes_at_limit=math.ceil(calls / limit) if limit else None,
         )
@@ -79,7 +67,7 @@ class DryWriter:
             "Dry run: %d customers would be created, %d updated, %d deleted, with about %d calls",
             self._rows - updates,
             updates,
-            deletions,
+            deleted,
             calls,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from target_voucherify.acknowledgement.refusal_reasons import voucherifys
 from target_voucherify.answers import WRONG_API
 from target_voucherify.errors import VoucherifyError
+from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.outcomes import Row
@@ -20,7 +21,7 @@ MOST_ROWS = 100
 """Customers between two states at most. A key appears once among them, so order does not matter."""
 
 
-class SingleWriter:
+class SingleWriter(Writer):
     """Writes batches through `POST /v1/customers`, several customers at once."""
 
     most_rows = MOST_ROWS
@@ -30,17 +31,6 @@ class SingleWriter:
         self._services = services
         self._parallel = parallel
 
-    def has(self, key: str) -> bool:
-        """Whether a customer of this key is on its way: never, between two batches."""
-        _ = key
-        return False
-
-    def settle(self) -> None:
-        """Nothing is on its way between two batches."""
-
-    def look(self) -> None:
-        """Nothing is on its way between two batches."""
-
     def write(self, batch: Batch) -> None:
         """Send every customer of a batch and wait for all answers.
 
@@ -48,8 +38,7 @@ class SingleWriter:
             VoucherifyError: not all could be sent; the ticket of the batch stays held.
         """
         services = self._services
-        if services.ledger:
-            services.ledger.forget(batch.rows)
+        services.ledger.forget(batch.rows)
         sent = self._parallel.each(batch.rows.items(), self._upsert)
         services.outcomes.written(dict(sent.done))
         for (key, row), refusal in sent.refused:

@@ -1,0 +1,45 @@
+"""What every way of writing has: batches go in, and at the end nothing is in flight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.deletions import Deletions
+
+
+class Writer:
+    """Writes batches. This base is for writers that have nothing in flight between two batches.
+
+    Attributes:
+        most_rows: customers in one batch at most.
+    """
+
+    most_rows: int
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch.
+
+        Raises:
+            VoucherifyError: not all could be sent; the ticket of the batch stays held.
+        """
+        raise NotImplementedError
+
+    def in_flight(self, key: str) -> bool:
+        """Whether a customer of this key was sent and is not confirmed."""
+        del key
+        return False
+
+    def poll(self) -> None:
+        """Settle what has ended, if it is time to ask; never wait."""
+
+    def settle(self) -> None:
+        """Wait until nothing is in flight."""
+
+    def end_input(self) -> None:
+        """Take note that the next batch is the last."""
+
+    def finish(self, deletions: Deletions) -> None:
+        """Carry out the deletions, now that nothing is in flight that could undo them."""
+        deletions.carry_out()
