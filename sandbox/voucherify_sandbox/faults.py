@@ -142,6 +142,7 @@ class Fault(Occasion):
         headers: added to the answer of `status`.
         body: of the answer of `status`; text as it is, anything else as JSON.
         seconds: how long to wait, to be told to wait, or to be away.
+        delay: seconds before the answer, whatever is wrong with it.
         size: bytes of `huge_body`, depth of `deep_json`.
         location: the host `redirect` and `export_elsewhere` point to, such as `http://…`.
         action: what `act` does to the project before the request is served (see the control path).
@@ -152,6 +153,7 @@ class Fault(Occasion):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     seconds: float = 1
+    delay: float = 0
     size: int = 1_000_000
     location: str = ""
     action: Mapping[str, Any] = field(default_factory=dict)

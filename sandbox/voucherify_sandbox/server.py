@@ -149,8 +149,8 @@ class Handler(BaseHTTPRequestHandler):
         content, declared, headers = _bent(answer.raw or b"", kind)
         if fault is not None and kind == "huge_body":
             declared = fault.size
-        if fault is not None and kind == "slow_headers":
-            self.server.stopping.wait(fault.seconds)
+        if fault is not None:
+            self.server.stopping.wait(fault.delay + (kind == "slow_headers") * fault.seconds)
         self._send_head(answer, declared, headers)
         self._send_body(content, fault)
 

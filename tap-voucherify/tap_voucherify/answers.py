@@ -32,6 +32,9 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 SERVER_ERRORS = 500
 
+CYCLE = "api_calls_cycle"
+"""The limit of a billing cycle, which no wait of a run outlasts."""
+
 ERROR_MEMBERS = frozenset(("code", "key", "statusCode"))
 """One of them is in an error of Voucherify, in either shape of it (reference §3.1)."""
 
@@ -137,7 +140,7 @@ def told_by(
         return None
     if answer.status < SERVER_ERRORS and answer.status != TOO_MANY_REQUESTS:
         raise _refusal(answer, what, download=download)
-    if answer.status == TOO_MANY_REQUESTS and limit_of(answer) == "api_calls_cycle":
+    if answer.status == TOO_MANY_REQUESTS and limit_of(answer) == CYCLE:
         raise VoucherifyError(
             "Voucherify's calls of this billing cycle are used up: run again when the next cycle "
             "begins or after buying a package; the state says where to go on."

@@ -83,7 +83,10 @@ class ChildStream(ScanningStream):
             return self.answer(parent[0], params)
 
         for (parent, _), body in in_order(
-            first_page, to_ask.after(self._scan.position), at_once=self.config["max_concurrency"]
+            first_page,
+            to_ask.after(self._scan.position),
+            at_once=self.config["max_concurrency"],
+            give_up=self.client.give_up,
         ):
             for page in self._pages(parent, body, params, since):
                 yield from self._records(page, since, until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from urllib3.exceptions import TimeoutError as BodyTimeoutError
 from tap_voucherify import bodies
 from tap_voucherify.address import is_loopback, may_hold_downloads, segment
 from tap_voucherify.answers import (
+    CYCLE,
     OK,
     UNAUTHORIZED,
     WRONG_API,
@@ -33,11 +35,12 @@ from tap_voucherify.authorization import SCOPE, Authorization, BearerToken, KeyP
 from tap_voucherify.errors import (
     CallsSpentError,
     DeniedError,
+    ExpiredDownloadError,
     NotFoundError,
     VoucherifyError,
 )
 from tap_voucherify.quota import Quota
-from tap_voucherify.waiting import TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
+from tap_voucherify.waiting import LONGEST, TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +54,9 @@ TRIES_UNREACHED = 3
 """Tries while the API has not answered once: a wrong host should be said soon."""
 
 TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
+
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+"""A header that counts calls."""
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -227,7 +233,10 @@ class VoucherifyClient:
     def pause(self, seconds: float) -> None:
         """Wait between two looks at something in the making; a signal ends the wait."""
         self._stop.wait(seconds)
-        self._stop.raise_if_asked()
+
+    def give_up(self, error: Exception) -> None:
+        """End the waits of all threads, because this error ends the run."""
+        self._stop.fail(error)
 
     def _new_token(self) -> dict[str, Any]:
         """A token made with the key pair; asking twice only makes two (reference §1.4).
@@ -250,7 +259,20 @@ class VoucherifyClient:
         return answer.body
 
     def _answered(self, call: Call, authorization: Authorization) -> Answer:
-        """The answer to a call, after as many tries as it takes and is worth."""
+        """The answer to a call, after as many tries as it takes and is worth.
+
+        An error that ends the run ends the waits of all other threads too.
+        """
+        try:
+            return self._repeated(call, authorization)
+        except (NotFoundError, DeniedError, ExpiredDownloadError):
+            raise
+        except VoucherifyError as error:
+            self.give_up(error)
+            raise
+
+    def _repeated(self, call: Call, authorization: Authorization) -> Answer:
+        """The first usable answer."""
         for attempt in range(TRIES):
             answer = self._authorized(call, authorization)
             if answer.is_usable:
@@ -344,7 +366,7 @@ class VoucherifyClient:
     ) -> None:
         if attempt == TRIES - 1:
             return
-        seconds, why = told or (backoff(attempt), "back-off")
+        seconds, why = max(told or (0.0, ""), (backoff(attempt), "back-off"))
         limit = limit_of(answer)
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",
@@ -356,10 +378,12 @@ class VoucherifyClient:
             TRIES,
         )
         began = time.monotonic()
-        self._stop.wait(seconds)
-        with self._lock:
-            self.usage.retries += 1
-            self.usage.seconds_waited += time.monotonic() - began
+        try:
+            self._stop.wait(seconds)
+        finally:
+            with self._lock:
+                self.usage.retries += 1
+                self.usage.seconds_waited += time.monotonic() - began
 
 
 class _Session(requests.Session):
@@ -395,17 +419,20 @@ def _session(api_url: str, max_concurrency: int) -> requests.Session:
 
 
 def _wait_of_all(answer: Answer) -> float:
-    """Seconds that no call should be made because a limit is reached, where the answer says it."""
-    if answer.status != TOO_MANY_REQUESTS:
+    """Seconds that no call should be made because a limit is reached, where the answer says it.
+
+    None for an answer that ends the run instead.
+    """
+    if answer.status != TOO_MANY_REQUESTS or limit_of(answer) == CYCLE:
         return 0.0
     told = told_to_wait(answer.status, answer.headers, datetime.now(UTC))
-    return told[0] if told else 0.0
+    return told[0] if told and told[0] <= LONGEST else 0.0
 
 
 def _calls_left(answer: Answer) -> int | None:
     """Calls left in the current period, where the answer says it (reference §2.2)."""
     remaining = answer.headers.get("X-Rate-Limit-Remaining", "")
-    return int(remaining) if remaining.isdecimal() else None
+    return int(remaining) if COUNT.fullmatch(remaining) else None
 
 
 def _answer_of(response: requests.Response, call: Call) -> Answer:

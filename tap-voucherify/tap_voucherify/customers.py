@@ -90,7 +90,9 @@ class Customers(TimeFilteredStream):
             named.discard(str(row["id"]))
             yield instant, row
         at_once = self.config["max_concurrency"]
-        for _, found in in_order(self._one, sorted(named), at_once=at_once):
+        for _, found in in_order(
+            self._one, sorted(named), at_once=at_once, give_up=self.client.give_up
+        ):
             if found is not None:
                 yield modified_at(found, self.name), found
         if self._reading is not None:

@@ -11,11 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from tap_voucherify.stopping import SECONDS_BETWEEN_CHECKS
+
 if TYPE_CHECKING:
     from tap_voucherify.stopping import StopRequest
-
-SECONDS_BETWEEN_LOOKS = 0.1
-"""How often who waits for another's answer looks whether the run is to end."""
 
 
 class Quota:
@@ -39,12 +38,12 @@ class Quota:
             How many calls were answered before this one was made, which `leave` takes.
 
         Raises:
-            StoppedError: the run is to end.
+            StoppedError: the run was asked to stop.
+            Exception: while this waited, another thread met the error that ends the run.
         """
         self._stop.raise_if_asked()
         while (answered := self._entered()) is None:
             self._stop.wait(self._not_before - time.monotonic())
-            self._stop.raise_if_asked()
         return answered
 
     def leave(self, entered: int, left: int | None, wait: float = 0.0) -> None:
@@ -70,8 +69,8 @@ class Quota:
         """Take a place among the calls on their way; none if it is too early for any."""
         with self._changed:
             while self._on_their_way >= max(1, self._left or 0) and self._left is not None:
-                self._changed.wait(SECONDS_BETWEEN_LOOKS)
-                self._stop.raise_if_asked()
+                self._changed.wait(SECONDS_BETWEEN_CHECKS)
+                self._stop.raise_if_waiting_is_pointless()
             if time.monotonic() < self._not_before:
                 return None
             self._on_their_way += 1

@@ -181,6 +181,7 @@ class RewardEvents(ScanningStream):
             first_page,
             to_ask.after(self._scan.position),
             at_once=self.config["max_concurrency"],
+            give_up=self.client.give_up,
         ):
             found = 0
             for activity in self._activities(identity, answer, window.params):

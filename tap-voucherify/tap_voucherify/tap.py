@@ -146,7 +146,8 @@ class TapVoucherify(InterruptibleTap):
         ended = 0
         try:
             tap.sync_all()
+            tap.stop.raise_if_asked()
         except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
             ended = exit_code(error, cls.logger)
         tap.tell_summary()
-        sys.exit(ended)
+        sys.exit(tap.stop.exit_code or ended)

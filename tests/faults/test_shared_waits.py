@@ -1,0 +1,189 @@
+"""Threads that wait for a limit: an error or a signal releases all of them at once."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer import Process, command, run, selecting
+from tap_voucherify.client import Connection, VoucherifyClient
+from tap_voucherify.concurrency import in_order
+from tap_voucherify.errors import StoppedError, VoucherifyError
+from tap_voucherify.stopping import StopRequest
+from voucherify_sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAP = "tap_voucherify"
+AT_ONCE = 8
+SOON = 8.0
+"""Seconds within which a run ends that has nothing to wait for."""
+
+HOUR, LONG = 3_600, 90_000
+ACTIVITY = "/v1/customers/*/activity"
+CYCLE = {"X-Rate-Limit-Type": "api_calls_cycle", "Retry-After": str(LONG)}
+
+
+def limited(seconds: float, **more: Any) -> Fault:
+    return Fault(kind="limit_retry_after", seconds=seconds, **more)
+
+
+CYCLE_USED_UP: dict[str, Any] = {"kind": "status", "status": 429, "headers": CYCLE}
+MORE_THAN_A_DAY: dict[str, Any] = {"kind": "limit_retry_after", "seconds": LONG}
+ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "the cycle is used up": (CYCLE_USED_UP, "calls of this billing cycle are used up"),
+    "a wait of more than a day": (MORE_THAN_A_DAY, "asks to wait 90000 s, longer than a day"),
+    "a refused key": ({"kind": "status", "status": 401}, "check application_id and secret_key"),
+    "no rights": ({"kind": "status", "status": 403}, "the permission to read this"),
+}
+
+
+@pytest.fixture
+def rewarded(sandbox: Sandbox) -> Sandbox:
+    project = sandbox.project
+    project.add_customers(40)
+    project.create_referral_campaign("Refer", referee_reward={"loyalty_points": 5})
+    for number in range(0, 40, 2):
+        code = project.referral_code(campaign="Refer", referrer=f"crm-{number}")
+        project.redeem(code=code, customer=f"crm-{number + 1}", order={"amount": 500})
+    project.settle()
+    return sandbox
+
+
+@pytest.mark.parametrize(("fault", "sentence"), ENDINGS.values(), ids=ENDINGS.keys())
+def test_an_error_in_one_thread_ends_the_waits_of_all(
+    rewarded: Sandbox,
+    connection: dict[str, Any],
+    tmp_path: Path,
+    fault: dict[str, Any],
+    sentence: str,
+) -> None:
+    """The answer that ends the run comes when all other threads wait for an hour."""
+    rewarded.faults.add(
+        Fault(**fault, path=ACTIVITY, nth=[2], delay=1),
+        limited(HOUR, path=ACTIVITY, nth=[3]),
+    )
+    began = time.monotonic()
+
+    done = run(TAP, connection, *selecting(tmp_path, "reward_events"), timeout=20)
+
+    assert rewarded.faults.injected == 2
+    assert done.exit_code == 1, done.log
+    assert sentence in done.log
+    assert time.monotonic() - began < SOON
+    assert done.states
+
+
+@pytest.mark.parametrize("fault", [CYCLE_USED_UP, MORE_THAN_A_DAY], ids=["cycle", "day"])
+def test_nobody_waits_for_what_ends_the_run(
+    rewarded: Sandbox, connection: dict[str, Any], tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    rewarded.faults.add(Fault(**fault, path=ACTIVITY, nth=[10]))
+    began = time.monotonic()
+
+    done = run(TAP, connection, *selecting(tmp_path, "reward_events"), timeout=20)
+
+    assert done.exit_code == 1, done.log
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("stream", ["reward_events", "customers"])
+def test_a_signal_ends_shared_waits(
+    rewarded: Sandbox, connection: dict[str, Any], tmp_path: Path, stream: str
+) -> None:
+    path = ACTIVITY if stream == "reward_events" else "/v1/customers"
+    rewarded.project.add_customers(2_000, prefix="more")
+    rewarded.faults.add(limited(HOUR, path=path, nth=[4]))
+    config = {**connection, "reward_events_scan": "all"}
+    line = [*command(TAP, config, tmp_path), *selecting(tmp_path, stream)]
+    with Process(line, stdout=subprocess.DEVNULL) as process:
+        while rewarded.faults.injected == 0 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        _, log = process.communicate(timeout=20)
+
+    assert process.returncode == 143, log
+    assert time.monotonic() - began < SOON
+
+
+def test_a_signal_has_the_last_word_over_an_error(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    """The signal arrives while the answer that ends the run is on its way."""
+    sandbox.project.add_customers(3)
+    sandbox.faults.add(Fault(kind="slow_headers", seconds=2, path="/v1/customers"))
+    with Process([*command(TAP, connection, tmp_path), *selecting(tmp_path, "customers")]) as run_:
+        while sandbox.faults.injected == 0 and run_.poll() is None:
+            time.sleep(0.01)
+        run_.send_signal(signal.SIGTERM)
+        _, log = run_.communicate(timeout=20)
+
+    assert run_.returncode == 143, log
+
+
+def client_of(sandbox: Sandbox, stop: StopRequest) -> VoucherifyClient:
+    return VoucherifyClient(
+        Connection(sandbox.url, sandbox.application_id, sandbox.secret_key),
+        max_concurrency=AT_ONCE,
+        max_calls=None,
+        stop=stop,
+        log=logging.getLogger("test"),
+    )
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_who_stops_taking_results_does_not_wait_for_those_who_sleep(
+    sandbox: Sandbox, number: int
+) -> None:
+    """Standard output may break, or a row may be of no use, while others wait for a limit."""
+    stop = StopRequest()
+    client = client_of(sandbox, stop)
+    began = time.monotonic()
+
+    def work(item: int) -> int:
+        if item > number:
+            stop.wait(HOUR)
+        return item
+
+    results = in_order(work, range(20), at_once=AT_ONCE, give_up=client.give_up)
+    assert [item for item, _ in zip(range(number + 1), results, strict=False)] == list(
+        range(number + 1)
+    )
+    results.close()  # type: ignore[attr-defined]
+
+    assert time.monotonic() - began < SOON
+
+
+def test_a_failure_that_is_not_of_the_api_ends_the_waits_of_others(sandbox: Sandbox) -> None:
+    stop = StopRequest()
+    client = client_of(sandbox, stop)
+
+    def work(item: int) -> int:
+        if item == 5:
+            raise KeyError(item)
+        stop.wait(HOUR)
+        return item
+
+    with pytest.raises(KeyError):
+        list(in_order(work, range(8), at_once=AT_ONCE, give_up=client.give_up))
+
+
+def test_a_second_failure_does_not_replace_the_first() -> None:
+    stop = StopRequest()
+    stop.fail(VoucherifyError("first"))
+    stop.fail(VoucherifyError("second"))
+
+    with pytest.raises(VoucherifyError, match="first"):
+        stop.wait(HOUR)
+    stop.raise_if_asked()
+    stop.ask(signal.SIGTERM)
+    with pytest.raises(StoppedError):
+        stop.wait(HOUR)
