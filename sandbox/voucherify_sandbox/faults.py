@@ -32,6 +32,7 @@ Kind = Literal[
     "truncated_json",
     "short_length",
     "gzip",
+    "malformed_header",
     "slow_headers",
     "slow_body",
     "huge_body",

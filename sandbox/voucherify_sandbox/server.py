@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 # After these nobody can tell where the next answer begins.
-_LAST = frozenset(("cut_body", "short_length"))
+_LAST = frozenset(("cut_body", "short_length", "malformed_header"))
 
 
 class Server(ThreadingHTTPServer):
@@ -198,6 +198,8 @@ def _bent(content: bytes, kind: str) -> tuple[bytes, int, dict[str, str]]:
     if kind == "gzip":
         content = gzip.compress(content)
         return content, len(content), {"Content-Encoding": "gzip"}
+    if kind == "malformed_header":
+        return content, len(content), {"A line that is no header\r\nX-Next": "header"}
     if kind == "truncated_json":
         return half, len(half), {}
     if kind == "cut_body":

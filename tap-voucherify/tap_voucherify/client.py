@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -18,7 +17,7 @@ from typing_extensions import override
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
-from tap_voucherify import bodies
+from tap_voucherify import bodies, library_logs
 from tap_voucherify.address import is_loopback, may_hold_downloads, segment
 from tap_voucherify.answers import (
     CYCLE,
@@ -43,6 +42,7 @@ from tap_voucherify.quota import Quota
 from tap_voucherify.waiting import LONGEST, TOO_MANY_REQUESTS, backoff, server_time, told_to_wait
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping
 
     from tap_voucherify.stopping import StopRequest
@@ -138,8 +138,7 @@ class VoucherifyClient:
         self._quota = Quota(stop)
         self._reached = False
         self._session = _session(self._api_url, max_concurrency)
-        # At debug level urllib3 logs queries, and the address of a download holds a secret.
-        logging.getLogger("urllib3").setLevel(logging.INFO)
+        library_logs.redact()
         self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._authorization: Authorization = self._key_pair

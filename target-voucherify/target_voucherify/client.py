@@ -13,7 +13,7 @@ from typing_extensions import override
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
-from target_voucherify import address, bodies, waiting
+from target_voucherify import address, bodies, library_logs, waiting
 from target_voucherify.answers import (
     NOT_FOUND,
     TOO_MANY,
@@ -110,8 +110,7 @@ class Client:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._log = logging.getLogger("target-voucherify")
-        # At debug level urllib3 logs paths, and a path may hold an e-mail address.
-        logging.getLogger("urllib3").setLevel(logging.INFO)
+        library_logs.redact()
 
     @property
     def calls_left(self) -> float:

@@ -131,3 +131,70 @@ def test_voucherifys_words_about_a_row_are_told_without_the_row(
     assert "Customer 7" in refused["_refused_reason"]
     assert leaks.lines_that_leak([done.log]) == []
     assert "\n2030-01-01" not in done.log
+
+
+LOG_CONFIG = """
+version: 1
+disable_existing_loggers: false
+formatters:
+  all: {format: "%(name)s %(levelname)s %(pathname)s %(message)s"}
+handlers:
+  all: {class: logging.StreamHandler, formatter: all}
+root: {level: DEBUG, handlers: [all]}
+loggers:
+  urllib3: {level: DEBUG, handlers: [all], propagate: false}
+  urllib3.connectionpool: {level: DEBUG, handlers: [all], propagate: false}
+  urllib3.connection: {level: DEBUG, handlers: [all], propagate: false}
+  requests: {level: DEBUG, handlers: [all], propagate: false}
+"""
+
+
+@pytest.fixture(params=["default", "DEBUG", "configured"])
+def levels(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The environment of a run whose libraries log as they do, as much as they can, and apart."""
+    config = tmp_path / "logging.yaml"
+    config.write_text(LOG_CONFIG)
+    environments = {
+        "default": {},
+        "DEBUG": TALKATIVE,
+        "configured": {**TALKATIVE, "SINGER_SDK_LOG_CONFIG": str(config)},
+    }
+    return environments[request.param]
+
+
+def assert_discreet(done: Any, sandbox: Sandbox) -> None:
+    """The libraries did log, and nothing that they know."""
+    assert sandbox.faults.injected > 0
+    assert "urllib3.connection" in done.log
+    said = [line for line in done.log.splitlines() if "urllib3" in line]
+    assert [line for line in said if "/v1" in line or "token=" in line or "header" in line] == []
+    assert leaks.lines_that_leak([done.log]) == []
+
+
+def test_a_download_with_a_malformed_header_is_logged_without_its_address(
+    filled: Sandbox, connection: dict[str, Any], tmp_path: Path, levels: dict[str, str]
+) -> None:
+    filled.faults.add(Fault(kind="malformed_header", times=None))
+    config = {**connection, "customers_backfill": "export"}
+
+    done = run(TAP, config, *selecting(tmp_path, "customers"), env=levels)
+
+    assert done.exit_code == 0, done.log
+    assert any("token" in request.query for request in filled.requests)
+    assert_discreet(done, filled)
+
+
+def test_a_path_with_an_address_is_not_logged(
+    sandbox: Sandbox, connection: dict[str, Any], levels: dict[str, str]
+) -> None:
+    key = "jane.roe@corp.example"
+    sandbox.project.upsert_customer({"source_id": key})
+    sandbox.faults.add(Fault(kind="malformed_header", times=None))
+    gone = record(0, source_id=key, _sdc_deleted_at="2026-01-01T00:00:00Z")
+    config = {**connection, "on_delete": "delete", "max_delete_percent": 100}
+
+    done = run(TARGET, config, stdin=lines(schema(), gone), env=levels)
+
+    assert done.exit_code == 0, done.log
+    assert any(key in request.path for request in sandbox.requests)
+    assert_discreet(done, sandbox)

@@ -85,7 +85,7 @@ BREAKS: dict[str, type[Exception]] = {
     "refuse": ConnectionResetError,
 }
 # Tested with the jobs and the exports, and below on their own.
-ELSEWHERE = {"act", "expired_token", "short_length"}
+ELSEWHERE = {"act", "expired_token", "malformed_header", "short_length"}
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
@@ -118,6 +118,15 @@ def test_a_length_that_is_too_short_spoils_the_connection(sandbox: Sandbox, wire
     reply = wire("GET", "/v1/customers")
     with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
         _ = reply.body
+
+
+def test_a_malformed_header_hides_those_behind_it_and_nothing_else(
+    sandbox: Sandbox, wire: Wire
+) -> None:
+    sandbox.faults.add(Fault(kind="malformed_header"))
+    reply = wire("GET", "/v1/customers")
+    assert (reply.status, reply.body["object"]) == (200, "list")
+    assert reply.headers.defects
 
 
 def test_refusing_connections_ends_by_itself(sandbox: Sandbox, wire: Wire) -> None:
