@@ -5,7 +5,7 @@ VENV := .venv
 export PYTHONWARNINGS ?= ignore:XDG_RUNTIME_DIR
 BIN := $(VENV)/bin
 EDITABLE := -e ./tap-voucherify -e ./target-voucherify -e ./sandbox
-DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md docs/streams.md docs/messages.md hub/extractors/tap-voucherify.yml hub/loaders/target-voucherify.yml
+DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md docs/streams.md docs/messages.md tools/hub/extractors/tap-voucherify.yml tools/hub/loaders/target-voucherify.yml
 INSTALL_PLUGINS := $(BIN)/python -m pip install -q --no-deps --no-build-isolation $(EDITABLE)
 
 .DEFAULT_GOAL := help
@@ -16,13 +16,13 @@ help: ## show this list
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.done: requirements/demo.txt */pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/demo.txt
+$(VENV)/demo.done: tools/requirements/demo.txt */pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --require-hashes -r tools/requirements/demo.txt
 	$(INSTALL_PLUGINS)
 	@touch $@
 
-$(VENV)/dev.done: requirements/dev.txt */pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+$(VENV)/dev.done: tools/requirements/dev.txt */pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --require-hashes -r tools/requirements/dev.txt
 	$(INSTALL_PLUGINS)
 	@touch $@ $(VENV)/demo.done
 
@@ -35,15 +35,15 @@ demo-live: $(VENV)/demo.done ## contacts change, refer friends, and rewards come
 	$(BIN)/python -m demo.live
 
 report: $(VENV)/demo.done ## a page of the warehouse; of another one with ARGS="--warehouse … --logs … --out …"
-	$(BIN)/python -m report $(if $(ARGS),$(ARGS),--warehouse .demo/warehouse.duckdb --logs .demo --refused .demo/refused.singer)
+	$(BIN)/python -m demo.report $(if $(ARGS),$(ARGS),--warehouse .demo/warehouse.duckdb --logs .demo --refused .demo/refused.singer)
 
-.venv-browser/done: requirements/browser.txt
+.venv-browser/done: tools/requirements/browser.txt
 	$(PYTHON) -m venv .venv-browser
 	.venv-browser/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
 report-pictures: .venv-browser/done ## the demo's page in a headless Chromium: a phone's and a desk's, checked, into docs/images
-	.venv-browser/bin/python scripts/report_pictures.py .demo/report.html docs/images
+	.venv-browser/bin/python tools/report_pictures.py .demo/report.html docs/images
 
 services: $(VENV)/demo.done ## a filled CRM and the sandbox, for meltano's environment `sandbox`
 	$(BIN)/python -m demo.services
@@ -69,18 +69,18 @@ lint: $(VENV)/dev.done ## style, imports, declared dependencies, documents made 
 	cd tap-voucherify && ../$(BIN)/deptry .
 	cd target-voucherify && ../$(BIN)/deptry .
 	cd sandbox && ../$(BIN)/deptry .
-	$(BIN)/cog --check -I scripts $(DOCUMENTS)
+	$(BIN)/cog --check -I tools $(DOCUMENTS)
 
 docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
-	$(BIN)/cog -r -I scripts $(DOCUMENTS)
+	$(BIN)/cog -r -I tools $(DOCUMENTS)
 
 type: $(VENV)/dev.done ## mypy, strict
-	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo torture bench report examples/stage.py examples/*/run.py --exclude "bench/(yardsticks|plots)"
+	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo tests/benchmarks examples/stage.py examples/*/run.py --exclude "benchmarks/(yardsticks|plots)"
 
 test: $(VENV)/dev.done ## the whole test suite
 	$(BIN)/python -m pytest -n 2
 
-.venv-site/done: requirements/site.txt
+.venv-site/done: tools/requirements/site.txt
 	$(PYTHON) -m venv .venv-site
 	.venv-site/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
@@ -88,42 +88,42 @@ test: $(VENV)/dev.done ## the whole test suite
 site: .venv-site/done ## the documents as a site, every link checked
 	.venv-site/bin/mkdocs build --strict
 
-.venv-release/done: requirements/release.txt
+.venv-release/done: tools/requirements/release.txt
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
 dist: .venv-release/done ## both packages built, checked, installed alone, with their bills of materials
-	.venv-release/bin/python scripts/dist.py $(TAG)
+	.venv-release/bin/python tools/dist.py $(TAG)
 
-.venv-audit/done: requirements/audit.txt
+.venv-audit/done: tools/requirements/audit.txt
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
 audit: .venv-audit/done ## known weaknesses of what is locked; asks PyPI, so it is no part of check
-	for locked in requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
+	for locked in tools/requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
 
 torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
-	$(BIN)/python -m torture --document docs/reliability.md
+	$(BIN)/voucherify-sandbox torture --document docs/reliability.md
 	TORTURE=1 $(BIN)/python -m pytest -n 6 -q tests/faults
 
 defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red: a quarter of an hour
-	$(BIN)/python -m torture.defences --document docs/reliability.md
+	$(BIN)/python -m voucherify_sandbox.torture.defences --document docs/reliability.md
 
 bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: twenty-five minutes
-	$(BIN)/python -m bench $(BENCH)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers
-	$(BIN)/python -m bench growth
+	PYTHONPATH=tests $(BIN)/python -m benchmarks growth
 
 bench-webhooks: $(VENV)/dev.done ## webhooks a second, beside an app that does nothing
-	$(BIN)/python scripts/measure_webhooks.py
+	$(BIN)/python tools/measure_webhooks.py
 
 check: lint type test ## what CI runs
 
-lock: $(VENV)/dev.done ## pin requirements/*.txt again, with hashes and without addresses
-	for file in requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
+lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and without addresses
+	for file in tools/requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove what the targets above made, except what git tracks
 	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output

@@ -227,7 +227,7 @@ def show(story: Story) -> None:
 def report() -> None:
     """Write the page that `make report` writes."""
     command = [
-        *(sys.executable, "-m", "report", "--warehouse", str(FOLDER / "warehouse.duckdb")),
+        *(sys.executable, "-m", "demo.report", "--warehouse", str(FOLDER / "warehouse.duckdb")),
         *("--logs", str(FOLDER), "--refused", str(FOLDER / "refused.singer")),
         *("--out", str(FOLDER / "report.html")),
     ]

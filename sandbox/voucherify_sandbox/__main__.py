@@ -1,4 +1,4 @@
-"""`voucherify-sandbox`, also `python -m voucherify_sandbox`."""
+"""`voucherify-sandbox serve` and `voucherify-sandbox torture`; `serve` may be left out."""
 
 from __future__ import annotations
 
@@ -75,7 +75,18 @@ def _prepared(options: argparse.Namespace) -> Sandbox:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT."""
+    """Run the command that the arguments name."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["torture"]:
+        # Only this command starts the plugins.
+        from voucherify_sandbox.torture.__main__ import main as torture  # noqa: PLC0415
+
+        return torture(given[1:])
+    return serve(given[1:] if given[:1] == ["serve"] else given)
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT."""
     options = parser().parse_args(arguments)
     try:
         sandbox = _prepared(options)

@@ -42,7 +42,7 @@ each_kind = pytest.mark.parametrize("kind", PLUGINS)
 
 
 def definition(kind: str) -> dict[str, Any]:
-    text = (ROOT / "hub" / kind / f"{PLUGINS[kind][0]}.yml").read_text()
+    text = (ROOT / "tools" / "hub" / kind / f"{PLUGINS[kind][0]}.yml").read_text()
     read: dict[str, Any] = yaml.safe_load(text)
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_benchmark_runs_at_a_small_size() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "small"],
+        [sys.executable, "-m", "benchmarks", "small"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         check=False,

@@ -7,15 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import venv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import leaks
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = ("tap-voucherify", "target-voucherify")
+CLIENT = "voucherify-client"
 
 
 def done(*command: str | Path, **variables: str) -> str:
@@ -58,21 +65,144 @@ def test_uv_installs_the_plugin_as_a_tool(plugin: str, tmp_path: Path) -> None:
     assert f"{plugin} v0.1.0" in done(tmp_path / "bin" / plugin, "--version")
 
 
-def test_meltano_installs_both_from_a_git_address(tmp_path: Path) -> None:
-    """As a project elsewhere does: the repository's address and the plugin's folder in it."""
-    repository, project = tmp_path / "repository", tmp_path / "project"
-    for plugin in PLUGINS:
-        kept = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / plugin, repository / plugin, ignore=kept)
-    git = ("git", "-C", repository, "-c", "user.name=x", "-c", "user.email=x@example.com")
-    done("git", "init", "--quiet", repository)
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parts of the repository that the plugins are built of, as a git repository."""
+    folder = tmp_path_factory.mktemp("from-git") / "repository"
+    for part in (*PLUGINS, CLIENT):
+        kept = shutil.ignore_patterns("__pycache__", "*.egg-info", "voucherify_client")
+        ignore = None if part == CLIENT else kept
+        shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+    git = ("git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@example.com")
+    done("git", "init", "--quiet", folder)
     done(*git, "add", ".")
     done(*git, "commit", "--quiet", "-m", "all")
+    return folder
+
+
+@pytest.fixture
+def checkout(repository: Path, tmp_path: Path) -> Path:
+    """A fresh clone."""
+    done("git", "clone", "--quiet", repository, tmp_path / "checkout")
+    return tmp_path / "checkout"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """An environment with the dependencies of this one and without the plugins."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    ours = sysconfig.get_path("purelib")
+    (theirs,) = (tmp_path / "venv").glob("lib/*/site-packages")
+    (theirs / "dependencies.pth").write_text(f"{ours}\n")
+    return tmp_path / "venv" / "bin" / "python"
+
+
+def installed(python: Path, plugin: str) -> str:
+    """Where the plugin and its client are imported from, once both were seen to work."""
+    done(python.with_name(plugin), "--version")
+    package = plugin.replace("-", "_")
+    code = f"import {package}.voucherify_client.client as client; print(client.__file__)"
+    return done(python, "-c", code).strip()
+
+
+def pip(python: Path, *arguments: str | Path, **variables: str) -> str:
+    return done(
+        *(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"),
+        *arguments,
+        **variables,
+    )
+
+
+def uv(python: Path, *arguments: str | Path) -> str:
+    command = Path(sys.executable).with_name("uv")
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--python", python)
+    return done(command, "pip", "install", *options, *arguments)
+
+
+@pytest.mark.parametrize("install", [pip, uv])
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_git_address_with_the_plugins_folder(
+    repository: Path, python: Path, plugin: str, install: Callable[..., str]
+) -> None:
+    install(python, f"git+file://{repository}#subdirectory={plugin}")
+    assert "site-packages" in installed(python, plugin)
+
+
+@pytest.mark.parametrize("install", [pip, uv])
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_an_editable_install_sees_changes_of_the_client(
+    checkout: Path, python: Path, plugin: str, install: Callable[..., str]
+) -> None:
+    install(python, "-e", checkout / plugin)
+    (checkout / CLIENT / "voucherify_client" / "new.py").write_text("fact = 1\n")
+    client = Path(installed(python, plugin))
+    assert client.with_name("new.py").exists()
+    assert client.is_relative_to(checkout / plugin)
+
+
+def test_an_editable_install_copies_the_client_where_there_are_no_links(
+    checkout: Path, python: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\ndef refuse(*_, **__):\n    raise OSError('no links')\nos.symlink = refuse\n"
+    )
+    for _ in range(2):
+        pip(python, "-e", checkout / "tap-voucherify", PYTHONPATH=str(tmp_path))
+    client = Path(installed(python, "tap-voucherify")).parent
+    assert client.is_dir()
+    assert not client.is_symlink()
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_wheel_that_is_built_from_an_sdist(
+    checkout: Path, python: Path, plugin: str, tmp_path: Path
+) -> None:
+    pip(python, "-e", checkout / plugin)  # leaves a link, whose files must not come twice
+    build = (sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path / "dist")
+    subprocess.run(build, cwd=checkout / plugin, check=True, capture_output=True)
+    (sdist,) = (tmp_path / "dist").iterdir()
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+    assert len(names) == len(set(names))
+    pip(python, "--force-reinstall", sdist)
+    assert "site-packages" in installed(python, plugin)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_an_archive_of_the_repository(
+    repository: Path, python: Path, plugin: str, tmp_path: Path
+) -> None:
+    archive = tmp_path / "repository.zip"
+    command = ("git", "-C", repository, "archive", "--prefix=repository/", "-o", archive, "HEAD")
+    done(*command)
+    pip(python, f"{plugin} @ file://{archive}#subdirectory={plugin}")
+    assert "site-packages" in installed(python, plugin)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugins_folder_alone_says_what_it_lacks(
+    checkout: Path, python: Path, plugin: str, tmp_path: Path
+) -> None:
+    shutil.copytree(checkout / plugin, tmp_path / "alone")
+    command = (python, "-m", "pip", "install", "--no-deps", "--no-build-isolation")
+    result = subprocess.run(
+        [*command, tmp_path / "alone"], capture_output=True, text=True, check=False, timeout=280
+    )
+    leaks.saw(result.stdout + result.stderr)
+    assert result.returncode != 0
+    assert f"{plugin} needs voucherify-client beside it" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("way", ["git", "editable"])
+def test_meltano_installs_both(repository: Path, tmp_path: Path, way: str) -> None:
+    """As a project elsewhere does: the repository's address, or a checkout beside it."""
+    project = tmp_path / "project"
     project.mkdir()
     kinds = {"extractors": "tap-voucherify", "loaders": "target-voucherify"}
-    lines = ["version: 1", "project_id: from-git", "send_anonymous_usage_stats: false", "plugins:"]
+    lines = ["version: 1", "project_id: elsewhere", "send_anonymous_usage_stats: false", "plugins:"]
     for kind, plugin in kinds.items():
-        address = f"git+file://{repository}#subdirectory={plugin}"
+        git = f"git+file://{repository}#subdirectory={plugin}"
+        address = git if way == "git" else f"-e {repository / plugin}"
         lines += [f"  {kind}:", f"  - name: {plugin}", f"    namespace: {plugin.replace('-', '_')}"]
         lines += [f"    pip_url: {address}", f"    executable: {plugin}"]
     (project / "meltano.yml").write_text("\n".join(lines))

@@ -84,7 +84,7 @@ def page(meltano: Meltano) -> str:
     """What `make report` makes of the warehouse."""
     where = str(meltano.warehouse) if meltano.warehouse.exists() else meltano.crm
     out = meltano.folder / "report.html"
-    command = [sys.executable, "-m", "report", "--warehouse", where, "--out", str(out)]
+    command = [sys.executable, "-m", "demo.report", "--warehouse", where, "--out", str(out)]
     subprocess.run(command, cwd=ROOT, check=True)
     return out.read_text()
 

@@ -12,16 +12,23 @@ import pytest
 
 import leaks
 from singer_input import lines, schema, state
-from torture.cases import PARTS, ROUND_TRIP, TARGET, TRIED, combinations, coverage
-from torture.defences import DEFENCES, Defence, caught_by, switched_off
 from voucherify_sandbox import readings
+from voucherify_sandbox.torture.cases import (
+    PARTS,
+    ROUND_TRIP,
+    TARGET,
+    TRIED,
+    combinations,
+    coverage,
+)
+from voucherify_sandbox.torture.defences import DEFENCES, Defence, caught_by, switched_off
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "torture", *arguments],
+        [sys.executable, "-W", "ignore", "-m", "voucherify_sandbox", "torture", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -67,7 +74,7 @@ def test_the_bench_notices(tmp_path: Path, part: str, case: str) -> None:
     done = bench(f"--{part}", str(spoiler), "--case", case)  # its first run fails
 
     assert done.returncode == 1, done.stdout
-    assert f"again: python -m torture --seed 1 --case {case}" in done.stdout
+    assert f"again: voucherify-sandbox torture --seed 1 --case {case}" in done.stdout
 
 
 def test_a_user_brings_settings_and_contacts(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import leaks
-from report.figures import Figures
-from report.page import page
-from report.runs import refusals, runs
+from demo.report.figures import Figures
+from demo.report.page import page
+from demo.report.runs import refusals, runs
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = (
@@ -96,7 +96,7 @@ def test_an_empty_warehouse_is_said_in_words() -> None:
 
 def test_a_warehouse_without_marts_says_what_to_run_first(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "report", "--warehouse", str(tmp_path / "none.duckdb")],
+        [sys.executable, "-m", "demo.report", "--warehouse", str(tmp_path / "none.duckdb")],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import tempfile
 import traceback
@@ -10,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torture import reading_out, round_trip, writing_in
-from torture.cases import ROUND_TRIP, TAP
-from torture.plugins import Plugin
-from torture.score import Score
+from voucherify_sandbox.torture import reading_out, writing_in
+from voucherify_sandbox.torture.cases import ROUND_TRIP, TAP
+from voucherify_sandbox.torture.plugins import Plugin
+from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
-    from torture.cases import Case
+    from voucherify_sandbox.torture.cases import Case
 
 BATCHES = {"batch_size_rows": writing_in.ROWS, "max_refused_percent": 50}
 """Small batches, so that a load has many requests to strike."""
@@ -44,7 +46,8 @@ class Bench:
     def live(self, case: Case) -> Score:
         """Live through one case in a folder of its own."""
         if case.part.startswith(ROUND_TRIP):
-            return round_trip.live(case)
+            score: Score = _round_trips().live(case)
+            return score
         with tempfile.TemporaryDirectory(prefix="torture") as folder:
             return self._live_in(Path(folder), case)
 
@@ -76,7 +79,7 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
     ):
         futures = {pool.submit(lived, bench, case): case for case in others}
         if trips:
-            round_trip.install()
+            _round_trips().install()
         futures |= {travellers.submit(lived, bench, case): case for case in trips}
         for future in as_completed(futures):
             case, score = futures[future], future.result()
@@ -94,3 +97,8 @@ def lived(bench: Bench, case: Case) -> Score:
         return bench.live(case)
     except Exception:  # noqa: BLE001 - told with the case
         return Score(combinations=1, wrong=[traceback.format_exc(limit=-4)])
+
+
+def _round_trips() -> ModuleType:
+    """The module of the round trips, which alone needs a checkout, PostgreSQL and DuckDB."""
+    return importlib.import_module("voucherify_sandbox.torture.round_trip")

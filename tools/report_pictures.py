@@ -1,6 +1,6 @@
 """Look at the report in a headless Chromium: on a phone and on a desk.
 
-`python scripts/report_pictures.py PAGE FOLDER` checks what a reader needs and writes a picture of
+`python tools/report_pictures.py PAGE FOLDER` checks what a reader needs and writes a picture of
 each into the folder. The browser is the machine's: `chromium`, `google-chrome` or the like.
 """
 

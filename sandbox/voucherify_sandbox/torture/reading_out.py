@@ -12,15 +12,15 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from torture.cases import Blow
-from torture.score import Score
 from voucherify_sandbox import Readings, Sandbox
+from voucherify_sandbox.torture.cases import Blow
+from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torture.cases import Case
-    from torture.plugins import Ended, Plugin
+    from voucherify_sandbox.torture.cases import Case
+    from voucherify_sandbox.torture.plugins import Ended, Plugin
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 

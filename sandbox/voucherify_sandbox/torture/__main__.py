@@ -1,4 +1,4 @@
-"""`python -m torture`: run the bench, print its table, and tell how to see a failure again."""
+"""`voucherify-sandbox torture`: run the cases, print the table and how to repeat a failure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from torture.bench import Bench, run
-from torture.cases import PARTS, ROUND_TRIP, TAP, TARGET, combinations, coverage, kills
-from torture.document import put
-from torture.plugins import beside_python
-from torture.score import Score, table, total
+from voucherify_sandbox.torture.bench import Bench, run
+from voucherify_sandbox.torture.cases import (
+    PARTS,
+    ROUND_TRIP,
+    TAP,
+    TARGET,
+    combinations,
+    coverage,
+    kills,
+)
+from voucherify_sandbox.torture.document import put
+from voucherify_sandbox.torture.plugins import beside_python
+from voucherify_sandbox.torture.score import Score, table, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from torture.cases import Case
+    from voucherify_sandbox.torture.cases import Case
 
 WORKERS = 6
 """Cases at once. Most of their time is spent waiting as they were told to, not computing."""
@@ -35,7 +43,7 @@ REQUESTS = {TAP: (34, 14), TARGET: (14, 14), ROUND_TRIP: (30, 30)}
 def arguments() -> argparse.ArgumentParser:
     """What the command line takes."""
     options = argparse.ArgumentParser(
-        prog="python -m torture",
+        prog="voucherify-sandbox torture",
         description="Both plugins under every reading, fault and kill, against the sandbox.",
     )
     options.add_argument("--seed", type=int, default=1, help="another seed, other combinations")
@@ -59,7 +67,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def cases(options: argparse.Namespace) -> list[Case]:
     """Every case that was asked for."""
-    dice = Random(options.seed)  # noqa: S311 - repeatable, not secret
+    dice = Random(options.seed)
     found: list[Case] = []
     for part in PARTS:
         given = _settings(options.tap_config if part == TAP else options.target_config)
@@ -76,9 +84,9 @@ def cases(options: argparse.Namespace) -> list[Case]:
     return [case for case in found if options.case in {None, case.name}]
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Run what was asked for; 0 when nothing was lost, early or otherwise wrong."""
-    options = arguments().parse_args()
+    options = arguments().parse_args(given)
     bench = Bench(
         beside_python(options.tap),
         beside_python(options.target),
@@ -100,7 +108,7 @@ def main() -> int:
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} seconds")
     bad = [case for case, score in scores if not score.good]
     for case in bad:
-        print(f"again: python -m torture --seed {options.seed} --case {case.name}")
+        print(f"again: voucherify-sandbox torture --seed {options.seed} --case {case.name}")
     if options.document:
         put(options.document, "torture", f"{text}\n{_produced(options.seed)}\n")
     good = len(scores) - len(bad)
@@ -141,7 +149,7 @@ def _produced(seed: int) -> str:
     commit = ["git", "rev-parse", "--short", "HEAD"]
     done = subprocess.run(commit, capture_output=True, text=True, check=False)
     said = done.stdout.strip() or "no checkout"
-    return f"`python -m torture --seed {seed}` at commit {said}."
+    return f"`voucherify-sandbox torture --seed {seed}` at commit {said}."
 
 
 def _settings(path: Path | None) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bench.measuring import FOLDER, cost_of, tell
-from bench.speed import catalog_of, settings, tap, target
+from benchmarks.measuring import FOLDER, cost_of, tell
+from benchmarks.speed import catalog_of, settings, tap, target
 from voucherify_sandbox import Sandbox
 
 if TYPE_CHECKING:

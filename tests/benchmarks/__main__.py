@@ -11,10 +11,11 @@ import argparse
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import calls, document, growth, lag, quota, speed
-from bench.measuring import FOLDER, ROOT
+from benchmarks import calls, document, growth, lag, quota, speed
+from benchmarks.measuring import FOLDER, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ MEASURED = ("speed", "quota", "calls", "growth", "lag")
 
 def main() -> None:
     """Run the parts that were asked for."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=[*MEASURED, "document"])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -41,7 +42,7 @@ def main() -> None:
     same = ["--rows", str(given.rows), "--rounds", str(given.rounds), "--sizes", *sizes]
     for part in given.parts:
         # A process of its own each: a child's peak of memory begins with what its parent holds.
-        command = [sys.executable, "-m", "bench", part, *same]
+        command = [sys.executable, "-m", "benchmarks", part, *same]
         subprocess.run(command, cwd=ROOT, check=True)
 
 
@@ -69,7 +70,7 @@ def _document(_given: argparse.Namespace) -> None:
     python = speed.environment("plots", ("matplotlib==3.11.2",))
     folder = ROOT / "docs" / "benchmarks"
     folder.mkdir(exist_ok=True)
-    drawing = str(ROOT / "bench" / "plots.py")
+    drawing = str(Path(__file__).with_name("plots.py"))
     subprocess.run([python, drawing, str(RESULTS), str(folder)], check=True)
     text = document.written(json.loads(RESULTS.read_text()))
     (ROOT / "docs" / "benchmarks.md").write_text(text)

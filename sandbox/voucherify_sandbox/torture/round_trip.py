@@ -21,15 +21,15 @@ import psycopg
 
 from demo import crm
 from demo.services import ROOT, crm_database
-from torture.cases import Blow
-from torture.plugins import beside_python, faults
-from torture.score import Score
 from voucherify_sandbox import Readings, Sandbox
+from voucherify_sandbox.torture.cases import Blow
+from voucherify_sandbox.torture.plugins import beside_python, faults
+from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torture.cases import Case
+    from voucherify_sandbox.torture.cases import Case
 
 JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
 SYSTEM, PLUGINS = ".meltano", ("extractors", "loaders")

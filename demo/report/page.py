@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from report import charts
+from demo.report import charts
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from report.figures import Figures
-    from report.runs import Run
+    from demo.report.figures import Figures
+    from demo.report.runs import Run
 
 LAST_RUNS = 12
 
@@ -21,7 +21,7 @@ LAST_RUNS = 12
 def page(figures: Figures, runs: list[Run], refused: Counter[str]) -> str:
     """The page as HTML."""
     template = Environment(
-        loader=PackageLoader("report", "."),
+        loader=PackageLoader("demo.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,4 +1,4 @@
-"""Switch off one defence at a time and see a test turn red: `python -m torture.defences`.
+"""Switch off one defence at a time and see a test turn red.
 
 A bench that stays green whatever is broken proves nothing. Each entry takes one line of defence out
 of a copy of the plugins and runs the tests that should notice; it must fail, and the table says
@@ -17,9 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from torture.document import put
+from voucherify_sandbox.torture.document import put
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = ("tap_voucherify", "target_voucherify")
 LONGEST = 600
 """Seconds that the tests of one entry may take."""
 
@@ -241,6 +242,13 @@ def source(defence: Defence) -> Path:
     return ROOT / package.replace("_", "-") / defence.module
 
 
+def copies(defence: Defence, folder: Path) -> list[Path]:
+    """The files of both plugins' copies that hold the defence: each plugin has a client inside."""
+    if defence.module.startswith("voucherify_client/"):
+        return [folder / plugin / defence.module for plugin in PLUGINS]
+    return [folder / defence.module]
+
+
 def switched_off(defence: Defence) -> str:
     """The text of the file without the defence.
 
@@ -256,9 +264,10 @@ def switched_off(defence: Defence) -> str:
 def caught_by(defence: Defence) -> str | None:
     """The first test that turns red without the defence; none if all stay green."""
     with tempfile.TemporaryDirectory(prefix="defence") as folder:
-        for package in ("tap_voucherify", "target_voucherify"):
+        for package in PLUGINS:
             shutil.copytree(ROOT / package.replace("_", "-") / package, Path(folder, package))
-        Path(folder, defence.module).write_text(switched_off(defence))
+        for copy in copies(defence, Path(folder)):
+            copy.write_text(switched_off(defence))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *defence.tests],
             cwd=ROOT,
@@ -274,7 +283,7 @@ def caught_by(defence: Defence) -> str | None:
 
 def main() -> int:
     """Switch off each defence that was asked for; 0 when every one of them was missed."""
-    options = argparse.ArgumentParser(prog="python -m torture.defences")
+    options = argparse.ArgumentParser(prog="python -m voucherify_sandbox.torture.defences")
     options.add_argument("--only", default="", help="defences whose name holds this text")
     options.add_argument("--document", type=Path, metavar="FILE", help="where to put the table")
     given = options.parse_args()

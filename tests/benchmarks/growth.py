@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bench.measuring import FOLDER, Contestant, cost_of, server, tell
-from bench.speed import tap, target
+from benchmarks.measuring import FOLDER, Contestant, cost_of, server, tell
+from benchmarks.speed import tap, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

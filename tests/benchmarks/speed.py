@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import records
-from bench.measuring import (
+from benchmarks import records
+from benchmarks.measuring import (
     FOLDER,
     ROOT,
     Contestant,
@@ -90,7 +90,7 @@ def readers(url: str, *, yardsticks: bool) -> list[Contestant]:
         plain = [python["singer"], str(YARDSTICKS / "plain_tap.py"), url, str(SCHEMA)]
         dlt = [python["dlt"], str(YARDSTICKS / "dlt_extract.py"), url]
         airbyte = [python["airbyte"], str(YARDSTICKS / "airbyte_source.py"), url, str(SCHEMA)]
-        raw = [sys.executable, "-m", "bench.raw_client", url]
+        raw = [sys.executable, "-m", "benchmarks.raw_client", url]
         made = [
             Contestant("raw client, no decoding", raw),
             Contestant(SCRIPT, script),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from bench.measuring import FOLDER, cost_of, server
-from bench.speed import tap
+from benchmarks.measuring import FOLDER, cost_of, server
+from benchmarks.speed import tap
 from voucherify_sandbox import Fault, Sandbox
 from voucherify_sandbox.limits import Limits
 

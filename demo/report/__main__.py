@@ -1,4 +1,4 @@
-"""`python -m report`: write the page from a warehouse and the logs of its runs."""
+"""`python -m demo.report`: write the page from a warehouse and the logs of its runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from report.figures import Figures, WarehouseError
-from report.page import page
-from report.runs import refusals, runs
+from demo.report.figures import Figures, WarehouseError
+from demo.report.page import page
+from demo.report.runs import refusals, runs
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import vl_convert
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from report.figures import Rows
+    from demo.report.figures import Rows
 
 COLOURS = {"referee": "#0f766e", "referrer": "#c2410c", "neither": "#6b7280"}
 PHONE, DESK = 330, 860

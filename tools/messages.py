@@ -70,7 +70,7 @@ def topic(text: str) -> str:
     for each in TOPICS:
         if re.search(each["belongs"], text):
             return str(each["heading"])
-    raise LookupError(f"scripts/messages.toml has no topic for the message: {text}")
+    raise LookupError(f"tools/messages.toml has no topic for the message: {text}")
 
 
 def page() -> str:

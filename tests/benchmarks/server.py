@@ -22,7 +22,7 @@ from math import inf
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-from bench.customers import FIRST, ready_made, step
+from benchmarks.customers import FIRST, ready_made, step
 
 DEFAULT_LIMIT = 10
 MILLISECOND = timedelta(milliseconds=1)

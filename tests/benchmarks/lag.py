@@ -8,7 +8,7 @@ from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench.measuring import tell
+from benchmarks.measuring import tell
 from demo import crm, live
 from demo.__main__ import JOBS, meltano
 from demo.services import FOLDER
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 def measured() -> dict[str, Any]:
     """Seconds from commit to Voucherify, and from redemption to the CRM's table of rewards."""
     with live.stage() as (api, address, _):
-        dice = Random(1)  # noqa: S311 - repeatable, not secret
+        dice = Random(1)
         began = time.monotonic()
         delays = [dice.uniform(0, (MINUTES - 3) * A_MINUTE) for _ in range(CHANGED)]
         with ThreadPoolExecutor(CHANGED) as contacts:

@@ -16,8 +16,8 @@ from voucherify_sandbox import Fault
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torture.cases import Blow
     from voucherify_sandbox import Sandbox
+    from voucherify_sandbox.torture.cases import Blow
 
 LONGEST = 180
 """Seconds that one run may take; a run that hangs fails its case."""

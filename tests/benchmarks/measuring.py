@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".bench"
 """Environments, ready-made data and results; nothing in it is kept by git."""
 
@@ -122,7 +122,7 @@ def server(count: int, **settings: float) -> Iterator[Served]:
     FOLDER.mkdir(exist_ok=True)
     more = [f"{name}={value}" for name, value in settings.items()]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.server", str(FOLDER), str(count), *more],
+        [sys.executable, "-m", "benchmarks.server", str(FOLDER), str(count), *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.calls import CHANGED, REWARDED
-from bench.measuring import ROOT
-from bench.plans import million_customers
-from bench.speed import NOOP, SCRIPT, TAP, TARGET
+from benchmarks.calls import CHANGED, REWARDED
+from benchmarks.measuring import ROOT
+from benchmarks.plans import million_customers
+from benchmarks.speed import NOOP, SCRIPT, TAP, TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,17 +12,17 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torture.cases import Blow
-from torture.reading_out import TRIES, last_words, wrongs
-from torture.score import Score
 from voucherify_sandbox import Readings, Sandbox
+from voucherify_sandbox.torture.cases import Blow
+from voucherify_sandbox.torture.reading_out import TRIES, last_words, wrongs
+from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torture.cases import Case
-    from torture.plugins import Ended, Plugin
+    from voucherify_sandbox.torture.cases import Case
+    from voucherify_sandbox.torture.plugins import Ended, Plugin
 
 Message = dict[str, Any]
 Truth = dict[str, dict[str, Any]]
