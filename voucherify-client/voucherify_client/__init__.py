@@ -1,0 +1,1 @@
+"""What both plugins need of HTTP, and of ending well."""

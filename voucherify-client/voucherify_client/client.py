@@ -1,0 +1,548 @@
+"""The only file that knows HTTP: sessions, requests, waiting, retrying, and counting calls."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+from typing_extensions import override
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as BodyTimeoutError
+
+from . import response_body
+from .auth import Auth, BearerToken, KeyPair
+from .errors import (
+    AccessError,
+    BulkLimitedError,
+    DeniedError,
+    ExpiredDownloadError,
+    MaxCallsError,
+    NotFoundError,
+    RefusedRequestError,
+    VoucherifyError,
+)
+from .rate_limit import RateLimit
+from .responses import (
+    BULK_LIMIT,
+    CYCLE_LIMIT,
+    WRONG_API,
+    Response,
+    describe,
+    limit_type,
+    read,
+    retry_delay_or_raise,
+)
+from .retry_after import LONGEST_WAIT, backoff, server_delay, server_time
+from .urls import is_loopback, may_hold_downloads, segment
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Mapping
+
+    from .shutdown import Shutdown
+
+ATTEMPTS = 9
+"""Attempts at one request that is cut, times out or meets a 5xx: some 55 seconds in all."""
+
+ATTEMPTS_WHEN_LIMITED = 50
+"""Attempts at one request that meets 429; each waits as the server asks."""
+
+ATTEMPTS_UNREACHED = 3
+"""Attempts while the API has not answered once: fail fast on a wrong host."""
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+
+TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
+
+CALLS_FOR_TOKENS = 3
+"""Calls kept back under `max_calls` where tokens are used, so that what is in flight is confirmed:
+the first token, one request refused because a token ended, the token after it."""
+
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+"""A header that counts calls."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a run costs. One call is one attempt, whether a response came or not."""
+
+    calls: int = 0
+    retries: int = 0
+    seconds_waited: float = 0.0
+    quota_left: int | None = None
+    """Calls left in the current period, by the last response that says so."""
+    quota_limit: int | None = None
+    """Calls in a period."""
+    replaced: int = 0
+    """Characters that became U+FFFD and numbers that became null, because JSON has no such ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `path` is a template and may be logged; `url` may hold ids and secrets.
+
+    With a `file`, the body of the response goes there.
+    """
+
+    method: str
+    path: str
+    url: str = field(repr=False)
+    params: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    decode: Callable[[bytes], Any] = msgspec.json.decode
+    file: IO[bytes] | None = None
+
+    @property
+    def operation(self) -> str:
+        """Method and path template, for the log."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Connection:
+    """One project: its API endpoint (scheme and host) and its API key pair."""
+
+    api_url: str
+    application_id: str
+    secret_key: str
+    auth_method: str = "api_key"
+    """`api_key`: the pair is in every request. `oauth`: it makes tokens, and those are."""
+    scope: str = ""
+    """What an OAuth token may do, names separated by spaces."""
+    user_agent: str = "voucherify-client"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, user_agent: str, scope: str) -> Connection:
+        """The connection that the settings describe."""
+        return cls(
+            str(config["api_url"]).rstrip("/"),
+            str(config["application_id"]),
+            str(config["secret_key"]),
+            str(config["auth_method"]),
+            scope,
+            user_agent,
+        )
+
+
+class Client:
+    """Requests to one Voucherify project, from any number of threads.
+
+    Args:
+        connection: the project.
+        shutdown: ends waits early and refuses new calls once the run is to end.
+        log: where waits and retries are reported.
+        max_concurrency: requests in flight at most; sizes the connection pool.
+        max_calls: calls after which `MaxCallsError` is raised; `None` for no limit.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        shutdown: Shutdown,
+        log: logging.Logger,
+        max_concurrency: int,
+        max_calls: int | None,
+    ) -> None:
+        self.usage = Usage()
+        self._shutdown = shutdown
+        self._api_url = connection.api_url
+        self._scope = connection.scope
+        self._max_calls = max_calls
+        self._log = log
+        self._lock = threading.Lock()
+        self._started = datetime.now(UTC)
+        self._rate_limit = RateLimit(shutdown)
+        self._is_reached = False
+        self._session = _session(connection, max_concurrency)
+        self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
+        self._key_pair = KeyPair(connection.application_id, connection.secret_key)
+        self._auth: Auth = self._key_pair
+        self._reserved_calls = 0
+        if connection.auth_method == "oauth":
+            self._auth = BearerToken(self._request_token)
+            self._reserved_calls = CALLS_FOR_TOKENS
+
+    @property
+    def run_started(self) -> datetime:
+        """When the run began: the earlier of the local clock and the server's first `Date`.
+
+        What changed before this instant is what a run can promise to have seen, so a clock that
+        is ahead must not move it forward.
+        """
+        return self._started
+
+    @property
+    def calls_left(self) -> float:
+        """Calls that `max_calls` still allows besides those for tokens; infinite without it."""
+        if self._max_calls is None:
+            return float("inf")
+        return max(0, self._max_calls - self.usage.calls - self._reserved_calls)
+
+    def request(  # noqa: PLR0913 - an HTTP request has that many parts
+        self,
+        method: str,
+        path: str,
+        segments: Mapping[str, str] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        decode: Callable[[bytes], Any] = msgspec.json.decode,
+    ) -> Response:
+        """Send one request until it succeeds.
+
+        Every request of the plugins may be repeated, also when its response was lost: reads change
+        nothing, an upsert by `source_id` sent twice leaves what it left once, and a second delete
+        meets 404.
+
+        Args:
+            method: of the request.
+            path: template such as `/v1/customers/{id}/activity`.
+            segments: values for the template, each percent-encoded as one path segment; those
+                that it does not name are left alone.
+            params: the query.
+            body: JSON, already encoded.
+            decode: decodes the body of a success.
+
+        Returns:
+            A 2xx response.
+
+        Raises:
+            AccessError: 401, 402 or 403.
+            NotFoundError: 404 from Voucherify.
+            RefusedRequestError: any other 4xx.
+            BulkLimitedError: 429 for bulk requests alone.
+            CycleUsedUpError: the calls of the billing cycle are used up.
+            MaxCallsError: `max_calls` is used up.
+            StopSignalError: a signal arrived while waiting.
+            VoucherifyError: no success after all attempts.
+        """
+        encoded = {
+            name: segment(value)
+            for name, value in (segments or {}).items()
+            if f"{{{name}}}" in path
+        }
+        url = self._api_url + path.format_map(encoded)
+        return self._send(Request(method, path, url, params, body, decode=decode), self._auth)
+
+    def get(
+        self,
+        path: str,
+        segments: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        decode: Callable[[bytes], Any] = msgspec.json.decode,
+    ) -> dict[str, Any]:
+        """The JSON object that a GET returns; raises as `request`."""
+        response = self.request("GET", path, segments, params=params, decode=decode)
+        return _json_object(response, f"GET {path}")
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that a POST returns; raises as `request`."""
+        response = self.request("POST", path, body=msgspec.json.encode(body))
+        return _json_object(response, f"POST {path}")
+
+    def download(self, url: str, file: IO[bytes]) -> None:
+        """Fill a file from the download address of an export, which holds a secret.
+
+        Raises:
+            ExpiredDownloadError: the address no longer works.
+            VoucherifyError: it lies on a host that must not see the keys, or as `request`.
+        """
+        if not may_hold_downloads(url, self._api_url):
+            raise VoucherifyError(
+                "The export's file is said to lie on a host that is not Voucherify's, so it was "
+                "not requested: set customers_backfill to list, and tell Voucherify's support."
+            )
+        self._send(Request("GET", "/v1/exports/{id} (download)", url, file=file), self._auth)
+
+    def count_replaced(self, count: int, operation: str) -> None:
+        """Count what could not be kept as Voucherify sent it; the first time, say so.
+
+        Args:
+            count: characters and numbers that were replaced.
+            operation: method and path template of the request that brought them.
+        """
+        with self._lock:
+            is_first = not self.usage.replaced
+            self.usage.replaced += count
+        if is_first and count:
+            self._log.warning(
+                "%s answered with characters that Unicode does not have, or numbers that are too "
+                "large: they become U+FFFD and null, and the run summary counts them.",
+                operation,
+            )
+
+    def wait(self, seconds: float) -> None:
+        """Wait between two polls; a signal ends the wait."""
+        self._shutdown.wait(seconds)
+
+    def fail(self, error: Exception) -> None:
+        """End the waits of all threads, because this error ends the run."""
+        self._shutdown.fail(error)
+
+    def _request_token(self) -> dict[str, Any]:
+        """An OAuth token made with the key pair; a repeated request only makes another one.
+
+        Raises:
+            AccessError: no token is given. Never a refusal of what waits for the token, which a
+                caller might set aside or skip.
+        """
+        form = {"grant_type": "client_credentials", "scope": self._scope}
+        request = Request("POST", TOKEN, self._api_url + TOKEN, form=form)
+        try:
+            response = self._send(request, self._key_pair)
+        except (NotFoundError, DeniedError, RefusedRequestError) as refusal:
+            raise AccessError(str(refusal)) from None
+        return _json_object(response, request.operation)
+
+    def _send(self, request: Request, auth: Auth) -> Response:
+        """The first success of as many attempts as it takes and is worth.
+
+        An error that ends the run ends the waits of all other threads too.
+        """
+        try:
+            return self._repeat(request, auth)
+        except (
+            NotFoundError,
+            DeniedError,
+            RefusedRequestError,
+            BulkLimitedError,
+            ExpiredDownloadError,
+        ):
+            raise
+        except VoucherifyError as error:
+            self.fail(error)
+            raise
+
+    def _repeat(self, request: Request, auth: Auth) -> Response:
+        failed = limited = 0
+        while True:
+            response = self._authorized(request, auth)
+            if response.is_success:
+                return response
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                limited += 1
+                self._wait(response, request, limited, ATTEMPTS_WHEN_LIMITED)
+            else:
+                failed += 1
+                self._wait(response, request, failed, ATTEMPTS)
+
+    def _authorized(self, request: Request, auth: Auth) -> Response:
+        """One exchange, or two where the first was refused and the headers could be renewed."""
+        headers = auth.headers()
+        response = self._exchange(request, headers)
+        if response.status == HTTPStatus.UNAUTHORIZED and auth.renew(headers):
+            return self._exchange(request, auth.headers())
+        return response
+
+    def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
+        """One request and its response; what went wrong on the way becomes part of the response."""
+        entered = self._rate_limit.enter()
+        response = Response(None)
+        try:
+            self._count_call()
+            response = self._transfer(request, headers)
+        finally:
+            self._rate_limit.leave(entered, _calls_left(response), _delay_for_all(response))
+        self._record(response)
+        self.count_replaced(response.replaced, request.operation)
+        return response
+
+    def _transfer(self, request: Request, headers: Mapping[str, str]) -> Response:
+        try:
+            received = self._session.send(
+                self._prepare(request, headers),
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                stream=True,
+            )
+            # What is not read to its end is cut off with its connection.
+            with received:
+                return _read_response(received, request)
+        except (requests.Timeout, BodyTimeoutError, response_body.TooSlowError):
+            return Response(None, failure="time-out")
+        except (requests.RequestException, HTTPError) as error:
+            self._insist_on_tls(error)
+            return Response(None, failure="cut connection")
+
+    def _prepare(self, request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """The request as it is sent; what all share is prepared once, because that costs most."""
+        prepared = self._prepared.copy()
+        prepared.method = request.method
+        prepared.prepare_url(request.url, request.params)
+        prepared.headers.update(headers)
+        if request.body is not None:
+            prepared.headers["Content-Type"] = "application/json"
+        if request.body is not None or request.form is not None:
+            prepared.prepare_body(request.form if request.body is None else request.body, None)
+        return prepared
+
+    def _insist_on_tls(self, error: Exception) -> None:
+        """Raise where no secure connection was ever made; later ones are cut like any other."""
+        if isinstance(error, requests.exceptions.SSLError) and not self._is_reached:
+            raise VoucherifyError(
+                f"No secure connection to {self._host}: check api_url and the certificates of this "
+                "machine."
+            ) from None
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._api_url).netloc
+
+    def _count_call(self) -> None:
+        with self._lock:
+            if self._max_calls is not None and self.usage.calls >= self._max_calls:
+                raise MaxCallsError(f"max_calls ({self._max_calls}) is used up.")
+            self.usage.calls += 1
+
+    def _record(self, response: Response) -> None:
+        """Take the clock and the quota from the headers of a response, if one came."""
+        limit, left = _count(response, "X-Rate-Limit-Limit"), _calls_left(response)
+        with self._lock:
+            self.usage.quota_limit = self.usage.quota_limit if limit is None else limit
+            self.usage.quota_left = self.usage.quota_left if left is None else left
+            if not self._is_reached and response.status is not None:
+                self._is_reached = True
+                self._started = min(self._started, server_time(response.headers) or self._started)
+
+    def _wait(self, response: Response, request: Request, attempt: int, most: int) -> None:
+        """Wait before the next attempt.
+
+        Args:
+            response: not a success.
+            request: that it answers.
+            attempt: number of attempts made.
+            most: how many are made at most.
+
+        Raises:
+            VoucherifyError: a further attempt is pointless.
+        """
+        self._fail_if_unreached(response)
+        delay = retry_delay_or_raise(
+            response,
+            request.operation,
+            datetime.now(UTC),
+            is_download=request.file is not None,
+        )
+        if attempt >= most:
+            raise VoucherifyError(
+                f"{describe(response, request.operation)} {most} times in a row: run again later."
+            )
+        seconds, reason = max(delay or (0.0, ""), (backoff(attempt - 1), "back-off"))
+        limit = limit_type(response)
+        self._log.info(
+            "%s: waiting %.1f s (%s%s), try %d of %d",
+            describe(response, request.operation),
+            seconds,
+            reason,
+            f", limit {limit}" if limit else "",
+            attempt + 1,
+            most,
+        )
+        began = time.monotonic()
+        try:
+            self._shutdown.wait(seconds)
+        finally:
+            with self._lock:
+                self.usage.retries += 1
+                self.usage.seconds_waited += time.monotonic() - began
+
+    def _fail_if_unreached(self, response: Response) -> None:
+        if not self._is_reached and self.usage.calls >= ATTEMPTS_UNREACHED:
+            raise VoucherifyError(
+                f"Cannot reach {self._host} ({response.failure}): check api_url and the network."
+            )
+
+
+class _Session(requests.Session):
+    """A session that sees no redirects.
+
+    One would carry the key headers to whatever host it names; and even where it is not followed,
+    `requests` reads its body to the end, however long that is.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def _session(connection: Connection, max_concurrency: int) -> requests.Session:
+    """A session that looks up proxies and certificates of the environment once.
+
+    `requests` reads the environment again for every request otherwise, which costs more than the
+    request's own work; and with `trust_env` on it would take credentials from a netrc file. A
+    proxy is no way to this machine: it would read the keys.
+    """
+    session, api_url = _Session(), connection.api_url
+    session.trust_env = not is_loopback(api_url)
+    settings = session.merge_environment_settings(api_url, {}, None, None, None)
+    session.proxies = settings["proxies"]
+    session.verify = settings["verify"]
+    session.trust_env = False
+    session.headers.update({"Accept": "application/json", "User-Agent": connection.user_agent})
+    adapter = HTTPAdapter(pool_maxsize=max_concurrency, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _delay_for_all(response: Response) -> float:
+    """Seconds in which no request should be sent because a limit is reached.
+
+    0 for a response that ends the run, and for a limit that concerns bulk requests alone.
+    """
+    if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return 0.0
+    if limit_type(response) in {CYCLE_LIMIT, BULK_LIMIT}:
+        return 0.0
+    delay = server_delay(response.status, response.headers, datetime.now(UTC))
+    return delay[0] if delay and delay[0] <= LONGEST_WAIT else 0.0
+
+
+def _calls_left(response: Response) -> int | None:
+    """Calls left in the current period, where the response says so."""
+    if limit_type(response) == BULK_LIMIT:
+        return None
+    return _count(response, "X-Rate-Limit-Remaining")
+
+
+def _count(response: Response, header: str) -> int | None:
+    value = response.headers.get(header, "")
+    return int(value) if COUNT.fullmatch(value) else None
+
+
+def _json_object(response: Response, operation: str) -> dict[str, Any]:
+    if not isinstance(response.body, dict):
+        raise VoucherifyError(
+            f"{describe(response, operation)} without a JSON object: {WRONG_API}."
+        )
+    return response.body
+
+
+def _read_response(received: requests.Response, request: Request) -> Response:
+    """The response, its body read within bounds; that of a download goes to the file."""
+    if request.file is not None:
+        return _save(received, request, request.file)
+    body = response_body.read_bounded(received.raw, response_body.JSON, request.operation)
+    return read(received.status_code, received.headers, b"".join(body), request.decode)
+
+
+def _save(received: requests.Response, request: Request, file: IO[bytes]) -> Response:
+    """The response to a download, its body in the file: whole, or the exchange counts as cut."""
+    if received.status_code == HTTPStatus.OK:
+        file.seek(0)
+        file.truncate()
+        pieces = response_body.read_bounded(received.raw, response_body.FILE, request.operation)
+        for piece in pieces:
+            file.write(piece)
+    return Response(received.status_code, received.headers)

@@ -1,0 +1,84 @@
+"""The settings that both plugins share, and what makes settings wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+from singer_sdk import typing as th
+
+from .urls import api_url_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONNECTION = (
+    th.Property(
+        "application_id",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="Application ID",
+        description="Application ID of the project's server-side API key.",
+    ),
+    th.Property(
+        "secret_key",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="Secret key",
+        description="Secret key of the same API key.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default="https://api.voucherify.io",
+        title="API URL",
+        description="API endpoint of the project's region, as Project settings show it. Must be "
+        "https, or http on a loopback address.",
+    ),
+    th.Property(
+        "auth_method",
+        th.StringType,
+        allowed_values=["api_key", "oauth"],
+        default="api_key",
+        title="Authentication method",
+        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
+        "that last 15 minutes, and those go with the requests.",
+    ),
+)
+
+MAX_CALLS = th.Property(
+    "max_calls",
+    th.IntegerType(minimum=1),
+    title="Maximum calls",
+    description="Stop cleanly, state saved, once this many API calls were made; the next run "
+    "goes on from there. None: no limit.",
+)
+
+
+def config_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a configuration, a sentence each, that names settings and never values.
+
+    Args:
+        config: the settings as given, without nulls.
+        schema: JSON schema of all settings, those of the SDK included. The messages of the
+            validator repeat values, secrets included, so they are not used.
+    """
+    for error in jsonschema.Draft202012Validator(dict(schema)).iter_errors(dict(config)):
+        yield _message_for(error)
+    address_error = api_url_error(str(config["api_url"]))
+    if address_error:
+        yield address_error
+
+
+def _message_for(error: jsonschema.ValidationError) -> str:
+    name = ".".join(str(part) for part in error.absolute_path)
+    rule: Any = error.validator_value
+    if error.validator == "required":
+        given: Any = error.instance
+        missing = [f"{name}.{key}" if name else key for key in rule if key not in given]
+        return f"Missing settings: {', '.join(missing)}."
+    if error.validator == "enum":
+        return f"The setting {name} must be {' or '.join(value for value in rule if value)}."
+    return f"The setting {name} does not fit: {error.validator} must be {rule!r}."

@@ -1,0 +1,41 @@
+"""How a run that did not end well is reported: one sentence in the log, and an exit status."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from singer_sdk.exceptions import SingerSDKError
+
+from .errors import StopSignalError, VoucherifyError
+
+if TYPE_CHECKING:
+    import logging
+
+
+def exit_status(error: Exception, log: logging.Logger) -> int:
+    """Log what ended the run; the status to exit with: 1, or 128 plus the signal."""
+    if isinstance(error, StopSignalError):
+        log.warning("%s", error)
+        return error.exit_code
+    log.critical("%s", message_for(error))
+    log.debug("Where it happened", exc_info=error)
+    return 1
+
+
+def message_for(error: Exception) -> str:
+    """Log message for an error.
+
+    Unexpected exceptions show only their location: the message may contain record data.
+    """
+    if isinstance(error, VoucherifyError | SingerSDKError | OSError):
+        return str(error)
+    # The SDK takes the class from one of two libraries, so it is known by its name.
+    if type(error).__name__ == "JSONDecodeError":
+        line = getattr(error, "lineno", "?")
+        return f"The configuration, catalog or state is not JSON from line {line} on: correct it."
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Unexpected {type(error).__name__} in {where.name}, line {where.lineno}: report this line "
+        "to the maintainers."
+    )
