@@ -5,6 +5,7 @@ Nothing here knows HTTP: a token comes from a function, and what is given back a
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,9 @@ LIFETIME_SECONDS = 900.0
 
 MARGIN_SECONDS = 60.0
 """How long before its end a token is replaced, so that none ends on its way to the API."""
+
+HEADER_VALUE = re.compile(r"[ -~\xa0-\xff]+")
+"""What an HTTP header can carry: printable Latin-1."""
 
 Headers = dict[str, str]
 
@@ -100,6 +104,12 @@ def _token(answer: Mapping[str, Any]) -> str:
         raise VoucherifyError(
             "Voucherify gave no OAuth token: set auth_method to api_key, or report it to the "
             "maintainers with the run's log."
+        )
+    token = token.strip()
+    if not HEADER_VALUE.fullmatch(token):
+        raise VoucherifyError(
+            "Voucherify gave an OAuth token that no HTTP header can carry: set auth_method to "
+            "api_key, or report it to the maintainers with the run's log."
         )
     return token
 

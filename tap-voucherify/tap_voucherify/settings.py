@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from singer_sdk import typing as th
 
 from tap_voucherify import address
+from tap_voucherify.authorization import HEADER_VALUE
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.instants import parse
 from tap_voucherify.rewards import REWARD_EVENT_TYPES
@@ -129,6 +130,18 @@ SETTINGS = th.PropertiesList(
 ).to_dict()
 
 
+KEYS = ("application_id", "secret_key")
+
+
+def stripped(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of the connection without blanks around them, which a file often adds."""
+    return {
+        name: value.strip()
+        for name in (*KEYS, "api_url")
+        if isinstance(value := config.get(name), str)
+    }
+
+
 def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Refuse settings that cannot work, naming the setting and the rule but never its value.
 
@@ -158,6 +171,12 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
 
 
 def _other_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name in KEYS:
+        if config.get(name) and not HEADER_VALUE.fullmatch(str(config[name])):
+            yield (
+                f"The setting {name} holds a line break or another character that no HTTP header "
+                "can carry: copy it again from Voucherify's Project settings."
+            )
     wrong_address = address.problem(str(config["api_url"]))
     if wrong_address:
         yield wrong_address

@@ -17,7 +17,7 @@ from tap_voucherify.endings import exit_code
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.listings import CUSTOMERS, page_of
 from tap_voucherify.metadata_types import RESOURCES, with_metadata_types
-from tap_voucherify.settings import SETTINGS, check
+from tap_voucherify.settings import SETTINGS, check, stripped
 from tap_voucherify.streams import STREAMS, MetadataSchemas
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class TapVoucherify(InterruptibleTap):
             options["config"] = {name: fact for name, fact in given.items() if fact is not None}
         # The SDK's own check repeats the values it objects to, and so would print secrets.
         super().__init__(validate_config=False, **options)
+        self._config.update(stripped(self._config))
         if validate_config:
             check(self.config, self.config_jsonschema)
 

@@ -8,6 +8,7 @@ import jsonschema
 from singer_sdk import typing as th
 
 from target_voucherify import address
+from target_voucherify.authorization import HEADER_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -165,6 +166,18 @@ SETTINGS = th.PropertiesList(
 ).to_dict()
 
 
+KEYS = ("application_id", "secret_key")
+
+
+def stripped(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of the connection without blanks around them, which a file often adds."""
+    return {
+        name: value.strip()
+        for name in (*KEYS, "api_url")
+        if isinstance(value := config.get(name), str)
+    }
+
+
 def errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """Everything wrong with a configuration, in sentences that show no value of it.
 
@@ -174,6 +187,12 @@ def errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """
     validator = jsonschema.Draft7Validator(dict(schema))
     found = [_in_words(error) for error in validator.iter_errors(dict(config))]
+    found += [
+        f"The setting {name} holds a line break or another character that no HTTP header can "
+        "carry: copy it again from Voucherify's Project settings."
+        for name in KEYS
+        if config.get(name) and not HEADER_VALUE.fullmatch(str(config[name]))
+    ]
     wrong_address = address.problem(str(config["api_url"]))
     if wrong_address:
         found.append(wrong_address)

@@ -54,6 +54,7 @@ class TargetVoucherify(FencedTarget):
         for name, definition in schema["properties"].items():
             if "default" in definition and self._config.get(name) is None:
                 self._config[name] = definition["default"]
+        self._config.update(settings.stripped(self._config))
         for name in settings.unknown(self._config, schema):
             self.logger.warning("Setting %s is not known and changes nothing", name)
         return settings.errors(_without_nulls(self._config), schema)
