@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,6 +52,9 @@ TRIES_BEFORE_FIRST_ANSWER = 3
 
 TRIES_WHEN_LIMITED = 50
 """Attempts at one request that meets 429; each waits as told, so this only ends a dead loop."""
+
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+"""A header that counts calls."""
 
 BULK_BUCKET = "bulk_api_calls"
 """Bulk requests have a limit of their own (reference §2.1): others may go on while they wait."""
@@ -264,7 +268,7 @@ class Client:
     def _note_quota(self, headers: Mapping[str, str]) -> None:
         for name in ("Limit", "Remaining"):
             value = headers.get(f"X-Rate-Limit-{name}", "")
-            if value.isdigit():
+            if COUNT.fullmatch(value):
                 attribute = "quota_limit" if name == "Limit" else "quota_left"
                 setattr(self._calls, attribute, int(value))
 
@@ -311,10 +315,11 @@ class Client:
                 "cycle begins or after buying a package; the state says where to go on."
             )
         told = waiting.told(answer.headers, time.time())
-        wait, why = told or (waiting.backoff(tries), "back-off")
+        wait, why = max(told or (0.0, ""), (waiting.backoff(tries), "back-off"))
         self._say(answer, what, (wait, why), tries, TRIES_WHEN_LIMITED)
         if kind != BULK_BUCKET:
-            self._not_before = time.monotonic() + wait
+            with self._lock:
+                self._not_before = max(self._not_before, time.monotonic() + wait)
         return wait
 
     def _say(

@@ -29,6 +29,8 @@ class Stopping:
         self.waiting_for_input = False
         self._deadline = 0.0
         self._tidying = False
+        self.waits_end_with: Exception | None = None
+        """What ended requests side by side: those of them that wait have nothing to wait for."""
 
     @property
     def exit_code(self) -> int:
@@ -63,16 +65,22 @@ class Stopping:
             raise StopSignalError("Stopped by a signal.")
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but wake up for a signal.
+        """Sleep, but wake up for a signal, or for an error of another thread.
 
         Raises:
             StopSignalError: as `check`.
+            Exception: what `waits_end_with` holds.
         """
         until = self._clock() + seconds
-        self.check()
+        self._check_wait()
         while (left := until - self._clock()) > 0:
             time.sleep(min(left, SLICE))
-            self.check()
+            self._check_wait()
+
+    def _check_wait(self) -> None:
+        self.check()
+        if self.waits_end_with is not None:
+            raise self.waits_end_with
 
     def _end_for_certain(self) -> None:
         """A request that hangs past the deadline must not keep the process alive.

@@ -114,19 +114,17 @@ def test_the_summary_is_the_last_line_however_a_run_ends(
 
 WAITS: dict[str, tuple[dict[str, str], float, str]] = {
     "seconds": ({"Retry-After": "1"}, 1.0, "Retry-After"),
-    "a fraction of a second": ({"Retry-After": "0.4"}, 0.4, "Retry-After"),
+    "a fraction of a second": ({"Retry-After": "0.8"}, 0.8, "Retry-After"),
     "a date": ({"Retry-After": "Wed, 01 May 2030 12:00:01 GMT"}, 1.0, "Retry-After"),
-    "a date gone by": ({"Retry-After": "Wed, 01 May 2030 11:00:00 GMT"}, 0.0, "Retry-After"),
     "a date without a zone": (
         {"Retry-After": "Wed, 01 May 2030 12:00:01 -0000"},
         1.0,
         "Retry-After",
     ),
     "an instant": ({"X-Rate-Limit-Retry": f"{AT_NOON + 1}"}, 1.0, "X-Rate-Limit-Retry"),
-    "an instant gone by": ({"X-Rate-Limit-Retry": "1"}, 0.0, "X-Rate-Limit-Retry"),
     "seconds before an instant": (
-        {"Retry-After": "0", "X-Rate-Limit-Retry": f"{AT_NOON + 60}"},
-        0.0,
+        {"Retry-After": "0.9", "X-Rate-Limit-Retry": f"{AT_NOON + 60}"},
+        0.9,
         "Retry-After",
     ),
     "no seconds, but an instant": (
@@ -159,6 +157,44 @@ def test_the_same_429_is_waited_for_as_long(
     summary = json.loads(done.log.rpartition("run summary ")[2].splitlines()[0])
     assert summary["retries"] >= 1
     assert summary["seconds_waited"] == pytest.approx(seconds, abs=0.4)
+
+
+NO_WAIT: dict[str, dict[str, str]] = {
+    "no seconds": {"Retry-After": "0"},
+    "a date gone by": {"Retry-After": "Wed, 01 May 2030 11:00:00 GMT"},
+    "an instant gone by": {"X-Rate-Limit-Retry": "1"},
+    "less than none": {"Retry-After": "-5"},
+}
+
+
+@both
+@pytest.mark.parametrize("headers", NO_WAIT.values(), ids=NO_WAIT.keys())
+def test_a_429_that_names_no_wait_does_not_burn_all_tries_at_once(
+    sandbox: Sandbox, connection: dict[str, Any], plugin: str, headers: dict[str, str]
+) -> None:
+    """A clock that is a few seconds off must not turn a limit into a failure."""
+    sandbox.clock.set(NOON)
+    limited = {"X-Rate-Limit-Type": "api_calls", **headers}
+    sandbox.faults.add(Fault(kind="status", status=429, headers=limited, nth=[1, 2, 3], times=3))
+
+    done = synced(plugin, connection)
+
+    assert done.exit_code == 0, done.log
+    waits = [float(seconds) for seconds in re.findall(r"waiting (\S+) s \(back-off", done.log)]
+    assert len(waits) == 3
+    assert waits[0] >= 0.2
+    assert waits[2] >= 3.9 * waits[0] / 1.25
+
+
+@both
+@pytest.mark.parametrize("count", ["\xb2", "9" * 5_000, "-1", "1e3", "many"])
+def test_a_count_that_is_none_is_left_alone(
+    sandbox: Sandbox, connection: dict[str, Any], plugin: str, count: str
+) -> None:
+    headers = {"X-Rate-Limit-Remaining": count, "X-Rate-Limit-Limit": count}
+    sandbox.faults.add(Fault(kind="status", status=503, headers=headers))
+
+    assert synced(plugin, connection).exit_code == 0
 
 
 KEYS = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer import Process, command, run, selecting
+from singer_input import contacts, lines, record, schema
 from tap_voucherify.client import Connection, VoucherifyClient
 from tap_voucherify.concurrency import in_order
 from tap_voucherify.errors import StoppedError, VoucherifyError
@@ -20,7 +21,7 @@ from voucherify_sandbox import Fault, Sandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAP = "tap_voucherify"
+TAP, TARGET = "tap_voucherify", "target_voucherify"
 AT_ONCE = 8
 SOON = 8.0
 """Seconds within which a run ends that has nothing to wait for."""
@@ -187,3 +188,59 @@ def test_a_second_failure_does_not_replace_the_first() -> None:
     stop.ask(signal.SIGTERM)
     with pytest.raises(StoppedError):
         stop.wait(HOUR)
+
+
+def doomed(count: int) -> str:
+    gone = (record(number, _sdc_deleted_at="2026-01-01T00:00:00Z") for number in range(count))
+    return lines(schema(), *gone)
+
+
+DELETES = {"on_delete": "delete", "max_delete_percent": 100, "write_path": "single"}
+
+
+@pytest.mark.parametrize("way", ["write", "delete"])
+@pytest.mark.parametrize(("fault", "_"), ENDINGS.values(), ids=ENDINGS.keys())
+def test_an_error_in_one_thread_of_the_target_ends_the_waits_of_all(
+    sandbox: Sandbox, connection: dict[str, Any], fault: dict[str, Any], _: str, way: str
+) -> None:
+    path = "/v1/customers" if way == "write" else "/v1/customers/*"
+    sandbox.project.add_customers(40)
+    sandbox.faults.add(
+        Fault(**fault, path=path, nth=[2], delay=1), limited(HOUR, path=path, nth=[3])
+    )
+    text = lines(*contacts(40)) if way == "write" else doomed(40)
+    began = time.monotonic()
+
+    done = run(TARGET, {**connection, **DELETES}, stdin=text, timeout=20)
+
+    assert sandbox.faults.injected == 2
+    assert done.exit_code == 1, done.log
+    assert time.monotonic() - began < SOON
+    assert done.states == []
+
+
+def test_a_late_429_does_not_shorten_the_wait_of_the_target(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    """The shorter wait is told after the longer one, to a call that was on its way."""
+    sandbox.faults.add(
+        limited(1, path="/v1/customers", nth=[2], delay=0.3),
+        limited(3, path="/v1/customers", nth=[3]),
+    )
+
+    config = {**connection, "write_path": "single"}
+    with Process(command(TARGET, config, tmp_path), stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(lines(*contacts(40)).encode())
+        process.stdin.close()
+        process.stdin = None
+        while sandbox.faults.injected < 2 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.6)
+        before = sandbox.calls
+        time.sleep(1.6)
+        during = sandbox.calls - before
+        _, log = process.communicate(timeout=20)
+
+    assert process.returncode == 0, log
+    assert during == 0

@@ -124,7 +124,7 @@ DEFENCES = (
     Defence(
         "tap: waits are as long as told",
         "tap_voucherify/client.py",
-        'seconds, why = told or (backoff(attempt), "back-off")',
+        'seconds, why = max(told or (0.0, ""), (backoff(attempt), "back-off"))',
         'seconds, why = (backoff(attempt), "back-off")',
         AGREE,
     ),
@@ -222,7 +222,7 @@ DEFENCES = (
     Defence(
         "target: waits are as long as told",
         "target_voucherify/client.py",
-        'wait, why = told or (waiting.backoff(tries), "back-off")',
+        'wait, why = max(told or (0.0, ""), (waiting.backoff(tries), "back-off"))',
         'wait, why = (waiting.backoff(tries), "back-off")',
         AGREE,
     ),

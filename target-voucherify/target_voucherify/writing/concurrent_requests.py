@@ -53,7 +53,7 @@ class Round(Generic[Item]):
         except RefusedRequestError as refusal:
             return refusal
         except VoucherifyError as error:
-            self.error = error
+            self.error = self._stopping.waits_end_with = error
             return error
         return None
 
@@ -70,7 +70,10 @@ class Parallel:
         """Send every item and wait for all answers."""
         self._pool = self._pool or ThreadPoolExecutor(AT_ONCE)
         this = Round(send, self._stopping)
-        this.run(items, self._pool)
+        try:
+            this.run(items, self._pool)
+        finally:
+            self._stopping.waits_end_with = None
         return this
 
     def close(self) -> None:
