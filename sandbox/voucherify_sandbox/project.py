@@ -145,11 +145,11 @@ class Project:
 
     @property
     def hidden(self) -> set[str]:
-        """Ids of rows that `total` counts and no page shows."""
+        """Ids of rows that `total` counts and neither a page nor an export shows."""
         return self.people.hidden
 
     def hide(self, identity: str) -> None:
-        """Keep one row off every page, although `total` counts it."""
+        """Keep one row off every page and export, although `total` counts it."""
         with self.lock:
             self.hidden.add(identity)
 
@@ -310,7 +310,7 @@ class Project:
             "points_expiration": list,
             "metadata": self.schemas.values,
         }
-        return list(rows[name]())
+        return [row for row in rows[name]() if row["id"] not in self.hidden]
 
     # What an auditor asks
 
