@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from tap_voucherify.completeness import FilteredCount, is_older, verified
 from tap_voucherify.concurrency import in_order
 from tap_voucherify.errors import NotFoundError
 from tap_voucherify.export_file import rows_of
@@ -124,22 +125,24 @@ class Customers(TimeFilteredStream):
 
     def _exported(self, fetch: Fetch) -> Iterator[Record | None]:
         """Each customer once, from the file of an export."""
-        export = self._export = Export.from_state(self.stream_state.get("export", {}))
-        total = None if export.id else fetch(EVERY_CUSTOMER).total
+        read = Export.from_state(self.stream_state.get("export", {}))
+        count = FilteredCount(fetch, self.by_creation)
+        return verified(self, read, partial(self._from_file, fetch), count.before)
+
+    def _from_file(self, fetch: Fetch, export: Export) -> Iterator[Record | None]:
+        """What is left of an export."""
+        self._export = export
         definitions = customer_definitions(self.client)
-        newer = 0
-        for file in fetched(self.client, export, total):
+        for file in fetched(self.client, export, lambda: fetch(EVERY_CUSTOMER).total):
             yield None
             if file is None:
                 continue
-            for row in islice(rows_of(file, definitions, self._note_replaced), export.rows, None):
-                instant = modified_at(row, self.name)
-                yield self._record(row, instant)
-                export.rows += 1
-                newer += export.started is not None and instant >= export.started
-        self._export = None  # until it is proved complete, it is nothing to go on from
-        self.prove_complete(fetch, export.total, export.rows, newer, progress="export")
-        self._export = export
+            export.rows = 0
+            for number, row in enumerate(rows_of(file, definitions, self._note_replaced)):
+                if number >= export.position:
+                    yield self._record(row, modified_at(row, self.name))
+                    export.position += 1
+                export.rows += is_older(row, export.border)
 
 
 def _named(reading: Reading) -> set[str]:

@@ -6,6 +6,9 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from typing_extensions import override
+
+from tap_voucherify.completeness import WholeRead
 from tap_voucherify.errors import (
     DeniedError,
     ExpiredDownloadError,
@@ -13,11 +16,9 @@ from tap_voucherify.errors import (
     VoucherifyError,
 )
 from tap_voucherify.export_file import FIELDS
-from tap_voucherify.instants import parse, written
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from tap_voucherify.client import VoucherifyClient
 
@@ -34,63 +35,56 @@ LONGEST_EXPORT = 7_200.0
 """Seconds: the looks at an export double their distance, so that two hours cost some thirty."""
 
 
-@dataclass(slots=True)
-class Export:
+@dataclass
+class Export(WholeRead):
     """An export in flight, as the state keeps it.
 
     Attributes:
         id: which one; none before it is ordered.
-        started: when it was ordered; the bookmark that it leaves.
-        total: how many customers the API counted then.
-        rows: how many rows of its file were written.
+        position: how many rows of its file were written.
     """
 
     id: str | None = None
-    started: datetime | None = None
-    total: int | None = None
-    rows: int = 0
+    position: int = 0
 
+    @override
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The export that an earlier run left in flight, or none."""
         if not state.get("id"):
             return cls()
-        started = parse(state["started"], what="`started` in the state of an export")
-        return cls(str(state["id"]), started, state.get("total"), int(state.get("rows", 0)))
+        export = super().from_state({**state, "rows": 0})
+        export.id, export.position = str(state["id"]), int(state.get("rows", 0))
+        return export
 
+    @override
     def to_state(self) -> dict[str, Any]:
-        """The export as JSON values."""
-        return {
-            "id": self.id,
-            "started": self.started and written(self.started),
-            "total": self.total,
-            "rows": self.rows,
-        }
+        return {**super().to_state(), "id": self.id, "rows": self.position}
 
 
 def fetched(
-    client: VoucherifyClient, export: Export, total: int | None
+    client: VoucherifyClient, export: Export, count: Callable[[], int | None]
 ) -> Iterator[IO[bytes] | None]:
     """Get an export's file: nothing while it is in the making, then the file.
 
     Args:
         client: reaches the project.
         export: the one to pick up, or an empty one; kept up to date for the state.
-        total: customers the API counts now.
+        count: asks how many customers the API counts.
 
     Raises:
         VoucherifyError: it failed twice, or takes too long.
     """
     for left in range(ORDERS - 1, -1, -1):
         if export.id is None:
-            _order(client, export, total)
+            _order(client, export, count())
             yield None
         url = yield from _awaited(client, export)
         if url is not None:
             yield _downloaded(client, export, url)
             return
         if left:
-            export.id, export.rows = None, 0
+            export.id, export.position, export.missing = None, 0, None
     raise VoucherifyError(
         "Voucherify could not make the export of customers, twice: run again later, or set "
         "customers_backfill to list."

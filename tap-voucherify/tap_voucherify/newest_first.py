@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from typing_extensions import override
 
-from tap_voucherify.completeness import incomplete
+from tap_voucherify.completeness import (
+    WholeRead,
+    counted_in_pages,
+    created_at,
+    verified,
+)
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import parse, written
 from tap_voucherify.listings import page_of
 from tap_voucherify.modified import modified_at
 from tap_voucherify.paging import LAST_PAGE, NumberedPages
-from tap_voucherify.walk import PAGE_ROWS, Page, Row
+from tap_voucherify.walk import PAGE_ROWS, Page, Row, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +29,30 @@ if TYPE_CHECKING:
     from tap_voucherify.untouched import Record
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far the pages were read.
+@dataclass
+class Progress(WholeRead):
+    """How far the pages were read; only a first run has to account for all rows.
 
     Attributes:
-        started: when the reading began; the bookmark that it leaves.
         time: the time that orders the list being read.
         page: its page being read; rows of earlier pages were all written.
     """
 
-    started: datetime | None = None
     time: str = ""
     page: int = 1
+
+    newest_first: ClassVar[bool] = True
+
+    @override
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        progress = super().from_state(state)
+        progress.time, progress.page = str(state.get("time", "")), int(state.get("page", 1))
+        return progress
+
+    @override
+    def to_state(self) -> dict[str, Any]:
+        return {**super().to_state(), "time": self.time, "page": self.page}
 
 
 class NewestFirstStream(IncrementalStream):
@@ -60,20 +76,47 @@ class NewestFirstStream(IncrementalStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        self._progress = self._resumed()
-        resumed = self._progress.started is not None
         since, until = self.span()
-        times = self.times[-1:] if since is None or until is not None else self.times
+        state = {} if until is not None else self.stream_state.get("pages", {})
+        self._progress = Progress.from_state(state)
+        if since is None:
+            read = partial(self._whole, until)
+            yield from verified(self, self._progress, read, self._created_before)
+            return
+        times = self.times if until is None else self.times[-1:]
         first = times.index(self._progress.time) if self._progress.time in times else 0
         for time in times[first:]:
             pages = self._pages(time, since)
             if pages is None:
                 continue
-            yield from self._wanted(pages, until, never_updated=time != times[0])
+            rows = pages.rows()
+            yield from self._wanted(rows, pages, until, never_updated=time != times[0])
             self._refuse_cap(pages)
-            if since is None and not resumed and len(pages.distinct) < (self.tally.total or 0):
-                raise incomplete(self.name, self.tally.total, len(pages.distinct))
         self._tell_complete()
+
+    def _whole(self, until: datetime | None, read: Progress) -> Iterator[Record | None]:
+        """What is left of a first run: each row by its creation."""
+        self._progress = read
+        pages = self._pages(self.times[-1], None)
+        if pages is not None:
+            rows = self._counted(pages, read)
+            yield from self._wanted(rows, pages, until, never_updated=False)
+            self._refuse_cap(pages)
+
+    def _counted(self, pages: NumberedPages, read: Progress) -> Iterator[Row]:
+        for row in pages.rows():
+            yield row
+            read.add(created_at(row))
+
+    def _created_before(self, border: datetime) -> int | None:
+        created = self.times[-1]
+
+        def pages() -> NumberedPages:
+            return NumberedPages(
+                partial(self._page, created), Tally(), created, border, self._began
+            )
+
+        return counted_in_pages(pages, border)
 
     @override
     def mark(self) -> None:
@@ -84,18 +127,7 @@ class NewestFirstStream(IncrementalStream):
             self.stream_state.pop("pages", None)
             self.move_bookmark(progress.started, progress.started)
         else:
-            self.stream_state["pages"] = {
-                "started": written(progress.started),
-                "time": progress.time,
-                "page": progress.page,
-            }
-
-    def _resumed(self) -> Progress:
-        state = self.stream_state.get("pages", {})
-        if not state.get("started"):
-            return Progress()
-        started = parse(state["started"], what=f"`started` in the state of {self.name}")
-        return Progress(started, str(state["time"]), int(state["page"]))
+            self.stream_state["pages"] = progress.to_state()
 
     def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
         """The pages by one time, from where an earlier run was cut in them; none to read none."""
@@ -105,7 +137,11 @@ class NewestFirstStream(IncrementalStream):
             begin = 1 if time == self.times[-1] else self._first_page(time)
         if begin is None:
             return None
-        return NumberedPages(partial(self._page, time), self.tally, time, since, number=begin)
+        page = partial(self._page, time)
+        return NumberedPages(page, self.tally, time, since, self._began, number=begin)
+
+    def _began(self) -> datetime:
+        return self._progress.started or self.client.run_started
 
     def _first_page(self, time: str) -> int | None:
         """Where the rows begin that have a time which others lack; none if no row has it.
@@ -144,14 +180,19 @@ class NewestFirstStream(IncrementalStream):
             return page
         params = {"limit": PAGE_ROWS, "order": f"-{time}", "page": number}
         page = page_of(self.client.get(self.path, params=params))
-        self._progress.started = self._progress.started or self.client.run_started
+        self._progress.begin(self.client.run_started, page.total)
         return page
 
     def _wanted(
-        self, pages: NumberedPages, until: datetime | None, *, never_updated: bool
+        self,
+        rows: Iterator[Row],
+        pages: NumberedPages,
+        until: datetime | None,
+        *,
+        never_updated: bool,
     ) -> Iterator[Record | None]:
         """The rows of the time wanted; of those ordered by creation perhaps the never updated."""
-        for row in pages.rows():
+        for row in rows:
             self._progress.page = pages.number
             text = row.get(str(pages.stamp))
             if text is None or (never_updated and row.get("updated_at")):

@@ -49,22 +49,29 @@ class NumberedPages:
         tally: counts calls and duplicates, and keeps the last `total`.
         stamp: the time that orders the list, newest first; none if no order is known.
         since: rows older than this end the reading; none reads everything.
+        began: when the reading began; rows that came since are given as far as they are met, and
+            nothing is read again for them, or a busy list would never end.
         number: the page being read; rows of earlier pages were all given.
         last_page: the last page that the API serves.
         capped: whether the API served no further page although there were more rows.
+        first_total: `total` of the first answer.
     """
 
     ask: Callable[[int], Page]
     tally: Tally
     stamp: str | None = None
     since: datetime | None = None
+    began: Callable[[], datetime] | None = None
     number: int = 1
     last_page: int = LAST_PAGE
     capped: bool = False
+    first_total: int | None = None
     distinct: set[str] = field(default_factory=set)
     _totals: list[int | None] = field(default_factory=list)
     _edge: Row | None = None
     _timed: bool = False
+    _begun: bool = False
+    _awaited: int = 0
     _ended: bool = False
     _tied: bool = False
 
@@ -78,22 +85,26 @@ class NumberedPages:
             if self._is_last(page):
                 break
         else:
-            self.capped = self._totals[-1] is None or len(self.distinct) < self._totals[-1]
+            # Rows that come meanwhile push others off the last page, which were read before.
+            total = self._totals[-1] if self.stamp is None else self.first_total
+            self.capped = total is None or len(self.distinct) < total
         if self.number > first and not self._is_proven():
             yield from self._again(first, self.number)
 
     def _again(self, first: int, last: int) -> Iterator[Row]:
         quiet, numbers = 0, range(last, first - 1, -1)
         while quiet < QUIET_PASSES and not self._is_counted():
-            known = len(self.distinct)
+            known = self._awaited
             for number in numbers:
                 yield from self._fresh(self._asked(number))
-            quiet = quiet + 1 if len(self.distinct) == known else 0
+            quiet = quiet + 1 if self._awaited == known else 0
             numbers = numbers[::-1]
 
     def _asked(self, number: int) -> Page:
         page = self.ask(number)
         self.tally.calls += 1
+        if not self._begun:
+            self._begun, self.first_total = True, page.total
         if page.total is not None:
             self.tally.total = page.total
         return page
@@ -106,8 +117,15 @@ class NumberedPages:
                 self.tally.duplicates += 1
             else:
                 self.distinct.add(str(identity))
+                self._awaited += not self._came_since(row)
                 fresh.append(row)
         return fresh
+
+    def _came_since(self, row: Row) -> bool:
+        time = row.get(self.stamp or "created_at")
+        if self.began is None or time is None:
+            return False
+        return parse(time, what="the time of a row") >= self.began()
 
     def _is_last(self, page: Page) -> bool:
         """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from tap_voucherify import listings
 from tap_voucherify.children import ChildStream
-from tap_voucherify.completeness import incomplete, is_complete
+from tap_voucherify.completeness import FilteredCount, WholeRead
 from tap_voucherify.customer_deletions import CustomerDeletions
 from tap_voucherify.customers import Customers
 from tap_voucherify.errors import NotFoundError
@@ -19,17 +19,15 @@ from tap_voucherify.newest_first import NewestFirstStream
 from tap_voucherify.paging import is_newest_first
 from tap_voucherify.reward_events import RewardEvents
 from tap_voucherify.time_filtered import TimeFilteredStream
-from tap_voucherify.walk import Page, Query, Row, walk
+from tap_voucherify.walk import Page, Row, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from tap_voucherify.emission import VoucherifyStream
-    from tap_voucherify.untouched import Record
 
 REWARDS = "/v1/rewards"
-EVERY_SEGMENT = Query("created_at", "created_at")
 HAVE_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
 
 
@@ -94,15 +92,13 @@ class RewardAssignments(FullTableStream):
     path = "/v1/rewards/{id}/assignments"
 
     @override
-    def rows(self) -> Iterator[Record | None]:
+    def listed(self) -> Iterator[Row]:
         rewards = [str(row["id"]) for row in self.whole(REWARDS)]
-        self.tally.total = 0
         for reward in rewards:
             try:
                 yield from self.whole(self.path, reward)
             except NotFoundError:
                 self.logger.info("A reward was deleted meanwhile; its assignments went with it.")
-        self.tell_complete(self.tally.total)
 
 
 class MetadataSchemas(FullTableStream):
@@ -123,12 +119,13 @@ class Segments(FullTableStream):
     def whole(self, path: str, identity: str = "") -> Iterator[Row]:
         """Every segment, by the time of creation: the list takes no page number."""
         fetch = listings.pages_of(self.client.get, path, filters=listings.SEGMENT_FILTERS)
-        seen = 0
-        for _, row in walk(fetch, listings.SEGMENTS_BY_CREATION, tally=self.tally):
+        by_creation, read = listings.SEGMENTS_BY_CREATION, WholeRead()
+        for instant, row in walk(fetch, by_creation, tally=self.tally):
+            read.begin(self.client.run_started, self.tally.total)
+            read.add(instant)
             yield row
-            seen += 1
-        if not is_complete(self.tally.total, seen, 0, lambda: fetch(EVERY_SEGMENT).total):
-            raise incomplete(self.name, self.tally.total, seen)
+        read.begin(self.client.run_started, self.tally.total)
+        self.note(read, FilteredCount(fetch, by_creation).before)
 
 
 class CampaignTransactions(ChildStream):

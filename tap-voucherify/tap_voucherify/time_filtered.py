@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from tap_voucherify.completeness import FirstRun, incomplete, is_complete
+from tap_voucherify.completeness import FilteredCount, WholeRead, verified
 from tap_voucherify.incremental import IncrementalStream
 from tap_voucherify.instants import written
 from tap_voucherify.listings import Get, pages_of
@@ -40,7 +40,7 @@ class TimeFilteredStream(IncrementalStream):
     by_update: ClassVar[Listing | None] = None
     filters: ClassVar[Mapping[str, str] | None] = None
 
-    _first_run: FirstRun | None = None
+    _first_run: WholeRead | None = None
     _reached: datetime | None = None
 
     @override
@@ -102,7 +102,9 @@ class TimeFilteredStream(IncrementalStream):
             return walk(fetch, self.by_creation, since=since, tally=self.tally)
         return changed_rows(fetch, self.by_creation, self.by_update, since, self.tally)
 
-    def _created(self, fetch: Fetch, span: Window) -> Iterator[TimedRecord]:
+    def _created(
+        self, fetch: Fetch, span: Window, *, first_run: bool = False
+    ) -> Iterator[TimedRecord]:
         """Records of what was created in a span, ascending: in windows where that pays."""
         query = Query(
             self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
@@ -123,7 +125,9 @@ class TimeFilteredStream(IncrementalStream):
             return ((instant, self._record(row, instant)) for instant, row in rows)
         self.tally.calls += 1
         source = Source(fetch, self.by_creation, self._record, page.total)
-        windowed = WindowedWalk(source, at_once=at_once, tally=self.tally)
+        windowed = WindowedWalk(
+            source, at_once=at_once, tally=self.tally, fails_early=not first_run
+        )
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
         return windowed.rows(span, first, self.client.run_started - self.lookback)
 
@@ -138,61 +142,18 @@ class TimeFilteredStream(IncrementalStream):
 
     def _everything(self, fetch: Fetch) -> Iterator[Record]:
         """Each row once, ascending by its creation, from where an earlier run was cut."""
-        run = self._first_run = FirstRun.from_state(self.stream_state.get("first_run", {}))
-        seen, newer = run.rows, 0
-        for instant, record in self._created(fetch, Window(run.reached, None)):
-            self._begin(run)
+        read = WholeRead.from_state(self.stream_state.get("first_run", {}))
+        count = FilteredCount(fetch, self.by_creation)
+        return verified(self, read, partial(self._first, fetch), count.before)
+
+    def _first(self, fetch: Fetch, run: WholeRead) -> Iterator[Record]:
+        """What is left of a first run."""
+        self._first_run = run
+        for instant, record in self._created(fetch, Window(run.reached, None), first_run=True):
+            run.begin(self.client.run_started, self.tally.total)
             yield record
-            if instant != run.reached:
-                run.reached, run.rows = instant, seen
-            seen += 1
-            newer += run.started is not None and instant >= run.started
-        self._begin(run)
-        self.prove_complete(fetch, run.total, seen, newer)
-
-    def _begin(self, run: FirstRun) -> None:
-        """Note when the walk began and how many rows there were, once the first answer is in."""
-        if run.started is None:
-            run.started, run.total = self.client.run_started, self.tally.total
-
-    def prove_complete(
-        self,
-        fetch: Fetch,
-        total: int | None,
-        seen: int,
-        newer: int,
-        *,
-        progress: str = "first_run",
-    ) -> None:
-        """Hold the rows of a first run against the API's own count at its beginning.
-
-        Args:
-            fetch: asks for the count again.
-            total: what the API counted at first.
-            seen: distinct rows read.
-            newer: how many of them were created after the run began.
-            progress: the part of the state that holds how far the run came.
-
-        Raises:
-            VoucherifyError: rows are missing and no deletion explains it; the state then says
-                that the next run starts over.
-        """
-        query = Query(self.by_creation.field, self.by_creation.field)
-        if not is_complete(total, seen, newer, lambda: fetch(query).total):
-            self._first_run = FirstRun()
-            self.stream_state.clear()
-            self.stream_state[progress] = {}
-            raise incomplete(self.name, total, seen)
-        self.logger.info(
-            "complete: %s %s counted by the API, %d distinct rows (%d of them created during the "
-            "run), %d duplicates dropped, %d calls",
-            "no" if total is None else total,
-            self.name,
-            seen,
-            newer,
-            self.tally.duplicates,
-            self.tally.calls,
-        )
+            run.add(instant)
+        run.begin(self.client.run_started, self.tally.total)
 
     def _record(self, row: Row, instant: datetime) -> Record:
         text = written(instant) if self.by_update is None else modified_at_text(row, self.name)

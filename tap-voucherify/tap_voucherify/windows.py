@@ -14,15 +14,18 @@ at a bound, and the rest of it is cut again.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from tap_voucherify.completeness import FilteredCount
 from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.instants import MILLISECOND, whole_millisecond
 from tap_voucherify.walk import PAGE_ROWS, Query, Row, Tally, walk, widened
@@ -110,7 +113,7 @@ class Part:
     """Why the window ended early; its rows up to there are whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """Where windows are read from.
 
@@ -128,7 +131,15 @@ class Source:
 
     def counted(self, tally: Tally) -> int | None:
         """How many rows the API counts in a window; none where it counts all, or not at all."""
-        return None if tally.total == self.total else tally.total
+        if tally.total is None or tally.total == self.total:
+            return None
+        # A count of all rows moves while they are read, but it does not fall by half.
+        is_small = self.total is None or 2 * tally.total <= self.total
+        return tally.total if is_small or self._count.heeds_filters else None
+
+    @cached_property
+    def _count(self) -> FilteredCount:
+        return FilteredCount(self.fetch, self.listing)
 
 
 def read(source: Source, window: Window, most_rows: int, part: Part) -> Part:
@@ -205,6 +216,8 @@ class WindowedWalk:
         at_once: windows read side by side.
         tally: its `total` is the count of all rows to read; gets the sums of the windows.
         window_rows: rows that a window should hold.
+        fails_early: whether a window that lacks rows ends the walk; not where all rows are held
+            against a count at its end.
     """
 
     def __init__(
@@ -214,7 +227,9 @@ class WindowedWalk:
         at_once: int,
         tally: Tally,
         window_rows: int = WINDOW_ROWS,
+        fails_early: bool = True,
     ) -> None:
+        self._fails_early = fails_early
         self._window_rows = window_rows
         self._source = source
         self._at_once = at_once
@@ -222,6 +237,7 @@ class WindowedWalk:
         self._width = MILLISECOND
         self._readings: deque[Reading] = deque()
         self._given = 0
+        self._settled: datetime | None = None
 
     def rows(self, span: Window, first: datetime, now: datetime) -> Iterator[TimedRecord]:
         """The records of every row of a span of time, ascending.
@@ -233,9 +249,9 @@ class WindowedWalk:
                 of its own.
 
         Raises:
-            VoucherifyError: a window gave fewer rows than the API counts in it.
+            VoucherifyError: a window gave fewer rows than the API counts in it, twice.
         """
-        settled = now if span.until is None else min(now, span.until)
+        settled = self._settled = now if span.until is None else min(now, span.until)
         self._width = max(
             MILLISECOND, (settled - first) * self._window_rows / max(1, self._tally.total or 1)
         )
@@ -332,7 +348,8 @@ class WindowedWalk:
         window = self._readings.popleft().window
         self._tally.add(part.tally)
         if part.rest is None and part.failure is None:
-            self._check(window, part.tally)
+            if self._lacks(window, part.tally):
+                part = self._read_again(window)
             self._learn(window, part.rows)
         self._given += part.rows
         while part.chunks:
@@ -353,19 +370,37 @@ class WindowedWalk:
             readings.extend(Reading(piece) for piece in _cut(part.rest, min(pieces, MOST_PIECES)))
         self._readings = readings
 
-    def _check(self, window: Window, tally: Tally) -> None:
-        """Hold a window's rows against the API's count of it, unless that counts everything."""
-        if tally.rows >= (self._source.counted(tally) or 0):
-            return
+    def _lacks(self, window: Window, tally: Tally) -> int:
+        """How many rows a window lacks by the API's count of it; 0 where that counts everything.
+
+        Rows that came after its last answer count nowhere: only settled time is counted again.
+        """
+        if self._settled is None or tally.rows >= (self._source.counted(tally) or 0):
+            return 0
+        ends = [at for at in (window.until, self._settled) if at is not None]
+        span = widened(window.since, min(ends))
+        if window.since is not None and min(ends) <= window.since:
+            return 0
         field = self._source.listing.field
-        recount = self._source.fetch(
-            Query(field, field, *widened(window.since, window.until))
-        ).total
-        if recount is not None and tally.rows < recount:
+        recount = self._source.fetch(Query(field, field, *span)).total
+        return max(0, (recount or 0) - tally.rows)
+
+    def _read_again(self, window: Window) -> Part:
+        """A window that lacked rows, whole.
+
+        Raises:
+            VoucherifyError: it still lacks rows, and nothing holds them against a count later.
+        """
+        part = read(self._source, window, sys.maxsize, Part())
+        self._tally.add(part.tally)
+        lacking = 0 if part.failure else self._lacks(window, part.tally)
+        if lacking and self._fails_early:
             raise VoucherifyError(
-                f"The API counts {recount:,} rows in a span of `{field}` but gave "
-                f"{tally.rows:,}: run again; the state goes on before the span."
+                f"The API counts {part.tally.rows + lacking:,} rows in a span of "
+                f"`{self._source.listing.field}` but gave {part.tally.rows:,}, twice: run again; "
+                "if the figures stay, ask Voucherify's support what `total` counts in this project."
             )
+        return part
 
     def _learn(self, window: Window, rows: int) -> None:
         """Guess the next width from a window that was read to its end."""

@@ -143,8 +143,8 @@ def test_an_export_that_goes_wrong_twice_is_one_sentence(
     assert "Traceback" not in done.log
 
 
-def test_an_export_with_rows_missing_fails_and_the_next_run_starts_over(
-    filled: Sandbox, connection: dict[str, Any], catalog: list[str]
+def test_an_export_with_rows_missing_fails_and_the_next_run_orders_another(
+    filled: Sandbox, connection: dict[str, Any], catalog: list[str], tmp_path: Path
 ) -> None:
     filled.faults.add(Fault(kind="export_shrinks", method="POST", path="/v1/exports"))
 
@@ -152,7 +152,16 @@ def test_an_export_with_rows_missing_fails_and_the_next_run_starts_over(
 
     assert done.exit_code == 1
     assert "the API counted 270 customers but gave 135" in done.log
-    assert done.states[-1] == {"bookmarks": {"customers": {"export": {}}}}
+    kept = done.states[-1]["bookmarks"]["customers"]
+    assert kept.keys() == {"export"}
+    assert kept["export"]["missing"] == 135
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(done.states[-1]))
+
+    again = exported(connection, *catalog, "--state", str(path))
+
+    assert again.exit_code == 0, again.log
+    assert len(by_id(again)) == 270
 
 
 def test_keys_do_not_follow_an_export_to_another_host(

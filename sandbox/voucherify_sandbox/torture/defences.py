@@ -96,8 +96,8 @@ DEFENCES = (
     Defence(
         "tap: a first run is held against the API's count",
         "tap_voucherify/completeness.py",
-        "return total - (seen - newer) <= deleted",
-        "return True",
+        "self.missing = max(0, (self.total or 0) - self.rows) or None",
+        "self.missing = None",
         WALK,
     ),
     Defence(
