@@ -82,11 +82,7 @@ class RewardEvents(ScanningStream):
     @override
     def rows(self) -> Iterator[Record | None]:
         self.resume()
-        window = Window(
-            frozenset(self.config["reward_event_types"]),
-            self.since(),
-            self.instant_setting("end_date"),
-        )
+        window = Window(frozenset(self.config["reward_event_types"]), *self.span())
         path = self.config.get("webhook_store")
         if path is None or window.until is not None:
             yield from self._polled(window)

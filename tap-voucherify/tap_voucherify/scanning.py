@@ -47,8 +47,12 @@ class ScanningStream(IncrementalStream):
     _scan = Scan()
 
     def resume(self) -> None:
-        """Go on where the state says that an earlier scan was cut; from the beginning otherwise."""
-        state = self.stream_state.get("scan", {})
+        """Go on where the state says that an earlier scan was cut; from the beginning otherwise.
+
+        A slice looks at no state.
+        """
+        is_slice = self.instant_setting("end_date") is not None
+        state = {} if is_slice else self.stream_state.get("scan", {})
         self._scan = Scan()
         if state.get("position"):
             started = parse(state["started"], what=f"`started` in the state of {self.name}")

@@ -464,3 +464,19 @@ def test_where_customers_say_too_little_their_list_is_read_again(
 
     assert set(events(done)) >= happened(sandbox) - before
     assert pages > lists_read(sandbox)
+
+
+@pytest.mark.parametrize("cut_first", [False, True])
+def test_a_slice_gives_its_events_whatever_the_state_says(
+    sandbox: Sandbox, tap: Tap, *, cut_first: bool
+) -> None:
+    small(sandbox)
+    tap.only("reward_events")
+    since = sandbox.clock.now() - timedelta(days=30)
+    tap.run(**({"max_calls": 6} if cut_first else {}))
+    assert tap.state["bookmarks"]["reward_events"]
+
+    done = tap.run(start_date=since.isoformat(), end_date=sandbox.clock.now().isoformat())
+
+    assert done.exit_code == 0, done.log
+    assert set(events(done)) == happened(sandbox)
