@@ -69,6 +69,6 @@ def _number(text: str | None) -> float | None:
 def _date(text: str | None) -> float | None:
     try:
         date = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -164,6 +164,8 @@ NO_WAIT: dict[str, dict[str, str]] = {
     "a date gone by": {"Retry-After": "Wed, 01 May 2030 11:00:00 GMT"},
     "an instant gone by": {"X-Rate-Limit-Retry": "1"},
     "less than none": {"Retry-After": "-5"},
+    "a year that is none": {"Retry-After": f"Wed, 01 May {'9' * 20} 12:00:00 GMT"},
+    "a zone that is none": {"Retry-After": f"Wed, 01 May 2030 12:00:00 +{'9' * 30}"},
 }
 
 
