@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
-
-from tap_voucherify.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +42,7 @@ def in_order(
                 yield _finished(pending)
         finally:
             if pending:
-                give_up(VoucherifyError("The run ends early."))
+                give_up(CancelledError())
             for _, future in pending:
                 future.cancel()
 
