@@ -10,8 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import leaks
-from tap_voucherify.errors import VoucherifyError
 from tap_voucherify.tap import TapVoucherify
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

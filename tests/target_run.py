@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import leaks
-from target_voucherify.errors import VoucherifyError
 from target_voucherify.target import TargetVoucherify
+from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from voucherify_sandbox import Sandbox

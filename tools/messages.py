@@ -9,26 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_voucherify.answers import FIX_BY_STATUS
-from target_voucherify.answers import MUST_ACT
+from tap_voucherify.voucherify_client.responses import ADVICE_BY_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = {"tap": "tap-voucherify/tap_voucherify", "target": "target-voucherify/target_voucherify"}
+CLIENT = ROOT / "voucherify-client" / "voucherify_client"
 
-BY_STATUS = {"tap": FIX_BY_STATUS, "target": MUST_ACT}
-"""What a refused call asks for, by its status; the plugins say it after method and path."""
-
-OURS = {"TypeError"}
-"""Errors that speak to who changes the code."""
+OURS = {"TypeError", "AssertionError", "RefusedError"}
+"""Errors that speak to who changes the code, or to the sender of a webhook."""
 
 ABOUT_A_RECORD = {"ValueError", "NotACustomerError"}
 """Errors that refuse one record and not the run."""
-
-SILENT = {"StoppedError", "StopSignalError"}
-"""Errors that only carry that a signal came; the exit code tells it."""
 
 TOPICS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["topic"]
 """Headings with the messages that belong there, and what they ask for, written by hand."""
@@ -54,9 +48,11 @@ class Message:
 def messages() -> Iterator[Message]:
     """Every message of both plugins."""
     for plugin, folder in PLUGINS.items():
-        for status, advice in BY_STATUS[plugin].items():
-            yield Message(f"… answered {status}: {advice}.", "ends the run", plugin)
-        for file in sorted((ROOT / folder).rglob("*.py")):
+        for status, advice in ADVICE_BY_STATUS.items():
+            yield Message(f"… answered {int(status)}: {advice}.", "ends the run", plugin)
+        for file in sorted([*(ROOT / folder).glob("**/*.py"), *CLIENT.glob("*.py")]):
+            if "voucherify_client" in file.parts and CLIENT not in file.parents:
+                continue  # the link of an editable install, which some Pythons follow
             said = [Message(*words, plugin) for words in _words(file)]
             yield from (message for message in said if message.speaks_to_users)
 
@@ -94,20 +90,20 @@ def _section(topic: dict[str, str], lines: dict[tuple[str, str], set[str]]) -> s
 def _words(file: Path) -> Iterator[tuple[str, str]]:
     """Text and effect of each message in a module."""
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Call) and (said := _said(node)):
+        if isinstance(node, ast.Call) and (said := _said(node, file.name == "errors.py")):
             yield said
 
 
-def _said(call: ast.Call) -> tuple[str, str] | None:
+def _said(call: ast.Call, in_errors: bool) -> tuple[str, str] | None:  # noqa: FBT001 - one of two
     """The text and the effect of a call that raises or logs, if it is one with words of its own."""
     name = ast.unparse(call.func).rpartition(".")[2]
     text = _text(call.args[0]) if call.args else ""
     words = re.sub(r"%[.\d]*[sdf]", "…", text)
-    if not re.search(r"[a-z]{2}", words) or name in OURS | SILENT:
+    if not re.search(r"[a-z]{2}", words) or name in OURS:
         return None
     if name in ABOUT_A_RECORD:
         return words, REFUSES
-    if name.endswith("Error"):
+    if name.endswith("Error") or (in_errors and name == "__init__"):
         return words, "ends the run"
     return (words, EFFECTS[name]) if name in EFFECTS else None
 

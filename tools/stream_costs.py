@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from tables import replication
 
-from tap_voucherify import listings
-from tap_voucherify.children import ChildStream
-from tap_voucherify.full_table import FullTableStream
-from tap_voucherify.newest_first import NewestFirstStream
-from tap_voucherify.paging import LAST_PAGE
-from tap_voucherify.reward_events import RewardEvents
-from tap_voucherify.streams import STREAMS
-from tap_voucherify.time_filtered import TimeFilteredStream
-from tap_voucherify.walk import PAGE_ROWS
+from tap_voucherify.pagination import endpoints
+from tap_voucherify.pagination.page_number import LAST_PAGE
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS
+from tap_voucherify.streams.catalog import STREAMS
+from tap_voucherify.streams.child import ChildStream
+from tap_voucherify.streams.paged import FullTableStream, NewestFirstStream
+from tap_voucherify.streams.reward_events import RewardEvents
+from tap_voucherify.streams.time_range import TimeFilteredStream
 
 SOURCES = {
-    "customers": f"GET {listings.CUSTOMERS}",
+    "customers": f"GET {endpoints.CUSTOMERS}",
     "customer_deletions": "customer.deleted",
     "reward_events": f"GET {RewardEvents.path}",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams.catalog import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from target_voucherify.target import TargetVoucherify
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tap_voucherify.endings import exit_code
 from tap_voucherify.tap import TapVoucherify
+from tap_voucherify.voucherify_client.exit_status import exit_status
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     try:
         TapVoucherify.cli()
     except Exception as error:  # noqa: BLE001 - users have no use for a traceback
-        sys.exit(exit_code(error, TapVoucherify.logger))
+        sys.exit(exit_status(error, TapVoucherify.logger))
 
 
 if __name__ == "__main__":

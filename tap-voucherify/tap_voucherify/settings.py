@@ -4,52 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
 from singer_sdk import typing as th
 
-from tap_voucherify import address
-from tap_voucherify.authorization import HEADER_VALUE
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import parse
-from tap_voucherify.rewards import REWARD_EVENT_TYPES
+from tap_voucherify.rewards.event import REWARD_EVENT_TYPES
+from tap_voucherify.voucherify_client.connection_settings import (
+    CONNECTION,
+    MAX_CALLS,
+    config_errors,
+)
+from tap_voucherify.voucherify_client.errors import SettingsError
+from tap_voucherify.voucherify_client.timestamps import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SETTINGS = th.PropertiesList(
-    th.Property(
-        "application_id",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Application ID",
-        description="Application ID of the project's server-side API key.",
-    ),
-    th.Property(
-        "secret_key",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Secret key",
-        description="Secret key of the same API key.",
-    ),
-    th.Property(
-        "api_url",
-        th.StringType,
-        default="https://api.voucherify.io",
-        title="API URL",
-        description="API endpoint of the project's region, as Project settings show it. Must be "
-        "https, or http on a loopback address.",
-    ),
-    th.Property(
-        "auth_method",
-        th.StringType,
-        allowed_values=["api_key", "oauth"],
-        default="api_key",
-        title="Authentication method",
-        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
-        "that last 15 minutes, and those go with the requests.",
-    ),
+    *CONNECTION,
     th.Property(
         "start_date",
         th.DateTimeType,
@@ -120,66 +90,18 @@ SETTINGS = th.PropertiesList(
         description="With webhook_store: hours after which a run also reads reward_events by "
         "polling and reports what no webhook had brought. 0: every run does.",
     ),
-    th.Property(
-        "max_calls",
-        th.IntegerType(minimum=1),
-        title="Maximum calls",
-        description="Stop cleanly, state saved, once this many API calls were made; the next run "
-        "goes on from there. None: no limit.",
-    ),
+    MAX_CALLS,
 ).to_dict()
-
-
-KEYS = ("application_id", "secret_key")
-
-
-def stripped(config: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of the connection without blanks around them, which a file often adds."""
-    return {
-        name: value.strip()
-        for name in (*KEYS, "api_url")
-        if isinstance(value := config.get(name), str)
-    }
 
 
 def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Refuse settings that cannot work, naming the setting and the rule but never its value.
 
     Raises:
-        VoucherifyError: the first problem found.
+        SettingsError: the first problem found.
     """
-    for problem in (*_schema_problems(config, schema), *_other_problems(config)):
-        raise VoucherifyError(problem)
-
-
-def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
-    """What the JSON schema objects to; its own messages repeat values, secrets included."""
-    for error in Draft202012Validator(dict(schema)).iter_errors(dict(config)):
-        path = ".".join(str(part) for part in error.absolute_path)
-        if error.validator == "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
-            names = ", ".join(f"{path}.{name}" if path else name for name in missing)
-            yield f"The configuration lacks {names}: set it."
-        elif error.validator == "enum":
-            words = " or ".join(value for value in error.validator_value if value)
-            yield f"The setting {path} must be {words}."
-        else:
-            yield (
-                f"The setting {path} does not fit: {error.validator} must be "
-                f"{error.validator_value!r}."
-            )
-
-
-def _other_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for name in KEYS:
-        if config.get(name) and not HEADER_VALUE.fullmatch(str(config[name])):
-            yield (
-                f"The setting {name} holds a line break or another character that no HTTP header "
-                "can carry: copy it again from Voucherify's Project settings."
-            )
-    wrong_address = address.problem(str(config["api_url"]))
-    if wrong_address:
-        yield wrong_address
+    for error in config_errors(config, schema):
+        raise SettingsError(error)
     for name in ("start_date", "end_date"):
         if config.get(name) is not None:
             parse(config[name], what=f"The setting {name}")

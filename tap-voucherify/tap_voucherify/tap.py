@@ -11,24 +11,32 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_voucherify.client import Connection, VoucherifyClient
-from tap_voucherify.emission import InterruptibleTap, VoucherifyStream
-from tap_voucherify.endings import exit_code
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.listings import CUSTOMERS, page_of
-from tap_voucherify.metadata_types import RESOURCES, with_metadata_types
-from tap_voucherify.settings import SETTINGS, check, stripped
-from tap_voucherify.streams import STREAMS, MetadataSchemas
+from tap_voucherify.pagination.endpoints import CUSTOMERS, page_of
+from tap_voucherify.records.metadata_types import RESOURCES, with_metadata_types
+from tap_voucherify.settings import SETTINGS, check
+from tap_voucherify.streams.catalog import STREAMS, MetadataSchemas
+from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
+from tap_voucherify.voucherify_client.client import Client, Connection
+from tap_voucherify.voucherify_client.connection_settings import stripped
+from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.exit_status import exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import click
 
-    from tap_voucherify.walk import Row
+    from tap_voucherify.pagination.time_cursor import Row
 
 
-class TapVoucherify(InterruptibleTap):
+SCOPE = (
+    "customers redemptions publications campaigns vouchers rewards referrals orders segments "
+    "metadata-schemas exports"
+)
+"""What an OAuth token may do: as little as all streams together need."""
+
+
+class TapVoucherify(GracefulTap):
     """Singer tap for Voucherify: customers and reward events."""
 
     name = "tap-voucherify"
@@ -48,18 +56,13 @@ class TapVoucherify(InterruptibleTap):
 
     @cached_property
     @override
-    def client(self) -> VoucherifyClient:
-        return VoucherifyClient(
-            Connection(
-                self.config["api_url"],
-                self.config["application_id"],
-                self.config["secret_key"],
-                self.config["auth_method"],
-            ),
+    def client(self) -> Client:
+        return Client(
+            Connection.from_config(self.config, user_agent="tap-voucherify", scope=SCOPE),
+            shutdown=self.shutdown,
+            log=self.logger,
             max_concurrency=self.config["max_concurrency"],
             max_calls=self.config.get("max_calls"),
-            stop=self.stop,
-            log=self.logger,
         )
 
     @override
@@ -147,8 +150,8 @@ class TapVoucherify(InterruptibleTap):
         ended = 0
         try:
             tap.sync_all()
-            tap.stop.raise_if_asked()
+            tap.shutdown.check()
         except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
-            ended = exit_code(error, cls.logger)
+            ended = exit_status(error, cls.logger)
         tap.tell_summary()
-        sys.exit(tap.stop.exit_code or ended)
+        sys.exit(tap.shutdown.exit_status or ended)

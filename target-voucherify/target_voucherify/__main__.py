@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from target_voucherify.endings import exit_code
 from target_voucherify.target import TargetVoucherify
+from target_voucherify.voucherify_client.exit_status import exit_status
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     try:
         TargetVoucherify.cli()
     except Exception as error:  # noqa: BLE001 - users have no use for a traceback
-        sys.exit(exit_code(error, TargetVoucherify.logger))
+        sys.exit(exit_status(error, TargetVoucherify.logger))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.outcomes import Outcomes
     from target_voucherify.acknowledgement.state_fence import Fence
-    from target_voucherify.client import Client
-    from target_voucherify.stopping import Stopping
-    from target_voucherify.summary import Summary
+    from target_voucherify.acknowledgement.summary import Summary
+    from target_voucherify.voucherify_client.client import Client
+    from target_voucherify.voucherify_client.shutdown import Shutdown
 
 
-class Services(NamedTuple):
+class RunContext(NamedTuple):
     """One of each per run."""
 
     client: Client
     fence: Fence
     outcomes: Outcomes
     summary: Summary
-    stopping: Stopping
+    shutdown: Shutdown
     ledger: Ledger | NoLedger

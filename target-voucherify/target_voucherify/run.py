@@ -10,32 +10,38 @@ from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
 from target_voucherify.acknowledgement.refusal_reasons import ours
 from target_voucherify.acknowledgement.state_fence import Fence
-from target_voucherify.client import Client, ReadOnlyClient
-from target_voucherify.context import Services
+from target_voucherify.acknowledgement.summary import Summary
+from target_voucherify.context import RunContext
 from target_voucherify.entities.metadata_schema import MetadataSchema, read_schema
-from target_voucherify.errors import (
+from target_voucherify.errors import InputError, NotACustomerError
+from target_voucherify.voucherify_client.client import Client, Connection
+from target_voucherify.voucherify_client.errors import (
     AccessError,
     CycleUsedUpError,
-    InputError,
     MaxCallsError,
-    NotACustomerError,
     StopSignalError,
     VoucherifyError,
 )
-from target_voucherify.stopping import Stopping
-from target_voucherify.summary import Summary
+from target_voucherify.voucherify_client.shutdown import Shutdown
 from target_voucherify.writing.auto import SINGLE_AT_MOST, AutoWriter
 from target_voucherify.writing.batch import Batch
 from target_voucherify.writing.bulk import BulkWriter
-from target_voucherify.writing.concurrent_requests import Parallel
+from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT, Parallel
 from target_voucherify.writing.deletions import Deletions, NoDeletions
-from target_voucherify.writing.dry_run import DryRunWriter
+from target_voucherify.writing.dry_run import DryRunWriter, ReadOnlyClient
 from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from target_voucherify.writing.writer import Writer
+
+SCOPE = "customers async-actions metadata-schemas"
+"""What an OAuth token may do: as little as writing customers needs, jobs and definitions included.
+"""
+
+GRACE = 30.0
+"""Seconds that all queued jobs have together after a signal."""
 
 MOST_NOTICES = 200
 """Things said once; beyond it they are not said, so that memory stays flat."""
@@ -57,23 +63,22 @@ class Run:
         """Set the parts up; nothing is sent yet."""
         self._config = config
         self._log = logging.getLogger("target-voucherify")
-        self.stopping = Stopping()
-        self.summary = Summary(self._log)
+        self.shutdown = Shutdown(GRACE)
+        self.client = _client(config, self.shutdown, self._log)
+        self.summary = Summary(self._log, self.client.usage)
         self.records = self.summary.records
         self.fence = Fence()
         self._ledger = open_ledger(config)
         self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
-        client = ReadOnlyClient if config["dry_run"] else Client
-        self.client = client(config, self.summary.calls, self.stopping.pause)
-        services = Services(
-            self.client, self.fence, self.outcomes, self.summary, self.stopping, self._ledger
+        context = RunContext(
+            self.client, self.fence, self.outcomes, self.summary, self.shutdown, self._ledger
         )
-        self._parallel = Parallel(self.stopping)
-        self._writer = _writer(config, services, self._parallel)
+        self._parallel = Parallel(self.shutdown)
+        self._writer = _writer(config, context, self._parallel)
         self.deletions = (
             NoDeletions(self.summary)
             if config["on_delete"] == "ignore"
-            else Deletions(config, services, self._parallel)
+            else Deletions(config, context, self._parallel)
         )
         self._unsorted: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
@@ -177,9 +182,10 @@ class Run:
         if error is None or isinstance(error, InputError):
             failed = self._error_of(self._write_the_rest)
             error = error if isinstance(failed, MaxCallsError) and error else failed or error
-        if self.stopping.signal:
-            error = StopSignalError("Stopped by a signal.", self.stopping.exit_code)
-            self.stopping.tidy_up()
+        self.shutdown.recover()
+        if self.shutdown.signal_number:
+            error = StopSignalError(self.shutdown.signal_number)
+            self.shutdown.begin_grace()
         if error is not None and not isinstance(error, AccessError | CycleUsedUpError):
             self._error_of(self._writer.settle)
         if error is None or isinstance(error, MaxCallsError):
@@ -253,11 +259,22 @@ class Run:
             )
 
 
-def _writer(config: Mapping[str, Any], services: Services, parallel: Parallel) -> Writer:
+def _client(config: Mapping[str, Any], shutdown: Shutdown, log: logging.Logger) -> Client:
+    kind = ReadOnlyClient if config["dry_run"] else Client
+    return kind(
+        Connection.from_config(config, user_agent="target-voucherify", scope=SCOPE),
+        shutdown=shutdown,
+        log=log,
+        max_concurrency=REQUESTS_IN_FLIGHT,
+        max_calls=config.get("max_calls"),
+    )
+
+
+def _writer(config: Mapping[str, Any], context: RunContext, parallel: Parallel) -> Writer:
     rows, path = int(config["batch_size_rows"]), config["write_path"]
     if config["dry_run"]:
-        return DryRunWriter(services, rows, single_at_most=AT_MOST_SINGLY[path])
+        return DryRunWriter(context, rows, single_at_most=AT_MOST_SINGLY[path])
     if path == "single":
-        return SingleWriter(services, parallel)
-    bulk = BulkWriter(services, rows, float(config["async_timeout"]))
-    return bulk if path == "bulk" else AutoWriter(bulk, services, parallel)
+        return SingleWriter(context, parallel)
+    bulk = BulkWriter(context, rows, float(config["async_timeout"]))
+    return bulk if path == "bulk" else AutoWriter(bulk, context, parallel)

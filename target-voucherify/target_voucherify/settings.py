@@ -4,49 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 from singer_sdk import typing as th
 
-from target_voucherify import address
-from target_voucherify.authorization import HEADER_VALUE
+from target_voucherify.voucherify_client.connection_settings import CONNECTION, MAX_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SETTINGS = th.PropertiesList(
-    th.Property(
-        "application_id",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Application ID",
-        description="Application ID of the project's server-side API key.",
-    ),
-    th.Property(
-        "secret_key",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Secret key",
-        description="Secret key of the same API key.",
-    ),
-    th.Property(
-        "api_url",
-        th.StringType,
-        default="https://api.voucherify.io",
-        title="API URL",
-        description="API endpoint of the project's region, as Project settings show it. Must be "
-        "https, or http on a loopback address.",
-    ),
-    th.Property(
-        "auth_method",
-        th.StringType,
-        allowed_values=["api_key", "oauth"],
-        default="api_key",
-        title="Authentication method",
-        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
-        "that last 15 minutes, and those go with the requests.",
-    ),
+    *CONNECTION,
     th.Property(
         "customers_stream",
         th.StringType(min_length=1),
@@ -156,61 +122,10 @@ SETTINGS = th.PropertiesList(
         description="Read everything, write nothing, pass no state on; report what would happen "
         "and what it would cost.",
     ),
-    th.Property(
-        "max_calls",
-        th.IntegerType(minimum=1),
-        title="Maximum calls",
-        description="Stop cleanly, state saved, once this many API calls were made; the next run "
-        "goes on from there. None: no limit.",
-    ),
+    MAX_CALLS,
 ).to_dict()
-
-
-KEYS = ("application_id", "secret_key")
-
-
-def stripped(config: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of the connection without blanks around them, which a file often adds."""
-    return {
-        name: value.strip()
-        for name in (*KEYS, "api_url")
-        if isinstance(value := config.get(name), str)
-    }
-
-
-def errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with a configuration, in sentences that show no value of it.
-
-    Args:
-        config: the settings as given.
-        schema: JSON schema of all settings, those of the SDK included.
-    """
-    validator = jsonschema.Draft7Validator(dict(schema))
-    found = [_in_words(error) for error in validator.iter_errors(dict(config))]
-    found += [
-        f"The setting {name} holds a line break or another character that no HTTP header can "
-        "carry: copy it again from Voucherify's Project settings."
-        for name in KEYS
-        if config.get(name) and not HEADER_VALUE.fullmatch(str(config[name]))
-    ]
-    wrong_address = address.problem(str(config["api_url"]))
-    if wrong_address:
-        found.append(wrong_address)
-    return sorted(set(found))
 
 
 def unknown(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterable[str]:
     """Names in the configuration that are no settings: most likely misspelt."""
     return sorted(config.keys() - schema["properties"].keys())
-
-
-def _in_words(error: jsonschema.ValidationError) -> str:
-    name = ".".join(str(part) for part in error.absolute_path)
-    rule: Any = error.validator_value
-    if error.validator == "required":
-        given: Any = error.instance
-        names = ", ".join(key for key in rule if key not in given)
-        return f"The configuration lacks {names}: set it."
-    if error.validator == "enum":
-        return f"The setting {name} must be {' or '.join(value for value in rule if value)}."
-    return f"The setting {name} does not fit: {error.validator} must be {rule!r}."

@@ -9,10 +9,11 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from typing_extensions import override
 
 from target_voucherify import settings
-from target_voucherify.endings import exit_code
 from target_voucherify.errors import InputError
 from target_voucherify.singer.sdk_overrides import FencedTarget
 from target_voucherify.sinks import Customers
+from target_voucherify.voucherify_client.connection_settings import config_errors, stripped
+from target_voucherify.voucherify_client.exit_status import exit_status
 
 
 class TargetVoucherify(FencedTarget):
@@ -54,10 +55,10 @@ class TargetVoucherify(FencedTarget):
         for name, definition in schema["properties"].items():
             if "default" in definition and self._config.get(name) is None:
                 self._config[name] = definition["default"]
-        self._config.update(settings.stripped(self._config))
+        self._config.update(stripped(self._config))
         for name in settings.unknown(self._config, schema):
             self.logger.warning("Setting %s is not known and changes nothing", name)
-        return settings.errors(_without_nulls(self._config), schema)
+        return sorted(set(config_errors(_without_nulls(self._config), schema)))
 
     @classmethod
     @override
@@ -71,7 +72,7 @@ class TargetVoucherify(FencedTarget):
         try:
             target.listen(options["file_input"])
         except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
-            ended = exit_code(error, cls.logger)
+            ended = exit_status(error, cls.logger)
         target.run.summary.tell()
         sys.exit(ended)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tap_voucherify.settings import SETTINGS as TAP_SETTINGS
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams.catalog import STREAMS
 from target_voucherify.settings import SETTINGS as TARGET_SETTINGS
 
 ROOT = Path(__file__).parents[2]

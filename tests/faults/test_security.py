@@ -15,19 +15,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-import tap_voucherify.answers
-import tap_voucherify.bodies
-import target_voucherify.answers
-import target_voucherify.bodies
 from singer import Process, command, run, selecting
 from singer_input import contacts, lines, record, schema, state
 from stranger import ELSEWHERE, Stranger
-from tap_voucherify.address import may_hold_downloads
-from tap_voucherify.client import Connection, VoucherifyClient
-from tap_voucherify.stopping import StopRequest
+from tap_voucherify.voucherify_client import response_body
+from tap_voucherify.voucherify_client.client import Client, Connection
+from tap_voucherify.voucherify_client.responses import read
+from tap_voucherify.voucherify_client.shutdown import Shutdown
+from tap_voucherify.voucherify_client.urls import may_hold_downloads
 from target_run import load
-from target_voucherify.client import Client
-from target_voucherify.summary import Calls
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -198,14 +194,15 @@ def test_what_is_allowed_is_read_the_same_way_where_it_is_sent(tail: str) -> Non
 
 def asked(plugin: str, config: dict[str, Any], segment: str = "x") -> Any:
     """What one call of a plugin's client brings."""
-    log, config = logging.getLogger(plugin.replace("_", "-")), {"auth_method": "api_key", **config}
-    if plugin == TARGET:
-        client = Client(config, Calls(), lambda _: None)
-        return client.request("GET", "/v1/customers/{id}", segment=segment)
-    tap = VoucherifyClient(
-        Connection(**config), max_concurrency=1, max_calls=None, stop=StopRequest(), log=log
+    connection = Connection(**{"auth_method": "api_key", **config})
+    client = Client(
+        connection,
+        shutdown=Shutdown(),
+        log=logging.getLogger(plugin.replace("_", "-")),
+        max_concurrency=1,
+        max_calls=None,
     )
-    return tap.get("/v1/customers/{id}", {"id": segment})
+    return client.get("/v1/customers/{id}", {"id": segment})
 
 
 def head(status: int = 200, *more: str) -> bytes:
@@ -283,23 +280,21 @@ def test_a_monster_does_not_take_the_machine_down(
     assert b"more than 64 MiB, where reading stops" in logged
 
 
-@pytest.mark.parametrize("bodies", [tap_voucherify.bodies, target_voucherify.bodies])
-def test_a_body_that_drips_for_ever_is_a_time_out(bodies: Any) -> None:
+def test_a_body_that_drips_for_ever_is_a_time_out() -> None:
     class Tap:
         def read1(self, amt: int, /, decode_content: bool) -> bytes:  # noqa: FBT001 - urllib3's
             del amt, decode_content
             return b" "
 
     seconds = iter(range(10_000))
-    drops = bodies.pieces(Tap(), bodies.JSON, "GET /v1", lambda: next(seconds))
-    with pytest.raises(bodies.TooSlowError):
+    drops = response_body.read_bounded(Tap(), response_body.JSON, "GET /v1", lambda: next(seconds))
+    with pytest.raises(response_body.TooSlowError):
         list(drops)
     assert next(seconds) == 302
 
 
-@pytest.mark.parametrize("read", [tap_voucherify.answers.read, target_voucherify.answers.read])
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_a_depth_bomb_is_an_answer_of_no_use(read: Any, opening: bytes) -> None:
+def test_a_depth_bomb_is_an_answer_of_no_use(opening: bytes) -> None:
     for content in (opening * 1_000_000, opening * 100_000 + b"1" + b"]}"[:1] * 100_000):
         assert read(200, {}, content).body is None
         assert "not JSON" in str(read(200, {}, content))

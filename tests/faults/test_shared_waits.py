@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from singer import Process, command, run, selecting
 from singer_input import contacts, lines, record, schema
-from tap_voucherify.client import Connection, VoucherifyClient
-from tap_voucherify.concurrency import in_order
-from tap_voucherify.errors import StoppedError, VoucherifyError
-from tap_voucherify.stopping import StopRequest
+from tap_voucherify.pagination.ordered_map import in_order
+from tap_voucherify.voucherify_client.client import Client, Connection
+from tap_voucherify.voucherify_client.errors import StopSignalError, VoucherifyError
+from tap_voucherify.voucherify_client.shutdown import Shutdown
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -127,15 +128,16 @@ def test_a_signal_has_the_last_word_over_an_error(
         run_.send_signal(signal.SIGTERM)
         _, log = run_.communicate(timeout=20)
 
+    leaks.saw(log.decode() if isinstance(log, bytes) else log)
     assert run_.returncode == 143, log
 
 
-def client_of(sandbox: Sandbox, stop: StopRequest) -> VoucherifyClient:
-    return VoucherifyClient(
+def client_of(sandbox: Sandbox, shutdown: Shutdown) -> Client:
+    return Client(
         Connection(sandbox.url, sandbox.application_id, sandbox.secret_key),
         max_concurrency=AT_ONCE,
         max_calls=None,
-        stop=stop,
+        shutdown=shutdown,
         log=logging.getLogger("test"),
     )
 
@@ -145,16 +147,16 @@ def test_who_stops_taking_results_does_not_wait_for_those_who_sleep(
     sandbox: Sandbox, number: int
 ) -> None:
     """Standard output may break, or a row may be of no use, while others wait for a limit."""
-    stop = StopRequest()
-    client = client_of(sandbox, stop)
+    shutdown = Shutdown()
+    client = client_of(sandbox, shutdown)
     began = time.monotonic()
 
     def work(item: int) -> int:
         if item > number:
-            stop.wait(HOUR)
+            shutdown.wait(HOUR)
         return item
 
-    results = in_order(work, range(20), at_once=AT_ONCE, give_up=client.give_up)
+    results = in_order(work, range(20), at_once=AT_ONCE, give_up=client.fail)
     assert [item for item, _ in zip(range(number + 1), results, strict=False)] == list(
         range(number + 1)
     )
@@ -164,30 +166,30 @@ def test_who_stops_taking_results_does_not_wait_for_those_who_sleep(
 
 
 def test_a_failure_that_is_not_of_the_api_ends_the_waits_of_others(sandbox: Sandbox) -> None:
-    stop = StopRequest()
-    client = client_of(sandbox, stop)
+    shutdown = Shutdown()
+    client = client_of(sandbox, shutdown)
 
     def work(item: int) -> int:
         if item == 5:
             raise KeyError(item)
-        stop.wait(HOUR)
+        shutdown.wait(HOUR)
         return item
 
     with pytest.raises(KeyError):
-        list(in_order(work, range(8), at_once=AT_ONCE, give_up=client.give_up))
+        list(in_order(work, range(8), at_once=AT_ONCE, give_up=client.fail))
 
 
 def test_a_second_failure_does_not_replace_the_first() -> None:
-    stop = StopRequest()
-    stop.fail(VoucherifyError("first"))
-    stop.fail(VoucherifyError("second"))
+    shutdown = Shutdown()
+    shutdown.fail(VoucherifyError("first"))
+    shutdown.fail(VoucherifyError("second"))
 
     with pytest.raises(VoucherifyError, match="first"):
-        stop.wait(HOUR)
-    stop.raise_if_asked()
-    stop.ask(signal.SIGTERM)
-    with pytest.raises(StoppedError):
-        stop.wait(HOUR)
+        shutdown.wait(HOUR)
+    shutdown.check()
+    shutdown.request(signal.SIGTERM)
+    with pytest.raises(StopSignalError):
+        shutdown.wait(HOUR)
 
 
 def doomed(count: int) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer import Run, run, selecting
-from tap_voucherify.address import may_hold_downloads
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.export_file import FIELDS, rows_of
+from tap_voucherify.exports.csv_reader import FIELDS, rows_of
+from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.urls import may_hold_downloads
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from filling import fill
 from singer import Run, run
 from tap_voucherify import schemas
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams.catalog import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from voucherify_sandbox import Sandbox
 from voucherify_sandbox.readings import answers, names

@@ -11,7 +11,7 @@ import pytest
 
 from filling import fill
 from singer import Run, run
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams.catalog import STREAMS
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:

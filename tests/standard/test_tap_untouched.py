@@ -10,7 +10,7 @@ import pytest
 
 from filling import fill
 from singer import Run, run, selecting
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.streams.catalog import STREAMS
 
 if TYPE_CHECKING:
     from pathlib import Path

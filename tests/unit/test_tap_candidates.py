@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_voucherify.candidates import Candidates
-from tap_voucherify.changes import may_have_rewards
+from tap_voucherify.rewards.candidates import Candidates, may_have_rewards
 
 SINCE = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 COUNTER = st.one_of(

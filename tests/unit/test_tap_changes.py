@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tap_voucherify.changes import may_have_rewards
+from tap_voucherify.rewards.candidates import may_have_rewards
 
 ZERO: dict[str, Any] = {
     "summary": {

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.fitting import Fitting, whole_number
+from tap_voucherify.records.conformance import Fitting, whole_number
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

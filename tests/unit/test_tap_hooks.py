@@ -8,8 +8,8 @@ import inspect
 from singer_sdk import Stream, Tap
 from singer_sdk.plugin_base import PluginBase
 
-from tap_voucherify import emission
-from tap_voucherify.emission import HOOKS, InterruptibleTap, VoucherifyStream
+from tap_voucherify.streams import stream
+from tap_voucherify.streams.stream import HOOKS, GracefulTap, VoucherifyStream
 
 SDK = (Stream, Tap, PluginBase)
 
@@ -30,12 +30,12 @@ def fingerprint(name: str) -> str:
 
 
 def test_the_hooks_of_the_sdk_are_those_that_were_read() -> None:
-    """When this fails after an upgrade: read the change, adapt `emission.py`, note the hash."""
+    """When this fails after an upgrade: read the change, adapt `stream.py`, note the hash."""
     assert {name: fingerprint(name) for name in HOOKS} == READ
 
 
 def test_every_private_member_that_is_replaced_is_guarded() -> None:
-    ours = {*vars(VoucherifyStream), *vars(InterruptibleTap)}
+    ours = {*vars(VoucherifyStream), *vars(GracefulTap)}
     private = {name for name in ours if name.startswith("_") and not name.startswith("__")}
     of_the_sdk = {name for name in private if any(name in vars(owner) for owner in SDK)}
 
@@ -49,9 +49,9 @@ def test_only_one_file_replaces_private_members_of_the_sdk() -> None:
         for name in vars(owner)
         if name.startswith("_") and not name.startswith("__") and name != "_abc_impl"
     }
-    subclasses = [VoucherifyStream, InterruptibleTap]
+    subclasses = [VoucherifyStream, GracefulTap]
     while subclasses:
         one = subclasses.pop()
         subclasses += one.__subclasses__()
-        if one.__module__ != emission.__name__:
+        if one.__module__ != stream.__name__:
             assert private & set(vars(one)) == set(), one

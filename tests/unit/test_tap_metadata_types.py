@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from singer import run
-from tap_voucherify.metadata_types import with_metadata_types
+from tap_voucherify.records.metadata_types import with_metadata_types
 from voucherify_sandbox import Fault
 
 if TYPE_CHECKING:

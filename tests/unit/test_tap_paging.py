@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.paging import NumberedPages, is_newest_first, pages_by_cursor
-from tap_voucherify.walk import PAGE_ROWS, Page, Tally
+from tap_voucherify.pagination.page_number import NumberedPages, is_newest_first, pages_by_cursor
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Tally
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_voucherify.instants import spoken
+from tap_voucherify.voucherify_client.timestamps import format_duration
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from tap_voucherify.instants import spoken
     ],
 )
 def test_the_time_left_is_said_in_words_of_its_size(seconds: float, said: str) -> None:
-    assert spoken(seconds) == said
+    assert format_duration(seconds) == said

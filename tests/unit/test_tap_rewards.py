@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tap_voucherify.rewards import REWARD_EVENT_TYPES, recipient_role, reward_event
+from tap_voucherify.rewards.event import REWARD_EVENT_TYPES, recipient_role, reward_event
 
 REFEREE = {"id": "cust_rita", "source_id": "crm-2", "object": "customer"}
 REFERRER = {"id": "cust_adam", "source_id": "crm-1", "object": "customer"}

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_voucherify import schemas
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.fitting import Fitting
-from tap_voucherify.metadata_types import with_metadata_types
-from tap_voucherify.untouched import SchemaNotUnderstoodError, UntouchedRow, UntouchedRows
+from tap_voucherify.records.conformance import Fitting
+from tap_voucherify.records.metadata_types import with_metadata_types
+from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRow, UntouchedRows
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 NAMES = ("customers", "vouchers", "campaigns")
 AT = "2026-03-02T10:15:30.861Z"

@@ -13,10 +13,20 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.modified import changed_rows
-from tap_voucherify.walk import LAST_PAGE, PAGE_ROWS, Listing, Page, Query, Row, Tally, Timed, walk
-from tap_voucherify.windows import Source, Window, WindowedWalk
+from tap_voucherify.pagination.parallel_windows import Source, Window, WindowedWalk
+from tap_voucherify.pagination.replication_value import changed_rows
+from tap_voucherify.pagination.time_cursor import (
+    LAST_PAGE,
+    PAGE_ROWS,
+    Listing,
+    Page,
+    Query,
+    Row,
+    Tally,
+    Timed,
+    walk,
+)
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
 BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")

@@ -12,7 +12,8 @@ import pytest
 from target_voucherify.entities.builder import CustomerBuilder
 from target_voucherify.entities.mapping import resolve
 from target_voucherify.entities.metadata_schema import MetadataSchema
-from target_voucherify.errors import InputError, NotACustomerError, SettingsError
+from target_voucherify.errors import InputError, NotACustomerError
+from target_voucherify.voucherify_client.errors import SettingsError
 
 FREE = {"type": ["null", "string"]}
 NAMES = [

@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_voucherify import waiting
 from target_voucherify.acknowledgement.outcomes import Row
 from target_voucherify.acknowledgement.pseudonyms import RecordNames
 from target_voucherify.acknowledgement.refusal_reasons import Reason, voucherifys
 from target_voucherify.acknowledgement.refused_file import RefusalFile
 from target_voucherify.entities.encoding import LARGEST_BODY
-from target_voucherify.errors import SettingsError
 from target_voucherify.singer.reader import MessageReader
+from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.writing.batch import Batch
 from target_voucherify.writing.deletions import is_safe
 from target_voucherify.writing.job_result import Rest, verdict
-from target_voucherify.writing.poll_schedule import Timetable
+from target_voucherify.writing.poll_schedule import PollSchedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,42 +65,6 @@ def test_what_is_no_json_stops_the_reading(line: bytes) -> None:
     found, reader = read(io.BytesIO(b'{"type":"RECORD"}\n' + line + b'\n{"type":"RECORD"}\n'))
     assert len(found) == 1
     assert "Message 2 of the input" in str(reader.stopped_by)
-
-
-WAITS = {
-    "seconds": ({"Retry-After": "7"}, 7.0),
-    "no seconds at all": ({"Retry-After": "0"}, 0.0),
-    "seconds with a fraction": ({"Retry-After": "0.25"}, 0.25),
-    "a date": ({"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT", "Date": DATE}, 30.0),
-    "a date in the past": ({"Retry-After": DATE, "Date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0.0),
-    "an instant": ({"X-Rate-Limit-Retry": str(int(AT_DATE) + 60), "Date": DATE}, 60.0),
-    "an instant, by the server's clock": (
-        {"X-Rate-Limit-Retry": str(int(AT_DATE) + 60), "Date": DATE},
-        60.0,
-    ),
-    "an instant in the past": ({"X-Rate-Limit-Retry": "1", "Date": DATE}, 0.0),
-    "seconds win over an instant": ({"Retry-After": "3", "X-Rate-Limit-Retry": "9999999999"}, 3.0),
-    "nonsense, then an instant": (
-        {"Retry-After": "soon", "X-Rate-Limit-Retry": str(int(AT_DATE) + 5), "Date": DATE},
-        5.0,
-    ),
-    "nothing": ({}, None),
-    "nonsense": ({"Retry-After": "soon", "X-Rate-Limit-Retry": "later"}, None),
-    "infinity": ({"X-Rate-Limit-Retry": "inf"}, None),
-}
-
-
-@pytest.mark.parametrize(("headers", "seconds"), WAITS.values(), ids=WAITS.keys())
-def test_waits_as_told(headers: dict[str, str], seconds: float | None) -> None:
-    told = waiting.told(headers, now=0.0 if "Date" in headers else AT_DATE)
-    assert (told and told[0]) == seconds
-
-
-def test_backoff_doubles_and_jitter_only_lengthens() -> None:
-    for tries, least in enumerate([0.5, 1, 2, 4, 8, 16, 32, 60, 60], start=1):
-        waits = [waiting.backoff(tries) for _ in range(50)]
-        assert min(waits) >= least
-        assert max(waits) <= least * 1.25
 
 
 keys = st.text(min_size=1, max_size=3)
@@ -172,7 +135,7 @@ def test_a_job_is_judged(found: dict[str, Any], named: list[str], rest: Rest) ->
 def looks(durations: list[float], *, moves_when_looked_at: int = 0) -> list[int]:
     """How many looks each job of a queue needs, by a clock that only the table moves."""
     now, counts, free = [0.0], [], 0.0
-    table = Timetable(lambda: now[0])
+    table = PollSchedule(lambda: now[0])
     for duration in durations:
         table.begin(0.0)
         ends, count = free + duration, 0
@@ -181,7 +144,7 @@ def looks(durations: list[float], *, moves_when_looked_at: int = 0) -> list[int]
             count += 1
             if (count >= moves_when_looked_at) if moves_when_looked_at else now[0] >= ends:
                 break
-            table.not_yet()
+            table.still_running()
         free = now[0] if moves_when_looked_at else ends
         table.end(0.0, round(free * 1000))
         counts.append(count)

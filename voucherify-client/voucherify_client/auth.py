@@ -5,6 +5,7 @@ Nothing here knows HTTP: a token comes from a function, and the result is header
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,9 @@ LIFETIME = 900.0
 
 RENEWAL_MARGIN = 60.0
 """Seconds before its end that a token is replaced, so that none ends on its way to the API."""
+
+HEADER_VALUE = re.compile(r"[ -~\xa0-\xff]+")
+"""What an HTTP header can carry: printable Latin-1."""
 
 Headers = dict[str, str]
 
@@ -97,6 +101,12 @@ def _token(body: Mapping[str, Any]) -> str:
         raise VoucherifyError(
             "Voucherify gave no OAuth token: set auth_method to api_key, or report it to the "
             "maintainers with the run's log."
+        )
+    token = token.strip()
+    if not HEADER_VALUE.fullmatch(token):
+        raise VoucherifyError(
+            "Voucherify gave an OAuth token that no HTTP header can carry: set auth_method to "
+            "api_key, or report it to the maintainers with the run's log."
         )
     return token
 

@@ -30,6 +30,7 @@ from .errors import (
     RefusedRequestError,
     VoucherifyError,
 )
+from .log_filter import filter_http_logs
 from .rate_limit import RateLimit
 from .responses import (
     BULK_LIMIT,
@@ -166,6 +167,7 @@ class Client:
         self._rate_limit = RateLimit(shutdown)
         self._is_reached = False
         self._session = _session(connection, max_concurrency)
+        filter_http_logs()
         self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._auth: Auth = self._key_pair

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from singer_sdk import typing as th
 
+from .auth import HEADER_VALUE
 from .urls import api_url_error
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ CONNECTION = (
     ),
 )
 
+KEY_PAIR = ("application_id", "secret_key")
+
 MAX_CALLS = th.Property(
     "max_calls",
     th.IntegerType(minimum=1),
@@ -55,6 +58,15 @@ MAX_CALLS = th.Property(
     description="Stop cleanly, state saved, once this many API calls were made; the next run "
     "goes on from there. None: no limit.",
 )
+
+
+def stripped(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of the connection without blanks around them, which a file often adds."""
+    return {
+        name: value.strip()
+        for name in (*KEY_PAIR, "api_url")
+        if isinstance(value := config.get(name), str)
+    }
 
 
 def config_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -67,6 +79,12 @@ def config_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Itera
     """
     for error in jsonschema.Draft202012Validator(dict(schema)).iter_errors(dict(config)):
         yield _message_for(error)
+    for name in KEY_PAIR:
+        if config.get(name) and not HEADER_VALUE.fullmatch(str(config[name])):
+            yield (
+                f"The setting {name} holds a line break or another character that no HTTP header "
+                "can carry: copy it again from Voucherify's Project settings."
+            )
     address_error = api_url_error(str(config["api_url"]))
     if address_error:
         yield address_error

@@ -19,7 +19,8 @@ def exit_status(error: Exception, log: logging.Logger) -> int:
         log.warning("%s", error)
         return error.exit_code
     log.critical("%s", message_for(error))
-    log.debug("Where it happened", exc_info=error)
+    # Without the messages of exceptions, which may quote a record or a key.
+    log.debug("Where it happened:\n%s", "".join(traceback.format_tb(error.__traceback__)))
     return 1
 
 

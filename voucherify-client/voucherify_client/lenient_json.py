@@ -88,7 +88,7 @@ def _without_large_numbers(content: bytes) -> tuple[Any, int]:
         return None
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
+        raise ValueError(constant)
 
     value = json.loads(content, parse_int=number, parse_float=number, parse_constant=refuse)
     return value, large

@@ -67,6 +67,10 @@ class Shutdown:
         """End the waits of all threads with the first error that ends the run."""
         self._failure = self._failure or error
 
+    def recover(self) -> None:
+        """Allow waits again after `fail`, for what is still to be confirmed."""
+        self._failure = None
+
     def check(self) -> None:
         """Raise if the run is asked to stop.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from tap_voucherify.errors import VoucherifyError
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.webhooks.receiver import PATH, Receiver
 from tap_voucherify.webhooks.store import Store
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tap_voucherify import lenient_json
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.payloads import Json, first, member, text
+from tap_voucherify.rewards.event import Json, first, member, text
+from tap_voucherify.voucherify_client import lenient_json
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 DELETED = "customer.deleted"
 """The event of a customer who is gone."""

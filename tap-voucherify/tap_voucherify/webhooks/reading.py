@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tap_voucherify.instants import parse
+from tap_voucherify.voucherify_client.timestamps import parse
 from tap_voucherify.webhooks.store import Store
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import parse
+from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.timestamps import parse
 from tap_voucherify.webhooks.envelopes import Event, RefusedError, event_of
 from tap_voucherify.webhooks.signature import HEADER, is_signed
 from tap_voucherify.webhooks.writing import Writer

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from tap_voucherify.errors import VoucherifyError
-from tap_voucherify.instants import written
+from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +164,7 @@ class Store:
 
     def add(self, events: Sequence[Event]) -> list[bool]:
         """Put events on disk together; True for each that was not there yet."""
-        now = written(datetime.now(UTC))
+        now = to_iso(datetime.now(UTC))
         with self._writing():
             return [
                 self._base.execute(
@@ -217,12 +217,12 @@ class Store:
             self._base.execute(
                 "INSERT INTO readers VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
                 "position = excluded.position, seen_at = excluded.seen_at",
-                (reader, position, written(now)),
+                (reader, position, to_iso(now)),
             )
             self._base.execute(
-                "DELETE FROM readers WHERE seen_at < ?", (written(now - FORGOTTEN_AFTER),)
+                "DELETE FROM readers WHERE seen_at < ?", (to_iso(now - FORGOTTEN_AFTER),)
             )
-        before, dropped = written(now - KEPT_FOR), 0
+        before, dropped = to_iso(now - KEPT_FOR), 0
         while chunk := self._drop(before):
             dropped += chunk
         return dropped

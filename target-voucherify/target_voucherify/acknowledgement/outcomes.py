@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_voucherify.acknowledgement.pseudonyms import RecordNames
 from target_voucherify.acknowledgement.refused_file import RefusalFile
-from target_voucherify.errors import RefusedRecordsError, VoucherifyError
+from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.json_lines import record_in
+from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
     from target_voucherify.acknowledgement.state_fence import Fence
-    from target_voucherify.summary import Summary
+    from target_voucherify.acknowledgement.summary import Summary
 
 JUDGED_FROM = 100
 """Records after which `max_refused_percent` may end a run early; before, a share means little."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from target_voucherify.answers import is_word
+from target_voucherify.voucherify_client.responses import is_loggable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ def voucherifys(error: Mapping[str, Any], payload: bytes) -> Reason:
         said = said.replace(value, "…")
     said = " ".join(QUOTED.sub("…", said).split())
     return Reason(
-        key if is_word(key) else "refused",
+        key if is_loggable(key) else "refused",
         text or "Voucherify gave no reason",
         f"refused by Voucherify: {said or 'no reason given'}",
     )

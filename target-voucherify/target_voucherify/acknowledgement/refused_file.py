@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from target_voucherify.errors import InputError, SettingsError
+from target_voucherify.errors import InputError
+from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

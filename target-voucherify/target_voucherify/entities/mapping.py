@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_voucherify.entities import converters
-from target_voucherify.errors import InputError, SettingsError
+from target_voucherify.errors import InputError
+from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

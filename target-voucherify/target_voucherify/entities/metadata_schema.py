@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from target_voucherify.answers import NOT_FOUND, UNAUTHORIZED
 from target_voucherify.entities import converters
-from target_voucherify.errors import AccessError, RefusedRequestError
+from target_voucherify.voucherify_client.errors import (
+    DeniedError,
+    NotFoundError,
+    RefusedRequestError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from target_voucherify.client import Client
+    from target_voucherify.voucherify_client.client import Client
 
 Json = Any
 
@@ -60,15 +63,14 @@ def read_schema(client: Client) -> MetadataSchema:
         VoucherifyError: Voucherify cannot be reached.
     """
     try:
-        answer = client.request("GET", PATH)
-    except (AccessError, RefusedRequestError) as error:
-        if isinstance(error, AccessError) and error.status == UNAUTHORIZED:
-            raise
+        return MetadataSchema(client.request("GET", PATH).body)
+    except NotFoundError:
+        return MetadataSchema()
+    except (DeniedError, RefusedRequestError) as error:
         logging.getLogger("target-voucherify").warning(
             "Metadata is not checked before it is sent. %s", error
         )
         return MetadataSchema()
-    return MetadataSchema(None if answer.status == NOT_FOUND else answer.body)
 
 
 def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:

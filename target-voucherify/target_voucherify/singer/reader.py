@@ -10,13 +10,14 @@ from typing import IO, TYPE_CHECKING, Any
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from typing_extensions import override
 
-from target_voucherify.errors import InputError, VoucherifyError
+from target_voucherify.errors import InputError
 from target_voucherify.json_lines import UnreadableLineError, decode
+from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from target_voucherify.stopping import Stopping
+    from target_voucherify.voucherify_client.shutdown import Shutdown
 
 BLOCK = 1 << 18
 """Bytes asked of the input at once; a pipe gives what it has."""
@@ -34,7 +35,7 @@ class MessageReader(GenericSingerReader[bytes]):
         super().__init__()
         self.line = b""
         self.stopped_by: VoucherifyError | None = None
-        self.stopping: Stopping | None = None
+        self.shutdown: Shutdown | None = None
         self.bytes_of: Callable[[IO[Any]], float] = _all
         """How many bytes of the input are read; what lies beyond was not there at first."""
         self._bytes_left = inf
@@ -103,14 +104,14 @@ class MessageReader(GenericSingerReader[bytes]):
         """What the input has, block by block, looking at signals in between."""
         binary = getattr(source, "buffer", source)
         read = getattr(binary, "read1", binary.read)
-        stopping = self.stopping
+        shutdown = self.shutdown
         while True:
-            if stopping:
-                stopping.check()
-                stopping.waiting_for_input = True
+            if shutdown:
+                shutdown.check()
+                shutdown.is_interruptible = True
             block = read(int(min(BLOCK, self._bytes_left)))
-            if stopping:
-                stopping.waiting_for_input = False
+            if shutdown:
+                shutdown.is_interruptible = False
             if not block:
                 return
             self._bytes_left -= len(block)

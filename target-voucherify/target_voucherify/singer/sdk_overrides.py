@@ -16,16 +16,12 @@ from singer_sdk.plugin_base import PluginBase
 from singer_sdk.target_base import Target
 from typing_extensions import override
 
-from target_voucherify.errors import (
-    InputError,
-    RecordBeforeSchemaError,
-    SettingsError,
-    StopSignalError,
-)
+from target_voucherify.errors import InputError, RecordBeforeSchemaError
 from target_voucherify.json_lines import state_text
 from target_voucherify.run import Run
 from target_voucherify.singer.reader import MessageReader
 from target_voucherify.sinks import Customers
+from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -75,7 +71,7 @@ class FencedTarget(Target):
             self.config.get("stream_maps") or self.config.get("flattening_enabled")
         )
         self._watches = self.run.deletions.watches
-        self.reader.stopping = self.run.stopping
+        self.reader.shutdown = self.run.shutdown
         if self.run.outcomes.file:
             self.reader.bytes_of = self.run.outcomes.file.begin_replay
 
@@ -238,8 +234,8 @@ class FencedTarget(Target):
         """Note the signal and nothing more; the run unwinds where nothing can be half done."""
         self.logger.warning("Signal %d: taking no new records", signum)
         if not hasattr(self, "run"):
-            raise StopSignalError("Stopped before anything was read.", 128 + signum)
-        self.run.stopping.request(signum)
+            raise StopSignalError(signum)
+        self.run.shutdown.request(signum)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

@@ -8,7 +8,7 @@ from target_voucherify.writing.single import SingleWriter
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from target_voucherify.context import Services
+    from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.bulk import BulkWriter
     from target_voucherify.writing.concurrent_requests import Parallel
@@ -21,10 +21,10 @@ SINGLE_AT_MOST = 50
 class AutoWriter(Writer):
     """Writes singly if the input ends before there is more than a few customers, else in bulk."""
 
-    def __init__(self, bulk: BulkWriter, services: Services, parallel: Parallel) -> None:
+    def __init__(self, bulk: BulkWriter, context: RunContext, parallel: Parallel) -> None:
         """Begin with nothing decided; batches fill up as for bulk writing."""
         self._bulk = bulk
-        self._single = SingleWriter(services, parallel)
+        self._single = SingleWriter(context, parallel)
         self._writer: Writer | None = None
         self._is_last = False
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from target_voucherify.errors import RefusedRequestError, VoucherifyError
+from target_voucherify.voucherify_client.errors import RefusedRequestError, VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from target_voucherify.stopping import Stopping
+    from target_voucherify.voucherify_client.shutdown import Shutdown
 
-AT_ONCE = 8
+REQUESTS_IN_FLIGHT = 8
 """Requests in flight at most: at 200 ms each, that is all of a plan of 2,000 calls a minute."""
 
 Item = TypeVar("Item")
@@ -26,10 +26,10 @@ class Round(Generic[Item]):
     have been applied.
     """
 
-    def __init__(self, send: Callable[[Item], object], stopping: Stopping) -> None:
+    def __init__(self, send: Callable[[Item], object], shutdown: Shutdown) -> None:
         """Take the function that sends one item."""
         self._send = send
-        self._stopping = stopping
+        self._shutdown = shutdown
         self.done: list[Item] = []
         self.refused: list[tuple[Item, RefusedRequestError]] = []
         self.error: VoucherifyError | None = None
@@ -48,12 +48,12 @@ class Round(Generic[Item]):
         if self.error is not None:
             return self.error
         try:
-            self._stopping.check()
+            self._shutdown.check()
             self._send(item)
         except RefusedRequestError as refusal:
             return refusal
         except VoucherifyError as error:
-            self.error = self._stopping.waits_end_with = error
+            self.error = error
             return error
         return None
 
@@ -61,19 +61,19 @@ class Round(Generic[Item]):
 class Parallel:
     """Threads that send requests; none is started before there is work."""
 
-    def __init__(self, stopping: Stopping) -> None:
+    def __init__(self, shutdown: Shutdown) -> None:
         """Start without threads."""
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._pool: ThreadPoolExecutor | None = None
 
     def each(self, items: Iterable[Item], send: Callable[[Item], object]) -> Round[Item]:
         """Send every item and wait for all answers."""
-        self._pool = self._pool or ThreadPoolExecutor(AT_ONCE)
-        this = Round(send, self._stopping)
+        self._pool = self._pool or ThreadPoolExecutor(REQUESTS_IN_FLIGHT)
+        this = Round(send, self._shutdown)
         try:
             this.run(items, self._pool)
         finally:
-            self._stopping.waits_end_with = None
+            self._shutdown.recover()
         return this
 
     def close(self) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.stream_versions import StreamVersions
-from target_voucherify.errors import VoucherifyError
+from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from target_voucherify.context import Services
-    from target_voucherify.summary import Summary
+    from target_voucherify.acknowledgement.summary import Summary
+    from target_voucherify.context import RunContext
     from target_voucherify.writing.concurrent_requests import Parallel
 
 REQUESTS = {
@@ -47,19 +48,19 @@ class Deletions:
 
     need_key = True
 
-    def __init__(self, config: Mapping[str, Any], services: Services, parallel: Parallel) -> None:
+    def __init__(self, config: Mapping[str, Any], context: RunContext, parallel: Parallel) -> None:
         """Start with none."""
         self._method, self._path = REQUESTS[config["on_delete"]]
         self._percent = float(config["max_delete_percent"])
-        self._services = services
+        self._context = context
         self._parallel = parallel
         self._ticket = 0
         self.versions = StreamVersions()
-        self.watches = services.ledger.is_kept
+        self.watches = context.ledger.is_kept
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
-        services.ledger.watch()
+        context.ledger.watch()
         self._pending = sqlite3.connect("", isolation_level=None)
         self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
         self._pending.execute("BEGIN")
@@ -70,14 +71,14 @@ class Deletions:
         self._see(key)
         new = self._pending.execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
         self._count += new.rowcount
-        self._services.summary.records.duplicates += 1 - new.rowcount
+        self._context.summary.records.duplicates += 1 - new.rowcount
 
     def saw(self, key: str) -> None:
         """The CRM has this customer: a deletion that waits for it is not carried out."""
         if self._count:
             gone = self._pending.execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
-            self._services.summary.records.duplicates += gone.rowcount
+            self._context.summary.records.duplicates += gone.rowcount
         self._see(key)
 
     def _see(self, key: str) -> None:
@@ -111,20 +112,20 @@ class Deletions:
             self._delete(pending)
         for start in range(0, len(unseen), AT_ONCE):
             self._delete(dict.fromkeys(unseen[start : start + AT_ONCE]))
-        self._services.ledger.note_versions(self.versions.whole())
+        self._context.ledger.note_versions(self.versions.whole())
         if self._ticket:
-            self._services.outcomes.settled(self._ticket)
+            self._context.outcomes.settled(self._ticket)
 
     def would_delete(self) -> int:
         """How many deletions wait; for a dry run."""
         return self._count + sum(1 for _ in self._unseen())
 
     def _hold(self) -> None:
-        self._ticket = self._ticket or self._services.fence.hold()
+        self._ticket = self._ticket or self._context.fence.hold()
 
     def _unseen(self) -> Iterator[str]:
         """Customers of the ledger that no record of this run named, if every stream was whole."""
-        ledger = self._services.ledger
+        ledger = self._context.ledger
         self._write_seen()
         if ledger.all_renewed(self.versions.whole()):
             yield from ledger.unseen()
@@ -145,11 +146,11 @@ class Deletions:
             )
 
     def _write_seen(self) -> None:
-        self._services.ledger.see(self._seen)
+        self._context.ledger.see(self._seen)
         self._seen.clear()
 
     def _judge(self, count: int) -> None:
-        records = self._services.summary.records
+        records = self._context.summary.records
         received = records.received - records.removed_by_stream_map
         if count * 100 > self._percent * received:
             raise VoucherifyError(
@@ -167,26 +168,30 @@ class Deletions:
 
     def _delete(self, pending: dict[str, bytes | None]) -> None:
         """Delete some; the line of a record is None when only the ledger knew of the customer."""
-        services = self._services
+        context = self._context
         unsafe = [key for key in pending if not is_safe(key)]
         for key in unsafe:
             self._refuse(key, pending[key], UNSAFE)
         safe = [key for key in pending if is_safe(key)]
-        services.ledger.forget(safe)
-        sent = self._parallel.each(
-            safe, lambda key: services.client.request(self._method, self._path, segment=key)
-        )
-        services.ledger.remove(sent.done)
+        context.ledger.forget(safe)
+        sent = self._parallel.each(safe, self._delete_one)
+        context.ledger.remove(sent.done)
         self._count_done(sent.done, pending)
         for key, refusal in sent.refused:
             words = f"{refusal.key}: {refusal.message}"
-            self._refuse(key, pending[key], Reason(refusal.key, words, f"not deleted: {refusal}"))
+            self._refuse(
+                key, pending[key], Reason(refusal.key, words, f"not deleted: {refusal.summary}")
+            )
         if sent.error is not None:
             raise sent.error
 
+    def _delete_one(self, key: str) -> None:
+        with suppress(NotFoundError):  # it is gone, which is what was wanted
+            self._context.client.request(self._method, self._path, {"id": key})
+
     def _count_done(self, done: Iterable[str], pending: Mapping[str, bytes | None]) -> None:
         """Count; a customer that was not there (404) is as deleted as one that was."""
-        summary = self._services.summary
+        summary = self._context.summary
         for key in done:
             if pending[key] is None:
                 summary.extra["deleted_unseen"] = summary.extra.get("deleted_unseen", 0) + 1
@@ -197,7 +202,7 @@ class Deletions:
         if line is None:
             self._log.warning("A customer that the CRM no longer has: %s", reason.said)
         else:
-            self._services.outcomes.refused(line, key, reason, self._ticket)
+            self._context.outcomes.refused(line, key, reason, self._ticket)
 
 
 class NoDeletions(Deletions):

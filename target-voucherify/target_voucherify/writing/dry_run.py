@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from target_voucherify.voucherify_client.client import Client
+from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 from target_voucherify.writing.deletions import is_safe
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from target_voucherify.context import Services
+    from target_voucherify.context import RunContext
+    from target_voucherify.voucherify_client.responses import Response
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.deletions import Deletions
 
@@ -23,12 +28,22 @@ SAMPLE = 100
 LOOKS_PER_JOB = 2
 
 
+class ReadOnlyClient(Client):
+    """The client of a dry run: it cannot send anything but GET, and what makes a token."""
+
+    @override
+    def request(self, method: str, path: str, *arguments: Any, **options: Any) -> Response:
+        if method != "GET":
+            raise VoucherifyError(f"A dry run does not send {method} {path}.")
+        return super().request(method, path, *arguments, **options)
+
+
 class DryRunWriter(Writer):
     """A writer that only counts."""
 
-    def __init__(self, services: Services, most_rows: int, *, single_at_most: int) -> None:
+    def __init__(self, context: RunContext, most_rows: int, *, single_at_most: int) -> None:
         """Count for single writing up to so many customers, beyond it for bulk writing."""
-        self._services = services
+        self._context = context
         self._single_at_most = single_at_most
         self._batches = 0
         self._rows = 0
@@ -42,19 +57,19 @@ class DryRunWriter(Writer):
         self._batches += 1
         for key in batch.rows:
             self._rows += 1
-            if self._services.ledger.is_kept:
-                self._known += self._services.ledger.has(key)
+            if self._context.ledger.is_kept:
+                self._known += self._context.ledger.has(key)
             else:
                 self._sample_one(key)
-        self._services.outcomes.settled(batch.ticket)
+        self._context.outcomes.settled(batch.ticket)
 
     def finish(self, deletions: Deletions) -> None:
         """Add to the summary what would happen, and say it; nobody is deleted."""
         deleted = deletions.would_delete()
-        updates = self._known if self._services.ledger.is_kept else self._estimated_updates()
+        updates = self._known if self._context.ledger.is_kept else self._estimated_updates()
         calls = self._calls() + deleted
-        limit = self._services.summary.calls.quota_limit
-        self._services.summary.extra.update(
+        limit = self._context.summary.usage.quota_limit
+        self._context.summary.extra.update(
             dry_run=True,
             would_create=self._rows - updates,
             would_update=updates,
@@ -88,7 +103,13 @@ class DryRunWriter(Writer):
     def _estimated_updates(self) -> int:
         """Customers that are there already: exact up to a hundred, from the sample beyond."""
         keys = [key for key in self._sample if is_safe(key)]
-        client = self._services.client
-        answers = [client.request("GET", CUSTOMER, segment=key) for key in keys]
-        found = sum(bool(answer.word("id")) for answer in answers)
+        client = self._context.client
+        found = sum(_is_there(client, key) for key in keys)
         return round(self._rows * found / len(keys)) if keys else 0
+
+
+def _is_there(client: Client, key: str) -> bool:
+    try:
+        return bool(client.request("GET", CUSTOMER, {"id": key}).text_field("id"))
+    except NotFoundError:
+        return False

@@ -17,7 +17,7 @@ JUST_NOW = 0.1
 looked at would stretch the waits without end."""
 
 
-class Timetable:
+class PollSchedule:
     """Learns how long jobs take, so that most of them need one look."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,7 +43,7 @@ class Timetable:
         self._started = max(sent_at, self._ended)
         self._due = self._started + self._expected
 
-    def not_yet(self) -> None:
+    def still_running(self) -> None:
         """The look came too early."""
         self._due = self._clock() + min(LONGEST_LOOK, max(FIRST_LOOK, self.running))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from target_voucherify.acknowledgement.refusal_reasons import voucherifys
-from target_voucherify.answers import WRONG_API
-from target_voucherify.errors import VoucherifyError
+from target_voucherify.voucherify_client.errors import VoucherifyError
+from target_voucherify.voucherify_client.responses import WRONG_API
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.outcomes import Row
-    from target_voucherify.context import Services
+    from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.concurrent_requests import Parallel
 
@@ -26,9 +26,9 @@ class SingleWriter(Writer):
 
     most_rows = MOST_ROWS
 
-    def __init__(self, services: Services, parallel: Parallel) -> None:
+    def __init__(self, context: RunContext, parallel: Parallel) -> None:
         """Take what sends and what is told the outcome."""
-        self._services = services
+        self._context = context
         self._parallel = parallel
 
     def write(self, batch: Batch) -> None:
@@ -37,16 +37,16 @@ class SingleWriter(Writer):
         Raises:
             VoucherifyError: not all could be sent; the ticket of the batch stays held.
         """
-        services = self._services
-        services.ledger.forget(batch.rows)
+        context = self._context
+        context.ledger.forget(batch.rows)
         sent = self._parallel.each(batch.rows.items(), self._upsert)
-        services.outcomes.written(dict(sent.done))
+        context.outcomes.written(dict(sent.done))
         for (key, row), refusal in sent.refused:
-            reason = voucherifys(refusal.words, row.payload)
-            services.outcomes.refused(row.line, key, reason, batch.ticket)
+            reason = voucherifys(refusal.error, row.payload)
+            context.outcomes.refused(row.line, key, reason, batch.ticket)
         if sent.error is not None:
             raise sent.error
-        services.outcomes.settled(batch.ticket)
+        context.outcomes.settled(batch.ticket)
 
     def _upsert(self, item: tuple[str, Row]) -> None:
         """Send one customer. Repeating it is right: an upsert by `source_id` changes nothing more.
@@ -54,8 +54,8 @@ class SingleWriter(Writer):
         Raises:
             VoucherifyError: the answer is not a customer, so nothing is known.
         """
-        answer = self._services.client.request("POST", CUSTOMERS, body=item[1].payload)
-        if not answer.word("id"):
+        response = self._context.client.request("POST", CUSTOMERS, body=item[1].payload)
+        if not response.text_field("id"):
             raise VoucherifyError(
-                f"POST {CUSTOMERS} answered {answer.status} without a customer: {WRONG_API}."
+                f"POST {CUSTOMERS} answered {response.status} without a customer: {WRONG_API}."
             )

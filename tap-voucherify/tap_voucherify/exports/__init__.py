@@ -1,0 +1,1 @@
+"""Exports: a whole list as one CSV file, ordered, awaited and read."""

@@ -1,0 +1,199 @@
+"""Make a record fit its schema: one value that does not can abort a loader's whole run.
+
+Every record is checked by a compiled validator, and nearly every one passes; only a record that
+does not is taken apart. What can be kept is kept in another form, and what cannot becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jsonschema_rs
+
+from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.timestamps import parse, to_iso
+
+Json = Mapping[str, Any]
+Record = dict[str, Any]
+
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+"""What an integer column holds; a loader of a database aborts beyond."""
+
+NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
+
+NO_NUL = "^[^\\x00]*$"
+"""PostgreSQL stores the character NUL neither as text nor inside JSON."""
+
+OPEN: Json = {
+    "pattern": NO_NUL,
+    "propertyNames": {"pattern": NO_NUL},
+    "additionalProperties": {"$ref": "#/$defs/open"},
+    "items": {"$ref": "#/$defs/open"},
+}
+"""Any value without a NUL in it, however deep."""
+
+NO_PLACE = object()
+"""What a conversion gives where the value has no form that the schema allows."""
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number of 64 bits, also where it came as text or as a float; none for all else."""
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        value = json.loads(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if SMALLEST <= value <= LARGEST else None
+
+
+class Fitting:
+    """Fits the records of one stream to the schema that was announced for it.
+
+    Attributes:
+        nulled: how many values had no place and became null, by path such as `items[].price`.
+    """
+
+    def __init__(self, schema: Json) -> None:
+        self.nulled: Counter[str] = Counter()
+        self._properties: Mapping[str, Json] = schema["properties"]
+        self._columns = frozenset(self._properties)
+        strict = {**_strict(schema), "$defs": {"open": OPEN}}
+        self._passes: Callable[[Any], bool] = jsonschema_rs.validator_for(
+            strict, validate_formats=True
+        ).is_valid
+
+    def fitted(self, record: Record) -> Record:
+        """The record without unknown columns, and each value of a type that its schema allows.
+
+        Raises:
+            VoucherifyError: a value that a record cannot be without has no place.
+        """
+        if not record.keys() <= self._columns:
+            record = {name: value for name, value in record.items() if name in self._columns}
+        try:
+            if self._passes(record):
+                return record
+        except ValueError:
+            pass  # half of a surrogate pair, which the validator cannot read
+        made = {name: self._fit_column(name, value) for name, value in record.items()}
+        for name, value in made.items():
+            if value is None and "null" not in types_of(self._properties[name]):
+                raise VoucherifyError(
+                    f"A row has no `{name}` of the type it always had, and no record can be "
+                    "without it: report it to the maintainers with the run's log."
+                )
+        return made
+
+    def _fit_column(self, name: str, value: Any) -> Any:
+        try:
+            return self._fit(value, self._properties[name], name)
+        except RecursionError:  # nested some hundred deep, which no loader takes apart either
+            self.nulled[name] += 1
+            return None
+
+    def _fit(self, value: Any, schema: Json, path: str) -> Any:
+        if value is None:
+            return None
+        types = types_of(schema)
+        made = value if not types or _kind(value) in types else _converted(value, types)
+        made = _checked(made, schema)
+        if made is NO_PLACE:
+            self.nulled[path] += 1
+            return None
+        if isinstance(made, dict):
+            return self._fit_members(made, schema, path)
+        if isinstance(made, list):
+            return [self._fit(part, schema.get("items", {}), f"{path}[]") for part in made]
+        return made
+
+    def _fit_members(self, value: Json, schema: Json, path: str) -> Record:
+        """The members of an object; the path names only those that the schema names."""
+        known, other = schema.get("properties", {}), schema.get("additionalProperties")
+        rest = other if isinstance(other, dict) else {}
+        return {
+            storable(name): self._fit(part, known[name], f"{path}.{name}")
+            if name in known
+            else self._fit(part, rest, f"{path}.*")
+            for name, part in value.items()
+        }
+
+
+def storable(text: str) -> str:
+    """The text without NUL characters, and with a mark where half a surrogate pair stood."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _strict(schema: Json) -> Record:
+    """The schema with what loaders want beyond it: integers of 64 bits, and no NUL."""
+    types, made = types_of(schema), dict(schema)
+    if "string" in types:
+        made["pattern"] = NO_NUL
+    if "integer" in types:
+        made |= {"minimum": SMALLEST, "maximum": LARGEST}
+    if "object" in types:
+        rest = schema.get("additionalProperties")
+        known = schema.get("properties", {}).items()
+        made["properties"] = {name: _strict(part) for name, part in known}
+        made["additionalProperties"] = _strict(rest) if isinstance(rest, dict) else _strict({})
+        made["propertyNames"] = {"pattern": NO_NUL}
+    if "array" in types:
+        made["items"] = _strict(schema.get("items", {}))
+    return made if types else {"$ref": "#/$defs/open"}
+
+
+def types_of(schema: Json) -> tuple[str, ...]:
+    """The JSON types that a schema allows; none where it allows any."""
+    types = schema.get("type", ())
+    return (types,) if isinstance(types, str) else tuple(types)
+
+
+def _kind(value: object) -> str:
+    """The JSON type of a value; a whole float is told from an integer, as databases do."""
+    for kind, name in (
+        (bool, "boolean"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "string"),
+        (list, "array"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "object"
+
+
+def _converted(value: Any, types: tuple[str, ...]) -> Any:
+    """The value as the first of these types that can hold it: a number, or text."""
+    if "integer" in types and (whole := whole_number(value)) is not None:
+        return whole
+    if "number" in types:
+        if _kind(value) == "integer":
+            return value
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return json.loads(value)
+    if "string" in types:
+        return json.dumps(value, ensure_ascii=False)
+    return NO_PLACE
+
+
+def _checked(value: Any, schema: Json) -> Any:
+    """The value, if it also keeps what the type alone does not say; text in a storable form."""
+    if _kind(value) == "integer" and "integer" in types_of(schema):
+        return NO_PLACE if whole_number(value) is None else value
+    if not isinstance(value, str):
+        return value
+    if schema.get("format") != "date-time":
+        return storable(value)
+    try:
+        return value if is_instant(value) else to_iso(parse(value))
+    except VoucherifyError:
+        return NO_PLACE
+
+
+is_instant: Callable[[Any], bool] = jsonschema_rs.validator_for(
+    {"type": "string", "format": "date-time"}, validate_formats=True
+).is_valid

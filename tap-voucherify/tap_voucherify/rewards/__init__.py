@@ -1,0 +1,1 @@
+"""Reward events: which customers may have some, and what an activity means."""
