@@ -66,8 +66,8 @@ lint: $(VENV)/dev.done ## style, imports, declared dependencies, documents made 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	cd tap-voucherify && ../$(BIN)/deptry .
-	cd target-voucherify && ../$(BIN)/deptry .
+	cd tap-voucherify && ../$(BIN)/deptry . ../voucherify-client/voucherify_client
+	cd target-voucherify && ../$(BIN)/deptry . ../voucherify-client/voucherify_client
 	cd sandbox && ../$(BIN)/deptry .
 	$(BIN)/cog --check -I tools $(DOCUMENTS)
 
