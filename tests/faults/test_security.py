@@ -18,7 +18,6 @@ from urllib3.util import parse_url
 from singer import Process, command, run, selecting
 from singer_input import contacts, lines, record, schema, state
 from stranger import ELSEWHERE, Stranger
-from tap_voucherify.voucherify_client import response_body
 from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.responses import read
 from tap_voucherify.voucherify_client.shutdown import Shutdown
@@ -278,19 +277,6 @@ def test_a_monster_does_not_take_the_machine_down(
 
     assert process.returncode == 1
     assert b"more than 64 MiB, where reading stops" in logged
-
-
-def test_a_body_that_drips_for_ever_is_a_time_out() -> None:
-    class Tap:
-        def read1(self, amt: int, /, decode_content: bool) -> bytes:  # noqa: FBT001 - urllib3's
-            del amt, decode_content
-            return b" "
-
-    seconds = iter(range(10_000))
-    drops = response_body.read_bounded(Tap(), response_body.JSON, "GET /v1", lambda: next(seconds))
-    with pytest.raises(response_body.TooSlowError):
-        list(drops)
-    assert next(seconds) == 302
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])

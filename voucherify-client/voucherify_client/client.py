@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,6 +17,8 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
@@ -44,6 +48,7 @@ from .responses import (
 )
 from .retry_after import LONGEST_WAIT, backoff, server_delay, server_time
 from .urls import is_loopback, may_hold_downloads, segment
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     import logging
@@ -62,6 +67,8 @@ ATTEMPTS_UNREACHED = 3
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
+"""Seconds between two bytes of a response at most."""
+
 
 TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
 
@@ -147,6 +154,12 @@ class Client:
         max_calls: calls after which `MaxCallsError` is raised; `None` for no limit.
     """
 
+    exchange_seconds = 300.0
+    """Seconds for a whole exchange, however steadily single bytes arrive, headers included."""
+
+    download_seconds = 7_200.0
+    """The same for the file of an export."""
+
     def __init__(
         self,
         connection: Connection,
@@ -167,6 +180,7 @@ class Client:
         self._rate_limit = RateLimit(shutdown)
         self._is_reached = False
         self._session = _session(connection, max_concurrency)
+        self._watchdog = Watchdog()
         filter_http_logs()
         self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
@@ -362,20 +376,23 @@ class Client:
         return response
 
     def _transfer(self, request: Request, headers: Mapping[str, str]) -> Response:
+        exchange = _in_thread.exchange = _Exchange()
+        seconds = self.exchange_seconds if request.file is None else self.download_seconds
         try:
-            received = self._session.send(
-                self._prepare(request, headers),
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                stream=True,
-            )
-            # What is not read to its end is cut off with its connection.
-            with received:
-                return _read_response(received, request)
-        except (requests.Timeout, BodyTimeoutError, response_body.TooSlowError):
-            return Response(None, failure="time-out")
+            with self._watchdog.limit(seconds, exchange.expire):
+                received = self._session.send(
+                    self._prepare(request, headers),
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    stream=True,
+                )
+                # What is not read to its end is cut off with its connection.
+                with received:
+                    return _read_response(received, request)
         except (requests.RequestException, HTTPError) as error:
-            self._insist_on_tls(error)
-            return Response(None, failure="cut connection")
+            is_late = isinstance(error, requests.Timeout | BodyTimeoutError) or exchange.is_expired
+            if not is_late:
+                self._insist_on_tls(error)
+            return Response(None, failure="time-out" if is_late else "cut connection")
 
     def _prepare(self, request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """The request as it is sent; what all share is prepared once, because that costs most."""
@@ -466,6 +483,70 @@ class Client:
             )
 
 
+class _Exchange:
+    """One exchange that may be cut off from outside."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.is_expired = False
+
+    def expire(self) -> None:
+        """Close the connection under the thread that waits for it."""
+        self.is_expired = True
+        sock = None if self.connection is None else self.connection.sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+_in_thread = threading.local()
+"""`exchange`: the exchange of this thread."""
+
+
+class _Connection(HTTPConnection):
+    """A connection that its exchange knows from before the first byte."""
+
+    @override
+    def connect(self) -> None:
+        _in_thread.exchange.connection = self
+        super().connect()
+
+    @override
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _in_thread.exchange.connection = self
+        super().request(*arguments, **options)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Pools of connections that can be cut off; `urllib3` documents both attributes."""
+
+    @override
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    @override
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+POOLS = {"http": _Pool, "https": _TlsPool}
+
+
 class _Session(requests.Session):
     """A session that sees no redirects.
 
@@ -492,7 +573,7 @@ def _session(connection: Connection, max_concurrency: int) -> requests.Session:
     session.verify = settings["verify"]
     session.trust_env = False
     session.headers.update({"Accept": "application/json", "User-Agent": connection.user_agent})
-    adapter = HTTPAdapter(pool_maxsize=max_concurrency, max_retries=0)
+    adapter = _Adapter(pool_maxsize=max_concurrency, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -535,7 +616,7 @@ def _read_response(received: requests.Response, request: Request) -> Response:
     """The response, its body read within bounds; that of a download goes to the file."""
     if request.file is not None:
         return _save(received, request, request.file)
-    body = response_body.read_bounded(received.raw, response_body.JSON, request.operation)
+    body = response_body.read_bounded(received.raw, response_body.MOST_JSON, request.operation)
     return read(received.status_code, received.headers, b"".join(body), request.decode)
 
 
@@ -544,7 +625,9 @@ def _save(received: requests.Response, request: Request, file: IO[bytes]) -> Res
     if received.status_code == HTTPStatus.OK:
         file.seek(0)
         file.truncate()
-        pieces = response_body.read_bounded(received.raw, response_body.FILE, request.operation)
+        pieces = response_body.read_bounded(
+            received.raw, response_body.MOST_FILE, request.operation
+        )
         for piece in pieces:
             file.write(piece)
     return Response(received.status_code, received.headers)
