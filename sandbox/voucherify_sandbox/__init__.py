@@ -1,4 +1,4 @@
-"""A stand-in for one Voucherify project."""
+"""A local stand-in for one Voucherify project."""
 
 from voucherify_sandbox.faults import Fault
 from voucherify_sandbox.limits import Limits

@@ -18,12 +18,12 @@ from voucherify_sandbox.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Long enough to be seen, short enough to wait for: summaries settle late (reference §4.2).
 SETTLE_SECONDS = 3
+"""Voucherify recalculates summaries seconds after a request, by the times in its samples."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
+    """The command-line parser of `serve`."""
     options = argparse.ArgumentParser(
         prog="voucherify-sandbox",
         description="A stand-in for one Voucherify project, on a loopback port.",
@@ -37,14 +37,14 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="answer an open question; repeat for more (sandbox/README.md lists them)",
+        help="set a reading, see sandbox/README.md; may be repeated",
     )
     options.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="JSON",
-        help="break something; repeat for more (sandbox/README.md lists them)",
+        help="inject a fault, see sandbox/README.md; may be repeated",
     )
     options.add_argument("--settle-seconds", type=float, default=SETTLE_SECONDS, metavar="N")
     options.add_argument("--calls-per-minute", type=int, default=Limits.calls, metavar="N")
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _prepared(options: argparse.Namespace) -> Sandbox:
-    """The sandbox the options describe, not listening yet."""
+    """A sandbox with these options that does not listen yet."""
     readings = Readings(settle_seconds=options.settle_seconds)
     readings.change(**dict(pair.split("=", 1) for pair in options.reading))
     limits = Limits(

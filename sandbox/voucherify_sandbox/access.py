@@ -1,4 +1,4 @@
-"""Who may talk to the project: its key pair and the tokens made from it (reference §1.3, §1.4)."""
+"""Authentication: the API key pair of the project and its OAuth tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voucherify_sandbox.errors import refusal
 if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
 
 APPLICATION_ID = "5a9db0c5-0000-4000-8000-00000000a991"
 SECRET_KEY = "5a9db0c5-0000-4000-8000-0000005ec4e7"
@@ -40,7 +40,7 @@ SCOPES = frozenset(
 
 @dataclass
 class Token:
-    """A Bearer token and until when it is good."""
+    """A Bearer token: its scope and when it expires."""
 
     scope: str
     expires_at: datetime
@@ -48,7 +48,7 @@ class Token:
 
 @dataclass
 class Access:
-    """One key pair; `revoked` shuts it, and with it every token, out."""
+    """One key pair; `revoked` disables it and its tokens."""
 
     clock: Clock
     application_id: str
@@ -57,13 +57,13 @@ class Access:
     tokens: dict[str, Token] = field(default_factory=dict)
 
     def is_pair(self, application_id: str, secret_key: str) -> bool:
-        """Whether this is the key pair; the time it takes does not tell how wrong it is."""
+        """Whether this is the key pair, compared in constant time."""
         same_id = compare_digest(application_id.encode(), self.application_id.encode())
         same_key = compare_digest(secret_key.encode(), self.secret_key.encode())
         return same_id and same_key
 
     def knows_keys(self, application_id: str, secret_key: str) -> bool:
-        """Whether this is the key pair and still good."""
+        """Whether this is the key pair and it is not revoked."""
         return self.is_pair(application_id, secret_key) and not self.revoked
 
     def knows_token(self, token: str) -> bool:
@@ -71,19 +71,19 @@ class Access:
         known = self.tokens.get(token)
         return known is not None and not self.revoked and self.clock.now() < known.expires_at
 
-    def grant(self, form: Json, identities: Identities) -> Json:
+    def grant(self, form: Json, ids: IdGenerator) -> Json:
         """A new token for a form of `grant_type` and `scope`."""
         if form.get("grant_type") != "client_credentials":
             raise refusal(400, "invalid_grant_type", "Invalid grant_type")
         scope = str(form.get("scope", ""))
         if not scope or not set(scope.split(" ")) <= SCOPES:
             raise refusal(400, "invalid_scope", f"Invalid scope: {scope}")
-        token = identities.new("token")
+        token = ids.new("token")
         self.tokens[token] = Token(scope, self.clock.now() + timedelta(seconds=LIFETIME_SECONDS))
         return {"access_token": token, **self.describe(token)}
 
     def describe(self, token: str) -> Json:
-        """What is known about a good token."""
+        """The published fields of a valid token."""
         known = self.tokens[token]
         return {
             "client_id": self.application_id,

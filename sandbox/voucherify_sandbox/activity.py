@@ -1,4 +1,4 @@
-"""What happened to a customer, as the activity list tells it (reference §10.2)."""
+"""Activity events of a customer, as `GET /v1/customers/{id}/activity` lists them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from voucherify_sandbox.readings import Readings
 
 UNKNOWN_TYPE = "customer.something.unheard_of"
-# Which of the two categories of §10.1 a type belongs to: what a customer did, or what followed.
+# Types of the category EFFECT, inferred: the published description names only the categories.
 _EFFECTS = ("rewarded", "reward_redemptions", "voucher", "loyalty", "publication", "segment")
 
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """One entry. `payload` is what the API shows under `data.data`.
+    """One event. `payload` is what the API shows under `data.data`.
 
-    A payload that is a whole customer is a function: it is shown as it is when asked, because a
-    copy for each change would make a large project several times larger.
+    A payload that is a whole customer is a function that returns its present state: a copy for
+    each change would make a large project several times larger.
     """
 
     id: str
@@ -34,22 +34,22 @@ class Event:
 
     @property
     def category(self) -> str:
-        """`EFFECT` for what Voucherify did in return, else `ACTION`."""
+        """`EFFECT` for what Voucherify does in response, else `ACTION`."""
         return "EFFECT" if self.type.split(".")[1] in _EFFECTS else "ACTION"
 
     def whole_payload(self) -> Json:
-        """What happened, in the form that webhooks send (reference §10.6)."""
+        """The payload in the form that webhooks send."""
         return self.payload if isinstance(self.payload, dict) else self.payload()
 
     def sent(self, readings: Readings) -> Json:
-        """The payload as a webhook sends it, instants not yet printed."""
+        """The payload as a webhook sends it under the readings, timestamps not yet text."""
         payload = self.whole_payload()
         if self.type == "customer.rewarded" and readings.redemption_instant == "date":
             return {**payload, "redemption": _dated(payload.get("redemption"))}
         return payload
 
-    def shown(self, readings: Readings) -> Json:
-        """The event as the API shows it, instants not yet printed."""
+    def resource(self, readings: Readings) -> Json:
+        """The event as the API shows it, timestamps not yet text."""
         return {
             "id": self.id,
             "type": self.type,
@@ -63,7 +63,7 @@ class Event:
 
 
 def _read(kind: str, payload: Json, readings: Readings) -> Json:
-    """The payload in the form of the activity list, where that is another (reference §10.6)."""
+    """The payload in the form of the activity list, which is published with fewer objects."""
     if kind.startswith("customer.reward_redemptions") and readings.reward_redemptions == "activity":
         balance = (payload.get("balance") or {}).get("amount")
         return {**payload, "source": payload["source"]["type"], "balance": balance}
@@ -77,7 +77,7 @@ def _dated(redemption: Json | None) -> Json | None:
 
 
 def with_unknown(activity: Sequence[Event], readings: Readings) -> list[Event]:
-    """The activity of a customer, with a type nobody has heard of if the reading asks for it."""
+    """The activity of a customer, with an unknown type where `unknown_event_types` is set."""
     events = list(activity)
     if events and readings.unknown_event_types:
         first = events[0]
@@ -87,8 +87,8 @@ def with_unknown(activity: Sequence[Event], readings: Readings) -> list[Event]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivityQuestion:
-    """One activity request, parsed (reference §10.1)."""
+class ActivityQuery:
+    """The parameters of one activity request."""
 
     limit: int = 10
     order: str | None = None
@@ -102,34 +102,34 @@ class ActivityQuestion:
 
 
 def select(
-    events: Iterable[Event], question: ActivityQuestion, readings: Readings
+    events: Iterable[Event], query: ActivityQuery, readings: Readings
 ) -> tuple[list[Event], bool]:
     """One page of events, and whether more follow."""
     rows = sorted(events, key=lambda event: event.created_at)
-    if (question.order or readings.activity_order) == "-created_at":
+    if (query.order or readings.activity_order) == "-created_at":
         rows.reverse()
-    if question.starting_after_id is not None:
+    if query.starting_after_id is not None:
         seen = [event.id for event in rows]
-        after = question.starting_after_id
+        after = query.starting_after_id
         rows = rows[seen.index(after) + 1 :] if after in seen else []
-    rows = [event for event in rows if _wanted(event, question, readings)]
-    return rows[: question.limit], len(rows) > question.limit
+    rows = [event for event in rows if _wanted(event, query, readings)]
+    return rows[: query.limit], len(rows) > query.limit
 
 
-def _wanted(event: Event, question: ActivityQuestion, readings: Readings) -> bool:
+def _wanted(event: Event, query: ActivityQuery, readings: Readings) -> bool:
     payload: Any = event.payload if isinstance(event.payload, dict) else {}
     campaign = payload.get("campaign") or {}
     return (
-        question.type in {None, event.type}
-        and question.category in {None, event.category}
-        and question.campaign_id in {None, campaign.get("id")}
-        and question.campaign_type in {None, campaign.get("campaign_type")}
-        and _in_time(event.created_at, question, inclusive=readings.activity_dates == "inclusive")
+        query.type in {None, event.type}
+        and query.category in {None, event.category}
+        and query.campaign_id in {None, campaign.get("id")}
+        and query.campaign_type in {None, campaign.get("campaign_type")}
+        and _in_time(event.created_at, query, inclusive=readings.activity_dates == "inclusive")
     )
 
 
-def _in_time(moment: datetime, question: ActivityQuestion, *, inclusive: bool) -> bool:
-    start, end = question.start_date, question.end_date
+def _in_time(moment: datetime, query: ActivityQuery, *, inclusive: bool) -> bool:
+    start, end = query.start_date, query.end_date
     if moment in {start, end}:
         return inclusive
     return (start is None or moment > start) and (end is None or moment < end)

@@ -1,4 +1,4 @@
-"""The time of the project: real by default, set or moved by a test."""
+"""The clock of a project: real time, unless a test sets or moves it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Where every timestamp of the project and the HTTP `Date` header come from."""
+    """The source of all timestamps of the project and of the `Date` header."""
 
     def __init__(self) -> None:
         """Start with real time."""
@@ -14,16 +14,16 @@ class Clock:
         self._ahead = timedelta()
 
     def now(self) -> datetime:
-        """The present instant in UTC, to the microsecond."""
+        """The current time in UTC, with microseconds."""
         return self._frozen or datetime.now(UTC) + self._ahead
 
     def set(self, instant: datetime | None) -> None:
-        """Stand still at `instant`, or go back to real time with `None`."""
+        """Freeze at `instant`; `None` returns to real time."""
         self._ahead = timedelta()
         self._frozen = instant and instant.astimezone(UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move on by so many seconds; a clock that stands still stays still there."""
+        """Move forward by `seconds`; a frozen clock stays frozen."""
         if self._frozen is None:
             self._ahead += timedelta(seconds=seconds)
         else:

@@ -1,4 +1,4 @@
-"""The control path `/_sandbox/…`: switches and actions for whoever runs the sandbox."""
+"""The control path `/_sandbox/…`: readings, faults, movements and actions over HTTP."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox import moments
+from voucherify_sandbox import timestamps
 from voucherify_sandbox.errors import ApiError, invalid_payload, refusal
 from voucherify_sandbox.faults import Fault
-from voucherify_sandbox.messages import Answer
+from voucherify_sandbox.messages import Response
 from voucherify_sandbox.movement import Movement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from voucherify_sandbox.faults import Faults
-    from voucherify_sandbox.messages import Request, Served
+    from voucherify_sandbox.messages import LoggedRequest, Request
     from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
 
@@ -28,9 +28,9 @@ PREFIX = "/_sandbox/"
 def _moment(value: object) -> datetime | None:
     if value is None:
         return None
-    moment = moments.parse(str(value))
+    moment = timestamps.parse(str(value))
     if moment is None:
-        raise ValueError(f"{value!r} is no instant")
+        raise ValueError(f"{value!r} is not an ISO 8601 timestamp")
     return moment
 
 
@@ -62,7 +62,7 @@ def _set_clock(project: Project, *, instant: str | None) -> str:
     return project.clock.now().isoformat()
 
 
-# What `POST /_sandbox/actions` does, by the name it is called with; arguments as in Python.
+# The actions of `POST /_sandbox/actions` by name; their arguments are those of the Python methods.
 ACTIONS: dict[str, Callable[..., Any]] = {
     "add_customers": _add_customers,
     "add_webhook": lambda project, **args: project.add_webhook(**args),
@@ -88,7 +88,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
 
 
 def act(project: Project, action: Mapping[str, Any]) -> object:
-    """Do `{"action": name, …arguments}` and give back what it returns.
+    """Perform `{"action": name, …arguments}` and return its result.
 
     Raises:
         ValueError: there is no such action or its arguments do not fit.
@@ -105,28 +105,28 @@ def act(project: Project, action: Mapping[str, Any]) -> object:
 
 
 def move(project: Project, actions: Iterable[Mapping[str, Any]]) -> None:
-    """Do what happens around a request; what it would act on may be gone by then."""
+    """Perform the actions of movements; an object that is gone by then is not an error."""
     for action in actions:
         with suppress(ApiError):
             act(project, action)
 
 
 @dataclass
-class Desk:
-    """What can be switched: the project, its faults and movements, the list of requests."""
+class Controls:
+    """What the control path acts on."""
 
     project: Project
     faults: Faults
     movements: Movements
-    requests: list[Served]
+    requests: list[LoggedRequest]
     forget_requests: Callable[[], None]
 
 
-def answer(desk: Desk, request: Request) -> Answer:
-    """Serve one control request.
+def respond(controls: Controls, request: Request) -> Response:
+    """Respond to one control request.
 
     Raises:
-        ApiError: 404 for an unknown path, 400 for a switch that does not fit.
+        ApiError: 404 for an unknown path, 400 for an invalid value.
     """
     name = f"{request.method} {request.path.removeprefix(PREFIX)}"
     if name not in _CONTROLS:
@@ -134,72 +134,72 @@ def answer(desk: Desk, request: Request) -> Answer:
             404, "not_found", "Resource not found", f"there is only {', '.join(_CONTROLS)}"
         )
     try:
-        return Answer(200, _CONTROLS[name](desk, request))
+        return Response(200, _CONTROLS[name](controls, request))
     except (ValueError, TypeError) as error:
         raise invalid_payload(str(error)) from error
 
 
-def _state(desk: Desk, _: Request) -> object:
-    project = desk.project
+def _state(controls: Controls, _: Request) -> object:
+    project = controls.project
     with project.lock:
-        calls = Counter(f"{served.method} {served.template}" for served in desk.requests)
+        calls = Counter(f"{served.method} {served.template}" for served in controls.requests)
         return {
             **project.counts(),
-            "calls": len(desk.requests),
+            "calls": len(controls.requests),
             "calls_by_operation": dict(sorted(calls.items())),
-            "faults_injected": desk.faults.injected,
+            "faults_injected": controls.faults.injected,
             "books": project.books(),
         }
 
 
-def _readings(desk: Desk, request: Request) -> object:
-    with desk.project.lock:
-        desk.project.readings.change(**request.object())
-        return asdict(desk.project.readings)
+def _readings(controls: Controls, request: Request) -> object:
+    with controls.project.lock:
+        controls.project.readings.change(**request.object())
+        return asdict(controls.project.readings)
 
 
-def _add_faults(desk: Desk, request: Request) -> object:
+def _add_faults(controls: Controls, request: Request) -> object:
     body = request.json()
     faults = [Fault.from_json(one) for one in (body if isinstance(body, list) else [body])]
-    desk.faults.add(*faults)
-    return [fault.to_json() for fault in desk.faults.all]
+    controls.faults.add(*faults)
+    return [fault.to_json() for fault in controls.faults.all]
 
 
-def _clear_faults(desk: Desk, _: Request) -> object:
-    desk.faults.clear()
-    return {"injected": desk.faults.injected}
+def _clear_faults(controls: Controls, _: Request) -> object:
+    controls.faults.clear()
+    return {"injected": controls.faults.injected}
 
 
-def _add_movements(desk: Desk, request: Request) -> object:
+def _add_movements(controls: Controls, request: Request) -> object:
     body = request.json()
-    desk.movements.add(
+    controls.movements.add(
         *(Movement.from_json(one) for one in (body if isinstance(body, list) else [body]))
     )
-    return [movement.to_json() for movement in desk.movements.all]
+    return [movement.to_json() for movement in controls.movements.all]
 
 
-def _clear_movements(desk: Desk, _: Request) -> object:
-    desk.movements.clear()
+def _clear_movements(controls: Controls, _: Request) -> object:
+    controls.movements.clear()
     return {}
 
 
-def _forget(desk: Desk, _: Request) -> object:
-    desk.forget_requests()
+def _forget(controls: Controls, _: Request) -> object:
+    controls.forget_requests()
     return {}
 
 
-def _act(desk: Desk, request: Request) -> object:
-    return {"result": act(desk.project, request.object())}
+def _act(controls: Controls, request: Request) -> object:
+    return {"result": act(controls.project, request.object())}
 
 
-_CONTROLS: dict[str, Callable[[Desk, Request], object]] = {
+_CONTROLS: dict[str, Callable[[Controls, Request], object]] = {
     "GET state": _state,
-    "GET readings": lambda desk, _: asdict(desk.project.readings),
+    "GET readings": lambda controls, _: asdict(controls.project.readings),
     "POST readings": _readings,
-    "GET faults": lambda desk, _: [fault.to_json() for fault in desk.faults.all],
+    "GET faults": lambda controls, _: [fault.to_json() for fault in controls.faults.all],
     "POST faults": _add_faults,
     "DELETE faults": _clear_faults,
-    "GET movements": lambda desk, _: [one.to_json() for one in desk.movements.all],
+    "GET movements": lambda controls, _: [one.to_json() for one in controls.movements.all],
     "POST movements": _add_movements,
     "DELETE movements": _clear_movements,
     "POST actions": _act,

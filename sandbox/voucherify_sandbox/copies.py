@@ -1,4 +1,4 @@
-"""The short copies of things inside events, frozen as the things are now (reference §10.4)."""
+"""Short copies of objects for event payloads, as they are when the event happens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def simple_voucher(voucher: Json) -> Json:
-    """SimpleVoucher."""
+    """The published schema SimpleVoucher."""
     names = (
         "id",
         "code",
@@ -37,7 +37,7 @@ def simple_voucher(voucher: Json) -> Json:
 
 
 def simple_campaign(campaign: Json) -> Json:
-    """SimpleCampaign."""
+    """The published schema SimpleCampaign."""
     names = (
         "id",
         "name",
@@ -58,7 +58,7 @@ def simple_campaign(campaign: Json) -> Json:
 
 
 def simple_redemption(redemption: Json) -> Json:
-    """The form inside `customer.redemption.*` (reference §10.6)."""
+    """The redemption inside `customer.redemption.*`, which spells its status `ROLLED BACK`."""
     left_out = {"related_redemptions", "voucher", "related_object_type", "related_object_id"}
     copy = {name: value for name, value in redemption.items() if name not in left_out}
     if copy["status"] == "ROLLED_BACK":
@@ -67,7 +67,7 @@ def simple_redemption(redemption: Json) -> Json:
 
 
 def internal_redemption(redemption: Json, campaign: Json) -> Json:
-    """The form inside `customer.rewarded` (reference §10.5)."""
+    """The redemption inside `customer.rewarded`."""
     names = (
         "id",
         "object",

@@ -1,4 +1,4 @@
-"""The counters on a customer that Voucherify keeps itself (reference §4.1)."""
+"""The counters in `summary`, `loyalty` and `referrals` of a customer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _summary(customer: Customer) -> Json:
-    """The sums to change: a copy, because a lagging list may still show the old ones."""
+    """A copy of `summary` to change, because a lagging list may still show the old one."""
     customer.summary = deepcopy(customer.summary or NO_SUMMARY)
     return customer.summary
 
@@ -32,14 +32,14 @@ def _in_campaign(loyalty: Json, name: str) -> Json:
 
 
 def count_redemption(customer: Customer, *counters: str) -> None:
-    """One more in each of the named counters of `summary.redemptions`."""
+    """Add 1 to each of the named counters of `summary.redemptions`."""
     redemptions = _summary(customer)["redemptions"]
     for counter in counters:
         redemptions[counter] += 1
 
 
 def count_order(customer: Customer, amount: int, at: datetime) -> None:
-    """One more paid order of so many cents."""
+    """Add a paid order of `amount` cents."""
     orders = _summary(customer)["orders"]
     orders["total_amount"] += amount
     orders["total_count"] += 1
@@ -49,26 +49,26 @@ def count_order(customer: Customer, amount: int, at: datetime) -> None:
 
 
 def count_referred(referrer: Customer, campaign: str) -> None:
-    """One more customer this one has referred."""
+    """Add a customer that this one has referred."""
     loyalty = _loyalty(referrer)
     loyalty["referred_customers"] += 1
     _in_campaign(loyalty, campaign)["referred_customers"] += 1
 
 
 def note_referral(referee: Customer, referral: Json) -> None:
-    """This customer was referred."""
+    """Add a referral to the referee."""
     referee.referrals = deepcopy(referee.referrals or NO_REFERRALS)
     referee.referrals["total"] += 1
     referee.referrals["campaigns"].append(referral)
 
 
 def add_credit(customer: Customer, cents: int) -> None:
-    """So many cents more to spend from gift vouchers."""
+    """Add cents that can be spent from gift vouchers."""
     _summary(customer)["redemptions"]["gift"]["amount_to_go"] += cents
 
 
 def add_points(customer: Customer, campaign: str, points: int) -> None:
-    """So many points more on the loyalty card of a campaign."""
+    """Add points of a campaign's loyalty card."""
     _summary(customer)["redemptions"]["loyalty_card"]["points_to_go"] += points
     loyalty = _loyalty(customer)
     loyalty["points"] += points

@@ -1,4 +1,4 @@
-"""The customers of a project and what a write does to them (reference §4, §6)."""
+"""The customer object, and what a write changes in it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,11 @@ NO_REFERRALS: Json = {"total": 0, "campaigns": []}
 
 @dataclass(slots=True, eq=False)
 class Customer:
-    """One profile.
+    """One customer.
 
-    `number` counts creations, so it tells the age of customers of one instant. `summary`,
-    `loyalty` and `referrals` are None while all their counters are zero: a hundred thousand
-    customers who never took part in a program share one text. `earlier` is the customer as it
-    was before the change of `changed_at`, for lists that lag.
+    `number` counts creations and orders customers that share `created_at`. `summary`, `loyalty`
+    and `referrals` are `None` while all their counters are zero, which keeps 100,000 customers
+    small. `earlier` is the customer before the change at `changed_at`, for lists that lag.
     """
 
     id: str
@@ -64,8 +63,8 @@ class Customer:
     changed_at: datetime | None = None
     earlier: Customer | None = None
 
-    def shown(self) -> Json:
-        """The customer as the API shows it (reference §4), instants not yet printed."""
+    def resource(self) -> Json:
+        """The customer as the API shows it, before serialization; new ones lack `updated_at`."""
         body: Json = {"id": self.id}
         if self.source_id is not None:
             body["source_id"] = self.source_id
@@ -82,7 +81,7 @@ class Customer:
         return body
 
     def simple(self) -> Json:
-        """The short copy inside events and orders (reference §10.4)."""
+        """The short copy inside events and orders."""
         return {
             "id": self.id,
             "name": self.profile.get("name"),
@@ -92,14 +91,14 @@ class Customer:
             "object": "customer",
         }
 
-    def story(self) -> Json:
-        """The payload of events about the customer as a whole."""
-        return {"customer": self.shown()}
+    def as_payload(self) -> Json:
+        """The payload of `customer.created`, `.updated` and `.deleted`."""
+        return {"customer": self.resource()}
 
     def keep_earlier(self, now: datetime, shown_until: datetime) -> None:
-        """Keep the customer as it is before a change of `now`, for a list that lags.
+        """Keep the customer as it is before a change at `now`, for a list that lags.
 
-        A change that such a list does not show yet has kept an earlier one already.
+        Where the list does not show the last change yet, `earlier` is kept already.
         """
         if self.changed_at is None or self.changed_at <= shown_until:
             self.earlier = copy(self)
@@ -107,7 +106,7 @@ class Customer:
         self.changed_at = now
 
     def as_of(self, instant: datetime) -> Customer | None:
-        """The customer as a list that lags until `instant` shows it; None before its creation."""
+        """The customer as it was at `instant`; `None` before its creation."""
         if self.created_at > instant:
             return None
         unseen = self.changed_at is not None and self.changed_at > instant
@@ -115,10 +114,10 @@ class Customer:
 
 
 def check_fields(fields: Mapping[str, Any], readings: Readings) -> None:
-    """Refuse a payload whose members have the wrong type or form.
+    """Refuse a payload whose members have the wrong type or format.
 
     Raises:
-        ApiError: 400; `invalid_customer` for a birth date that is not a day.
+        ApiError: 400; `invalid_customer` for a `birthdate` that is not a date.
     """
     for name in ("source_id", "id", *TEXTS):
         _check_text(name, fields.get(name))
@@ -147,7 +146,7 @@ def _check_text(name: str, value: object) -> None:
 
 
 def changed(customer: Customer, fields: Mapping[str, Any], readings: Readings) -> tuple[Json, Json]:
-    """The profile and the metadata that a write leaves behind; the customer stays as it is."""
+    """The profile and the metadata after a write; the customer itself is not changed."""
     full = readings.upsert == "full"
     profile: Json = {} if full else dict(customer.profile)
     for name in TEXTS:

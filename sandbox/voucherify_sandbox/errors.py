@@ -1,4 +1,4 @@
-"""The answers Voucherify gives instead of what was asked for (reference §3)."""
+"""Voucherify's error responses, in their two published shapes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """One refusal: the HTTP status and the body that explains it."""
+    """An error response: status, body and headers."""
 
     def __init__(
         self, status: int, body: Json | None, headers: dict[str, str] | None = None
     ) -> None:
-        """Keep what the rim needs to print."""
+        """Keep status, body and headers for the response."""
         super().__init__(f"{status} {body}")
         self.status = status
         self.body = body
@@ -21,18 +21,18 @@ class ApiError(Exception):
 
     @property
     def key(self) -> str:
-        """The machine-readable kind; empty where Voucherify sends none."""
+        """The machine-readable kind; empty where the body has none."""
         return str((self.body or {}).get("key", ""))
 
     @property
     def row(self) -> dict[str, str]:
-        """The same refusal as one entry of a bulk job's `errors` (reference §8.2)."""
+        """The same error as an entry of a bulk job's `errors`."""
         body = self.body or {}
         return {name: str(body.get(name, "")) for name in ("key", "message", "details")}
 
 
 def refusal(status: int, key: str, message: str, details: str = "", **more: str) -> ApiError:
-    """The usual error object (reference §3.1)."""
+    """The usual error object: `code`, `key`, `message` and `details`."""
     body: Json = {"code": status, "key": key, "message": message}
     if details:
         body["details"] = details
@@ -40,7 +40,7 @@ def refusal(status: int, key: str, message: str, details: str = "", **more: str)
 
 
 def not_found(kind: str, identity: str) -> ApiError:
-    """404 for one resource, named as Voucherify names it (reference §3.3)."""
+    """404 for one resource, with the published texts."""
     return refusal(
         404,
         "not_found",
@@ -52,20 +52,20 @@ def not_found(kind: str, identity: str) -> ApiError:
 
 
 def invalid_payload(details: str) -> ApiError:
-    """400 for a body of the wrong form."""
+    """400 for an invalid body."""
     return refusal(400, "invalid_payload", "Invalid payload", details)
 
 
 def invalid_query(details: str) -> ApiError:
-    """400 for a query parameter that cannot be used."""
+    """400 for an invalid query parameter."""
     return refusal(400, "invalid_query_params", "Invalid query params", details)
 
 
 def plain_error(status: int, error: str, message: str) -> ApiError:
-    """The second error shape: bodies that are too large or not JSON (reference §3.1)."""
+    """The second error shape, `statusCode`, `error` and `message`: a body too large or not JSON."""
     return ApiError(status, {"statusCode": status, "error": error, "message": message})
 
 
 def unauthorized() -> ApiError:
-    """401 as published (reference §1.5)."""
+    """401 as in the one published sample, that of an export's download."""
     return ApiError(401, {"code": 401, "message": "Unauthorized", "key": "unauthorized"})

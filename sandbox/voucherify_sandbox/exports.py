@@ -1,4 +1,4 @@
-"""Exports as CSV files (reference §9)."""
+"""Exports as CSV files."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox import columns, filters
+from voucherify_sandbox import export_columns, filters
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal, unauthorized
-from voucherify_sandbox.printing import printed
+from voucherify_sandbox.serialization import serialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
     from voucherify_sandbox.readings import Readings
 
-# How long a download address is good; short, as a draft of the docs has it (reference §9.3).
 TOKEN_LIFE = timedelta(seconds=300)
+"""How long a download URL works. A draft of Voucherify's documentation calls it short-lived."""
 
 
 @dataclass(eq=False)
 class Export:
-    """One export: what was asked for, how far it is, the finished file."""
+    """One export: its parameters, its status, its file."""
 
     id: str
     exported_object: str
     parameters: Json
     created_at: datetime
-    trouble: str = ""
-    elsewhere: str = ""
+    fault: str = ""
+    download_host: str = ""
     status: str = "SCHEDULED"
     polls: int = 0
     file: bytes = b""
     tokens: dict[str, datetime] = field(default_factory=dict)
 
-    def shown(self, url: str | None) -> Json:
-        """The export as the API shows it (reference §9.1)."""
+    def resource(self, url: str | None) -> Json:
+        """The export as the API shows it."""
         return {
             "id": self.id,
             "object": "export",
@@ -62,68 +62,68 @@ class Exports:
         self,
         clock: Clock,
         readings: Readings,
-        identities: Identities,
+        ids: IdGenerator,
         rows: Callable[[str], list[Json]],
     ) -> None:
-        """None yet; `rows` gives the rows of an exported object, and of `metadata` the schemas."""
+        """Create an empty list; `rows` returns the rows of an object, or the metadata schemas."""
         self._clock = clock
         self._readings = readings
-        self._identities = identities
+        self._ids = ids
         self._rows = rows
         self.all: dict[str, Export] = {}
 
-    def create(self, body: Json, trouble: str, elsewhere: str) -> Export:
-        """Schedule an export; under the trouble `elsewhere` its file is said to be at a host.
+    def create(self, body: Json, fault: str, download_host: str) -> Export:
+        """Schedule an export; under the fault `download_host` its file is said to be at a host.
 
         Raises:
             ApiError: 400 `invalid_payload` or `invalid_export_fields`.
         """
         name, parameters = body.get("exported_object"), body.get("parameters")
-        if name not in columns.OBJECTS:
+        if name not in export_columns.OBJECTS:
             raise invalid_payload("Property .exported_object should be one of the allowed values")
         if not isinstance(parameters, dict | None):
             raise invalid_payload("Property .parameters should be object")
-        _check(columns.OBJECTS[name], parameters or {})
+        _check(export_columns.OBJECTS[name], parameters or {})
         export = Export(
-            self._identities.new("exp"),
+            self._ids.new("exp"),
             name,
             parameters or {},
             self._clock.now(),
-            trouble,
-            elsewhere,
+            fault,
+            download_host,
         )
         self.all[export.id] = export
         return export
 
     def get(self, identity: str) -> Export:
-        """An export; unknown is 404."""
+        """The export with this id; 404 if there is none."""
         found = self.all.get(identity)
-        if found is None or (found.trouble == "vanishes" and found.polls > 0):
+        if found is None or (found.fault == "vanishes" and found.polls > 0):
             raise not_found("export", identity)
         return found
 
     def poll(self, export: Export) -> None:
-        """One look at an export moves it one step at most."""
+        """Advance an export by one step at most."""
         export.polls += 1
-        if export.status in {"DONE", "ERROR"} or export.trouble == "hangs":
+        if export.status in {"DONE", "ERROR"} or export.fault == "hangs":
             return
         if export.polls < self._readings.export_polls:
             export.status = "IN_PROGRESS"
-        elif export.trouble == "fails":
+        elif export.fault == "fails":
             export.status = "ERROR"
         else:
             export.file = self._file(export)
             export.status = "DONE"
 
     def token(self, export: Export) -> str:
-        """A fresh secret for the download address; one that is no good under `expires`."""
-        token = self._identities.new("download")
-        stale = export.trouble == "expires" and not export.tokens
+        """A new token for the download URL; under the fault `expires` the first has expired."""
+        token = self._ids.new("download")
+        stale = export.fault == "expires" and not export.tokens
         export.tokens[token] = self._clock.now() + (timedelta() if stale else TOKEN_LIFE)
         return token
 
     def download(self, identity: str, token: str) -> bytes:
-        """The file, for a token that is still good.
+        """The file, for a valid token.
 
         Raises:
             ApiError: 401.
@@ -134,10 +134,10 @@ class Exports:
         return export.file
 
     def _file(self, export: Export) -> bytes:
-        kind = columns.OBJECTS[export.exported_object]
+        kind = export_columns.OBJECTS[export.exported_object]
         fields = export.parameters.get("fields") or list(kind.default)
         rows = _selected(kind, self._rows(export.exported_object), export.parameters)
-        if export.trouble == "shrinks":
+        if export.fault == "shrinks":
             rows = rows[: len(rows) // 2]
         named = [
             column for name in fields for column in self._expanded(export.exported_object, name)
@@ -154,7 +154,7 @@ class Exports:
         return out.getvalue().encode(encoding, "surrogateescape")
 
     def _expanded(self, exported_object: str, name: str) -> list[str]:
-        """`metadata` stands for every key the schema defines, under one of the readings."""
+        """The columns of a field; `metadata` has one for each key under `columns`."""
         if name != "metadata" or self._readings.export_metadata == "json":
             return [name]
         schemas = {schema["related_object"]: schema for schema in self._rows("metadata")}
@@ -166,19 +166,19 @@ class Exports:
             return name
         return " ".join("ID" if word == "id" else word.capitalize() for word in name.split("_"))
 
-    def _cell(self, kind: columns.Exported, row: Json, name: str) -> str:
+    def _cell(self, kind: export_columns.Exported, row: Json, name: str) -> str:
         value: Any
         if name.startswith("metadata."):
             value = (row.get("metadata") or {}).get(name.removeprefix("metadata."))
         else:
-            value = columns.at(row, kind.paths[name])
-        value = printed(value, self._readings)
+            value = export_columns.at(row, kind.paths[name])
+        value = serialize(value, self._readings)
         if value is None:
             return ""
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _check(kind: columns.Exported, parameters: Json) -> None:
+def _check(kind: export_columns.Exported, parameters: Json) -> None:
     fields = parameters.get("fields") or []
     unknown = [
         name for name in fields if name not in kind.paths and not str(name).startswith("metadata.")
@@ -195,8 +195,8 @@ def _check(kind: columns.Exported, parameters: Json) -> None:
     filters.tester(*filters.from_json(parameters.get("filters") or {}), {})
 
 
-def _selected(kind: columns.Exported, rows: list[Json], parameters: Json) -> list[Json]:
-    """The rows the filters let through, in the order asked for; rows without a value come first."""
+def _selected(kind: export_columns.Exported, rows: list[Json], parameters: Json) -> list[Json]:
+    """The rows that match the filters, in the requested order; rows without a value come first."""
     junction, conditions = filters.from_json(parameters.get("filters") or {})
     test = filters.tester(junction, conditions, {})
     kept = [row for row in rows if test({name: _field(kind, row, name) for name in conditions})]
@@ -211,7 +211,7 @@ def _selected(kind: columns.Exported, rows: list[Json], parameters: Json) -> lis
     return sorted(kept, key=key, reverse=order.startswith("-"))
 
 
-def _field(kind: columns.Exported, row: Json, name: str) -> object:
-    """The value of a row under the name that a filter or an order uses."""
+def _field(kind: export_columns.Exported, row: Json, name: str) -> object:
+    """The value of a row by the field name of a filter or an order."""
     name = kind.aliases.get(name, name)
-    return columns.at(row, kind.paths.get(name, name))
+    return export_columns.at(row, kind.paths.get(name, name))

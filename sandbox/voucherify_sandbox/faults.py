@@ -1,4 +1,4 @@
-"""What to break, and when."""
+"""Faults: what goes wrong, and at which requests."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(kw_only=True)
 class Occasion:
-    """At which requests something happens.
+    """The requests at which something happens.
 
     Attributes:
-        method: only requests of this method.
-        path: only these decoded paths; `*` stands for anything.
-        numbers: only these request numbers, counted as in `Sandbox.requests`.
-        nth: only these among the requests that match method, path and number; 1 is the first.
-        probability: how likely a matching request is hit.
+        method: the requests of this method only.
+        path: these decoded paths only; `*` matches anything.
+        numbers: these request numbers only, counted as in `Sandbox.requests`.
+        nth: these only, counted among the requests that match method, path and number, from 1.
+        probability: of a matching request to be hit.
         seed: makes the probability repeatable.
-        times: how often at most; None is without end.
+        times: hits at most; `None` is no limit.
     """
 
     method: str | None = None
@@ -84,15 +84,15 @@ class Occasion:
     injected: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Draw from the seed."""
+        """Seed the random numbers."""
         self._random = Random(self.seed)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """One as a person writes it.
+        """Create from a JSON object.
 
         Raises:
-            ValueError: a member is unknown, or one that is needed is missing.
+            ValueError: a member is unknown, or a required one is missing.
         """
         known = {one.name for one in fields(cls) if one.init}
         needed = {
@@ -108,11 +108,11 @@ class Occasion:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """What was set, with how often it was met and injected."""
+        """All attributes, with the numbers of matches and hits."""
         return asdict(self)
 
     def strikes(self, method: str, path: str, number: int) -> bool:
-        """Whether this request is hit; a request that matches counts either way."""
+        """Whether this request is hit; counts the match and the hit."""
         if not self._matches(method, path, number):
             return False
         self.matched += 1
@@ -138,15 +138,15 @@ class Fault(Occasion):
     """One thing that goes wrong, how, and at which requests.
 
     Attributes:
-        kind: what goes wrong; `KINDS` has them all.
-        status: of the answer, for `status` and `redirect`.
-        headers: added to the answer of `status`.
-        body: of the answer of `status`; text as it is, anything else as JSON.
-        seconds: how long to wait, to be told to wait, or to be away.
-        delay: seconds before the answer, whatever is wrong with it.
+        kind: one of `KINDS`.
+        status: of the response, for `status` and `redirect`.
+        headers: added to the response of `status`.
+        body: of the response of `status`; text as it is, anything else as JSON.
+        seconds: of a delay, a requested wait, or an outage, by kind.
+        delay: seconds before the response, for every kind.
         size: bytes of `huge_body`, depth of `deep_json`.
-        location: the host `redirect` and `export_elsewhere` point to, such as `http://…`.
-        action: what `act` does to the project before the request is served (see the control path).
+        location: the host of `redirect` and `export_elsewhere`, such as `http://…`.
+        action: what `act` does in the project before the request is served (see the control path).
     """
 
     kind: Kind
@@ -160,35 +160,35 @@ class Fault(Occasion):
     action: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a kind nobody knows."""
+        """Refuse an unknown kind."""
         super().__post_init__()
         if self.kind not in KINDS:
             raise ValueError(f"no fault is called {self.kind!r}; there are: {', '.join(KINDS)}")
 
 
 class Faults:
-    """The faults that are set. At most one hits a request: the first that matches."""
+    """The faults that are set. The first one that matches hits a request, no other."""
 
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
-        """Start with some, or none."""
+        """Start with these faults."""
         self._lock = Lock()
         self._faults = list(faults)
         self._before = 0
 
     def add(self, *faults: Fault) -> None:
-        """Set more; all or none."""
+        """Add faults."""
         with self._lock:
             self._faults += faults
 
     def clear(self) -> None:
-        """Set none; what was injected stays counted."""
+        """Remove all faults; `injected` keeps its count."""
         with self._lock:
             self._before += sum(fault.injected for fault in self._faults)
             self._faults = []
 
     @property
     def injected(self) -> int:
-        """How many requests were hit since the start."""
+        """Requests hit since the start."""
         with self._lock:
             return self._before + sum(fault.injected for fault in self._faults)
 
@@ -199,7 +199,7 @@ class Faults:
             return list(self._faults)
 
     def strike(self, method: str, path: str, number: int) -> Fault | None:
-        """The fault that hits this request, if one does."""
+        """The fault that hits this request, or `None`."""
         with self._lock:
             hits = (fault for fault in self._faults if fault.strikes(method, path, number))
             return next(hits, None)

@@ -1,4 +1,4 @@
-"""`filters[field][conditions][$operator][0]=value` and the same as JSON (reference §9.2, §12)."""
+"""Filters: `filters[field][conditions][$operator][0]=value`, and the same as JSON in exports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox import moments
+from voucherify_sandbox import timestamps
 from voucherify_sandbox.errors import invalid_query
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ _OPERATORS: dict[str, Callable[[Any, list[Any]], bool]] = {
 
 
 def _like(value: object, wanted: object) -> Any:
-    """What a condition names, as the type of the field it is compared with."""
+    """The value of a condition, converted to the type of the field it is compared with."""
     if isinstance(value, datetime):
-        moment = moments.parse(_text(wanted))
+        moment = timestamps.parse(_text(wanted))
         if moment is None:
             raise invalid_query(f"{wanted} cannot be recognized as a ISO-8601 compliant date")
         return moment
@@ -95,7 +95,7 @@ def from_json(filters: Json) -> tuple[str, Conditions]:
 def tester(
     junction: str, conditions: Conditions, aliases: Mapping[str, str]
 ) -> Callable[[Json], bool]:
-    """A test for one row; `aliases` gives the field a filter's name stands for."""
+    """A test for one row; `aliases` maps names of filters to fields."""
     checks = [
         (aliases.get(name, name), _operator(operator), values)
         for name, operators in conditions.items()

@@ -1,4 +1,4 @@
-"""Async actions: bulk work done later, one job after another (reference §8)."""
+"""Async actions: bulk writes as jobs that run one after another."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from voucherify_sandbox.readings import Readings
 
 _REPORT_LIFE = timedelta(hours=24)
-_STEP = 10  # a troubled job loses or refuses the first row of every ten
+_STEP = 10  # a faulty job loses or refuses the first row of every ten
 
 
 @dataclass(eq=False)
 class Job:
-    """One async action: what it has to do and how far it is.
+    """One async action.
 
-    `apply` says whether the row's customer was there before; `trouble` is what follows
-    `job_` in the kind of a fault, or nothing.
+    `apply` writes a row and returns whether its customer existed; `fault` is the kind of a fault
+    without its prefix `job_`, or empty.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Job:
     apply: Callable[[Json], bool]
     created_at: datetime
     request_id: str
-    trouble: str = ""
+    fault: str = ""
     status: str = "ENQUEUED"
     polls: int = 0
     begun_at: datetime | None = None
@@ -45,22 +45,22 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.status in {"DONE", "FAILED"}
 
     def run(self) -> None:
-        """Do the work, in the order of the rows; a bad row is an entry in `errors`."""
-        if self.trouble == "fails":
+        """Apply the rows in their order; an invalid row becomes an entry of `errors`."""
+        if self.fault == "fails":
             return
-        count = len(self.rows) // 2 if self.trouble == "stops" else len(self.rows)
+        count = len(self.rows) // 2 if self.fault == "stops" else len(self.rows)
         for position, row in enumerate(self.rows[:count]):
             self._one(row, spoiled=position % _STEP == 0)
 
     def _one(self, row: Json, *, spoiled: bool) -> None:
-        if spoiled and self.trouble in {"loses", "lies"}:
-            self.done += self.trouble == "lies"
+        if spoiled and self.fault in {"loses", "lies"}:
+            self.done += self.fault == "lies"
             return
-        if spoiled and self.trouble == "refuses":
+        if spoiled and self.fault == "refuses":
             refused = refusal(400, "invalid_customer", "Invalid customer", "Refused on purpose")
             self.errors.append({"source_id": _text(row), **refused.row})
             return
@@ -71,8 +71,8 @@ class Job:
         except ApiError as error:
             self.errors.append({"source_id": _text(row), **error.row})
 
-    def shown(self, readings: Readings, reports: list[str], *, listed: bool) -> Json:
-        """The job as the API shows it (reference §8.1). Lists leave the result out."""
+    def resource(self, readings: Readings, reports: list[str], *, listed: bool) -> Json:
+        """The job as the API shows it; lists leave out the result."""
         updated = self.updated_at or self.created_at
         body: Json = {
             "id": self.id,
@@ -95,15 +95,15 @@ class Job:
             result = {"absent": {}, "null": {"result": None}}
             partial = {"result": self._result(readings, [])}
             return result.get(readings.running_result, partial)
-        bad = self.status == "FAILED" or self.trouble == "denies"
+        bad = self.status == "FAILED" or self.fault == "denies"
         outcome: Json = {"operation_status": "FAILED" if bad else "SUCCESS"}
-        if self.trouble != "fails":
+        if self.fault != "fails":
             outcome["result"] = self._result(readings, reports)
         return outcome
 
     def _result(self, readings: Readings, reports: list[str]) -> Json:
         listed = readings.errors_listed
-        short = self.done > 0 and self.trouble == "miscounts"
+        short = self.done > 0 and self.fault == "miscounts"
         return {
             "done_count": self.done - short,
             "failed_count": len(self.errors),
@@ -119,10 +119,10 @@ def _text(row: object) -> str:
 
 
 class JobQueue:
-    """The jobs of a project. The oldest unfinished one moves; the others wait (§8.4)."""
+    """The jobs of a project; they run one after another, as Voucherify documents."""
 
     def __init__(self, clock: Clock, readings: Readings) -> None:
-        """Start with an empty queue."""
+        """Create an empty queue."""
         self._clock = clock
         self._readings = readings
         self.all: dict[str, Job] = {}
@@ -133,13 +133,13 @@ class JobQueue:
         return [job for job in self.all.values() if not job.finished]
 
     def submit(self, job: Job) -> None:
-        """Put a job at the end of the queue."""
+        """Append a job to the queue."""
         self.all[job.id] = job
         if self._readings.job_polls == 0:
             self.catch_up()
 
     def poll(self) -> None:
-        """One look at the queue: the first job moves one step at most."""
+        """Advance the first job by one step at most."""
         first = next(iter(self.waiting), None)
         if first is not None:
             self._begin(first)
@@ -147,7 +147,7 @@ class JobQueue:
             self._move(first)
 
     def catch_up(self) -> None:
-        """Move on every job that needs nothing but time."""
+        """Advance jobs whose time has come, where `job_polls` is 0."""
         while self._readings.job_polls == 0 and (waiting := self.waiting):
             self._begin(waiting[0])
             self._move(waiting[0])
@@ -155,10 +155,10 @@ class JobQueue:
                 return
 
     def finish(self) -> None:
-        """Do all the work there is, now. A job that hangs still hangs."""
+        """Finish all jobs now, except those that hang."""
         for job in self.waiting:
             self._begin(job)
-            if job.trouble != "hangs":
+            if job.fault != "hangs":
                 self._complete(job)
 
     def _begin(self, job: Job) -> None:
@@ -168,7 +168,7 @@ class JobQueue:
         readings = self._readings
         elapsed = (self._clock.now() - (job.begun_at or job.created_at)).total_seconds()
         due = job.polls >= readings.job_polls and elapsed >= readings.job_seconds
-        if due and job.trouble != "hangs":
+        if due and job.fault != "hangs":
             self._complete(job)
         elif job.polls > 1 or readings.job_polls < 3:  # noqa: PLR2004 - three polls show each status
             job.status = "IN_PROGRESS"
@@ -177,4 +177,4 @@ class JobQueue:
     def _complete(self, job: Job) -> None:
         job.run()
         job.updated_at = self._clock.now()
-        job.status = "FAILED" if job.trouble in {"fails", "stops"} else "DONE"
+        job.status = "FAILED" if job.fault in {"fails", "stops"} else "DONE"

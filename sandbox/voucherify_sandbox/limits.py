@@ -1,4 +1,4 @@
-"""Call limits and the headers that tell about them (reference §2)."""
+"""Rate limits and their headers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TOO_MANY = "Too many requests hit the API too quickly."
 
 @dataclass(kw_only=True)
 class Limits:
-    """How many calls are allowed. The defaults are generous; `cycle_calls` None is no limit.
+    """Calls allowed in a period and in a billing cycle; `None` is no limit.
 
-    Bulk requests have a bucket of their own; a billing cycle never ends here.
+    Bulk requests have a limit of their own, and a billing cycle never ends here.
     """
 
     calls: int = 1_000_000
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass
 class Bucket:
-    """What is left of one limit in the current period."""
+    """Calls used of one limit in the current period."""
 
     kind: str
     used: int = 0
@@ -49,7 +49,7 @@ class Quota:
     _bulk_calls: Bucket = field(default_factory=lambda: Bucket("bulk_api_calls"))
 
     def take(self, *, bulk: bool) -> tuple[dict[str, str], ApiError | None]:
-        """Count one call: the headers its answer carries, and the refusal if there is one."""
+        """Count one call; returns the headers of its response, and the 429 above a limit."""
         bucket = self._bulk_calls if bulk else self._calls
         allowed = self.limits.bulk_calls if bulk else self.limits.calls
         seconds = self.limits.bulk_period_seconds if bulk else self.limits.period_seconds
@@ -72,6 +72,6 @@ class Quota:
 
 
 def too_many(kind: str, headers: dict[str, str] | None = None) -> ApiError:
-    """429 as documented, without a `key` (reference §2.3)."""
+    """429 as documented, which has no `key`."""
     body = {"code": 429, "message": TOO_MANY}
     return ApiError(429, body, {"X-Rate-Limit-Type": kind, **(headers or {})})

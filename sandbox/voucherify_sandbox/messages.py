@@ -1,4 +1,4 @@
-"""A request as endpoints see it, what they answer, and reading parameters (reference §5.1, §12)."""
+"""HTTP requests and responses as the endpoints see them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from voucherify_sandbox import moments
+from voucherify_sandbox import timestamps
 from voucherify_sandbox.errors import invalid_payload, invalid_query, plain_error, refusal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _OTHER_BRACKETS = re.compile(r"^\[(\w+)\](\[.*)$")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request, its path already taken apart."""
+    """One request, with its path parameters."""
 
     method: str
     path: str
@@ -35,16 +35,16 @@ class Request:
     body: bytes = b""
     request_id: str = ""
     base_url: str = ""
-    job_trouble: str = ""
-    export_trouble: str = ""
-    elsewhere: str = ""
+    job_fault: str = ""
+    export_fault: str = ""
+    download_host: str = ""
 
     def without(self, name: str) -> Request:
-        """The same request as if a query parameter were not there."""
+        """The same request without one query parameter."""
         return replace(self, query={key: one for key, one in self.query.items() if key != name})
 
     def json(self) -> Any:
-        """The body as JSON; 400 in the second error shape if it is none (reference §3.1)."""
+        """The body as JSON; otherwise 400 in the second error shape."""
         try:
             return json.loads(self.body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
@@ -63,18 +63,18 @@ class Request:
         return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
 
     def text(self, name: str, allowed: Collection[str] | None = None) -> str | None:
-        """A text parameter; None if it is not there."""
+        """A text parameter, or `None`."""
         value = self.query.get(name)
         if value is not None and allowed is not None and value not in allowed:
             raise invalid_query(f"Property .{name} should be one of {', '.join(sorted(allowed))}")
         return value
 
-    def moment(self, name: str) -> datetime | None:
-        """A date-time parameter; None if it is not there."""
+    def timestamp(self, name: str) -> datetime | None:
+        """A date-time parameter, or `None`."""
         value = self.query.get(name)
         if value is None:
             return None
-        moment = moments.parse(value)
+        moment = timestamps.parse(value)
         if moment is None:
             raise invalid_query(
                 f"Property .{name} cannot be recognized as a ISO-8601 compliant date"
@@ -83,14 +83,14 @@ class Request:
 
     def window(self, name: str) -> tuple[datetime | None, datetime | None]:
         """A pair of parameters such as `created_at[after]` and `created_at[before]`."""
-        return self.moment(f"{name}[after]"), self.moment(f"{name}[before]")
+        return self.timestamp(f"{name}[after]"), self.timestamp(f"{name}[before]")
 
     def limit(self) -> int:
-        """How many rows to give, 10 unless asked, 100 at most."""
+        """Rows of a page: 10 by default, 100 at most."""
         return self._number("limit", MAX_LIMIT, "invalid_query_params") or DEFAULT_LIMIT
 
     def page(self, highest: int, key: str = "page_over_limit") -> int | None:
-        """Which page to give; None if the request does not say."""
+        """The page number, or `None`."""
         return self._number("page", highest, key)
 
     def _number(self, name: str, highest: int, key: str) -> int | None:
@@ -106,12 +106,12 @@ class Request:
 
 
 @dataclass
-class Served:
-    """One API call that came in.
+class LoggedRequest:
+    """One API call that the sandbox received.
 
-    `status` is what the project answered, even if the connection then broke; 0 if a fault kept
-    the call from it. `number` counts from 1, `template` is the operation as the published
-    description writes it (the path itself where there is none), `fault` the kind that hit it.
+    `status` is that of the project's response, also if the connection broke then; 0 if a fault
+    kept the call from the project. `number` counts from 1, `template` is the path in the published
+    description (the path itself if it is not described), `fault` the kind of fault that hit it.
     """
 
     number: int
@@ -125,8 +125,8 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What goes back: `body` as JSON, or `raw` as it is; no body at all when both are None."""
+class Response:
+    """A response: `body` as JSON, or `raw` as it is; no body where both are `None`."""
 
     status: int
     body: object = None
@@ -134,10 +134,10 @@ class Answer:
     raw: bytes | None = None
     content_type: str = "application/json; charset=utf-8"
 
-    def encoded(self, stamp: Callable[[datetime], str]) -> Answer:
-        """The same answer with its body as bytes, instants printed by `stamp`.
+    def encoded(self, stamp: Callable[[datetime], str]) -> Response:
+        """The same response with its body as bytes, timestamps formatted by `stamp`.
 
-        What endpoints put into a body is alive, so this happens while the project stands still.
+        Bodies refer to live objects, so the caller holds the lock of the project.
         """
         if self.raw is not None or self.body is None:
             return replace(self, raw=self.raw or b"")
@@ -145,12 +145,12 @@ class Answer:
         try:
             return replace(self, raw=encoder(ensure_ascii=False).encode())
         except UnicodeEncodeError:
-            # Half of a surrogate pair, which JSON can carry in an escape but UTF-8 cannot.
+            # A lone surrogate: JSON can hold it as an escape, UTF-8 cannot.
             return replace(self, raw=encoder().encode())
 
 
 def parsed_query(text: str) -> dict[str, str]:
-    """Parameters by name; `[created_at][after]` is another spelling of `created_at[after]`."""
+    """Parameters by name; the documentation also writes `created_at[after]` in full brackets."""
     pairs = parse_qsl(text, keep_blank_values=True)
     return {_OTHER_BRACKETS.sub(r"\1\2", name): value for name, value in pairs}
 

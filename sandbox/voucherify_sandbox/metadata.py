@@ -1,11 +1,11 @@
-"""Metadata schemas: which metadata a resource may carry (reference §13)."""
+"""Metadata schemas, and the validation of metadata against them."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox import moments
+from voucherify_sandbox import timestamps
 from voucherify_sandbox.errors import refusal
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _IMAGE = re.compile(r"https?://\S+\.(jpe?g|png)", re.IGNORECASE)
 
 
 def is_date(value: object) -> bool:
-    """Whether a value is a day that exists, written `YYYY-MM-DD`."""
-    return isinstance(value, str) and bool(_DATE.fullmatch(value)) and bool(moments.parse(value))
+    """Whether a value is an existing date, written `YYYY-MM-DD`."""
+    return isinstance(value, str) and bool(_DATE.fullmatch(value)) and bool(timestamps.parse(value))
 
 
 def _is_number(value: object) -> bool:
@@ -29,7 +29,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_datetime(value: object) -> bool:
-    return isinstance(value, str) and "T" in value and bool(moments.parse(value))
+    return isinstance(value, str) and "T" in value and bool(timestamps.parse(value))
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
@@ -61,7 +61,7 @@ _LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 
 
 def schema(identity: str, resource: str, properties: Json, now: datetime) -> Json:
-    """A metadata schema as the API shows it; each definition gets the members it lacks."""
+    """A metadata schema as the API shows it, with defaults for missing members of definitions."""
     defaults: Json = {"type": "string", "array": False, "optional": True, "objectType": None}
     return {
         "id": identity,
@@ -75,15 +75,16 @@ def schema(identity: str, resource: str, properties: Json, now: datetime) -> Jso
 
 
 def check(metadata: Mapping[str, Any], rules: Json | None, *, creating: bool) -> None:
-    """Refuse metadata that breaks a project's schema.
+    """Validate metadata against a schema.
 
     Args:
-        metadata: what a write sets, key by key.
-        rules: the schema, or None where there is none.
-        creating: whether required keys must be there.
+        metadata: the keys and values of a write.
+        rules: the schema, or `None`.
+        creating: whether required keys must be present.
 
     Raises:
-        ApiError: 400 `metadata_validation_failed`, every violation in its details.
+        ApiError: 400 `metadata_validation_failed` with every violation in its details. The key is
+            published for publications; for customers it is inferred.
     """
     if rules is None:
         return

@@ -1,4 +1,4 @@
-"""What happens in the project while it is read: rows come, change and go between requests."""
+"""Movements: changes to the project between the requests of a client."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NUMBER = "{n}"
 
 @dataclass(kw_only=True)
 class Movement(Occasion):
-    """One kind of change, and at which requests it happens.
+    """A repeated action, and the requests at which it happens.
 
     Attributes:
-        action: what happens, as for the control path; `{n}` in its texts counts from 0.
-        rate: how often at each request that is hit, on average: 2 is twice, 0.1 at every tenth.
-        after: whether it happens once the request was answered, instead of before.
-        times: at how many requests at most; None is without end.
+        action: as for the control path; `{n}` in its texts counts from 0.
+        rate: repetitions at each request that is hit, on average: 0.1 is one in ten requests.
+        after: whether it happens after the response is made instead of before.
+        times: requests at most; `None` is no limit.
     """
 
     action: Mapping[str, Any]
@@ -31,13 +31,13 @@ class Movement(Occasion):
     times: int | None = None
 
     def __post_init__(self) -> None:
-        """Begin to count."""
+        """Start the counts."""
         super().__post_init__()
         self._due = 0.0
         self._done = 0
 
     def actions(self, method: str, path: str, number: int) -> Iterator[Mapping[str, Any]]:
-        """What happens at one request."""
+        """The actions at one request."""
         if not self.strikes(method, path, number):
             return
         self._due += self.rate
@@ -47,20 +47,20 @@ class Movement(Occasion):
 
 
 class Movements:
-    """The movements that are set; several can act on one request, in the order they were set."""
+    """The movements that are set; several can act at one request, in their order."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Create an empty list."""
         self._lock = Lock()
         self._movements: list[Movement] = []
 
     def add(self, *movements: Movement) -> None:
-        """Set more."""
+        """Add movements."""
         with self._lock:
             self._movements += movements
 
     def clear(self) -> None:
-        """Set none."""
+        """Remove all movements."""
         with self._lock:
             self._movements = []
 
@@ -73,7 +73,7 @@ class Movements:
     def actions(
         self, method: str, path: str, number: int
     ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-        """What happens before one request is served, and what after."""
+        """The actions before and after one request."""
         before: list[Mapping[str, Any]] = []
         after: list[Mapping[str, Any]] = []
         for movement in self.all:

@@ -1,4 +1,4 @@
-"""The store of customers: who exists, by which key, and what each write leaves behind."""
+"""The store of customers: lookups by key, writes, and the events they cause."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import metadata
 from voucherify_sandbox.activity import Event
+from voucherify_sandbox.customer_list import CustomerList
 from voucherify_sandbox.customers import Customer, changed, check_fields
 from voucherify_sandbox.errors import invalid_payload, not_found
-from voucherify_sandbox.listing import Lister
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from voucherify_sandbox.clock import Clock
+    from voucherify_sandbox.customer_list import ListQuery, Page
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
-    from voucherify_sandbox.listing import Page, Question
+    from voucherify_sandbox.ids import IdGenerator
     from voucherify_sandbox.readings import Readings
 
 
 class People:
-    """All customers of a project, the deleted ones apart."""
+    """All customers of a project; deleted ones are kept apart."""
 
-    def __init__(self, clock: Clock, readings: Readings, identities: Identities) -> None:
-        """Start with nobody."""
+    def __init__(self, clock: Clock, readings: Readings, ids: IdGenerator) -> None:
+        """Create an empty store."""
         self._clock = clock
         self._readings = readings
-        self._identities = identities
-        self._lister = Lister(readings)
+        self._ids = ids
+        self._lister = CustomerList(readings)
         self._numbers = 0
         self._version = 0
         self._listed: list[Customer] = []
@@ -38,13 +38,13 @@ class People:
         self.by_id: dict[str, Customer] = {}
         self.by_source_id: dict[str, Customer] = {}
         self.deleted: dict[str, Customer] = {}
-        self.group: Callable[[], str] = identities.request
+        self.group: Callable[[], str] = ids.request
         self.rules: Json | None = None
-        self.tell: Callable[[Customer, Event], None] | None = None
+        self.notify: Callable[[Customer, Event], None] | None = None
 
     @property
     def hidden(self) -> set[str]:
-        """Ids of customers that `total` counts and no page shows."""
+        """Ids of customers that `total` counts but no page holds."""
         return self._lister.hidden
 
     def _key(self, source_id: str) -> str:
@@ -52,22 +52,22 @@ class People:
         return source_id.casefold() if insensitive else source_id
 
     def with_source_id(self, source_id: str) -> Customer | None:
-        """The customer with this `source_id`, if there is one."""
+        """The customer with this `source_id`, or `None`."""
         return self.by_source_id.get(self._key(source_id))
 
     def find(self, key: str) -> Customer | None:
-        """The customer with this `id` or `source_id` (reference §6.2)."""
+        """The customer with this `id` or `source_id`, or `None`."""
         return self.by_id.get(key) or self.with_source_id(key)
 
     def get(self, key: str) -> Customer:
-        """As `find`; unknown is 404."""
+        """As `find`, but 404 if there is none."""
         customer = self.find(key)
         if customer is None:
             raise not_found("customer", key)
         return customer
 
     def upsert(self, fields: Mapping[str, Any], *, bulk: bool = False) -> Customer:
-        """Create or update by `id`, else by `source_id` (reference §6.1, §7.1)."""
+        """Create or update by `id`, else by `source_id`; bulk writes have only `source_id`."""
         check_fields(fields, self._readings)
         source_id = fields.get("source_id")
         if source_id == "" or (bulk and source_id is None):
@@ -86,19 +86,19 @@ class People:
         return customer
 
     def add(self, source_id: str | None, created_at: datetime) -> Customer:
-        """A new customer without a profile; nothing is checked."""
+        """Add a customer with an empty profile, without validation."""
         self._numbers += 1
-        identity = self._identities.new("cust")
+        identity = self._ids.new("cust")
         customer = Customer(identity, self._numbers, source_id, created_at)
         self.by_id[identity] = customer
         if source_id is not None:
             self.by_source_id[self._key(source_id)] = customer
-        self.record(customer, "customer.created", customer.story, created_at)
+        self.record(customer, "customer.created", customer.as_payload, created_at)
         self._version += 1
         return customer
 
     def update(self, customer: Customer, fields: Mapping[str, Any], *, bulk: bool) -> Customer:
-        """Set what the fields say; whether that moves `updated_at` is a reading."""
+        """Set the fields; readings decide whether `updated_at` moves."""
         check_fields(fields, self._readings)
         metadata.check(fields.get("metadata") or {}, self.rules, creating=False)
         profile, data = changed(customer, fields, self._readings)
@@ -107,11 +107,11 @@ class People:
         self.touch(customer, moves=moves and (self._readings.bulk_write_updates or not bulk))
         customer.profile, customer.metadata = profile, data
         if not same:
-            self.record(customer, "customer.updated", customer.story, self._clock.now())
+            self.record(customer, "customer.updated", customer.as_payload, self._clock.now())
         return customer
 
     def touch(self, customer: Customer, *, moves: bool, at: datetime | None = None) -> None:
-        """Note a change that comes now or at `at`; `moves` says whether `updated_at` follows."""
+        """Record a change at `at`, by default now; `moves` says whether `updated_at` is set."""
         now, lag = at or self._clock.now(), self._readings.list_lag_seconds
         if lag:
             customer.keep_earlier(now, now - timedelta(seconds=lag))
@@ -120,11 +120,11 @@ class People:
         self._version += 1
 
     def recalculate(self, customer: Customer, at: datetime) -> None:
-        """Note that Voucherify's own counters change at an instant (reference §4.2)."""
+        """Record a change of the counters that Voucherify computes itself."""
         self.touch(customer, moves=self._readings.recalculation_updates, at=at)
 
     def delete(self, key: str) -> Customer:
-        """Remove a customer; the source_id gets a suffix and is free again (reference §6.5)."""
+        """Delete a customer; its `source_id` gets a suffix, as in the sample of the event."""
         customer = self.get(key)
         del self.by_id[customer.id]
         now = self._clock.now()
@@ -134,12 +134,12 @@ class People:
         customer.deleted = True
         customer.updated_at = now
         self.deleted[customer.id] = customer
-        self.record(customer, "customer.deleted", customer.story, now)
+        self.record(customer, "customer.deleted", customer.as_payload, now)
         self._version += 1
         return customer
 
     def forget(self, key: str) -> Customer:
-        """Remove a customer for good (reference §6.6)."""
+        """Delete a customer permanently."""
         customer = self.delete(key)
         del self.deleted[customer.id]
         return customer
@@ -152,23 +152,23 @@ class People:
         at: datetime,
         cause: tuple[str, str] | None = None,
     ) -> Event:
-        """Write an event into the activity of a customer; `cause` is (group_id, channel)."""
+        """Add an event to a customer's activity; `cause` is (group_id, channel)."""
         group, channel = cause or (self.group(), "API")
-        event = Event(self._identities.event(), kind, at, group, payload, channel)
+        event = Event(self._ids.event(), kind, at, group, payload, channel)
         customer.activity.append(event)
-        if self.tell is not None:
-            self.tell(customer, event)
+        if self.notify is not None:
+            self.notify(customer, event)
         return event
 
-    def page(self, question: Question) -> Page:
-        """One page of the list (reference §5)."""
+    def page(self, query: ListQuery) -> Page:
+        """One page of the list of customers."""
         lag, deleted = self._readings.list_lag_seconds, self._readings.deleted_listed
         version = (self._version, deleted)
         if version != self._listed_version:
             self._listed = [*self.by_id.values(), *(self.deleted.values() if deleted else ())]
             self._listed_version = version
         if not lag:
-            return self._lister.page(self._listed, version, question)
+            return self._lister.page(self._listed, version, query)
         seen = self._clock.now() - timedelta(seconds=lag)
         views = [view for customer in self._listed if (view := customer.as_of(seen))]
-        return self._lister.page(views, object(), question)
+        return self._lister.page(views, object(), query)

@@ -1,4 +1,4 @@
-"""Campaigns, vouchers, rewards and publications (reference §12.2 to §12.10)."""
+"""Campaigns, vouchers, rewards and publications."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.copies import simple_voucher
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal
-from voucherify_sandbox.prizes import (
+from voucherify_sandbox.referral_rules import (
     CAMPAIGN_TYPES,
     POOLS,
     VOUCHER_TYPES,
-    Prize,
-    Referral,
+    ReferralRules,
+    Reward,
     kind_and_value,
 )
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
 
 
 @dataclass
 class Programs:
-    """Every program object of a project, by its identifier."""
+    """The program objects of a project by id."""
 
     clock: Clock
-    identities: Identities
+    ids: IdGenerator
     campaigns: dict[str, Json] = field(default_factory=dict)
     vouchers: dict[str, Json] = field(default_factory=dict)
     rewards: dict[str, Json] = field(default_factory=dict)
@@ -38,13 +38,13 @@ class Programs:
     publications: dict[str, Json] = field(default_factory=dict)
     holders: dict[str, Json] = field(default_factory=dict)
     transactions: dict[str, Json] = field(default_factory=dict)
-    referrals: dict[str, Referral] = field(default_factory=dict)
+    referrals: dict[str, ReferralRules] = field(default_factory=dict)
     _codes: dict[str, str] = field(default_factory=dict)
     _cards: dict[tuple[str, str], Json] = field(default_factory=dict)
     _roles: set[tuple[str, str, str]] = field(default_factory=set)
 
     def campaign(self, key: str) -> Json:
-        """The campaign with this id or name; unknown is 404."""
+        """The campaign with this id or name; 404 if there is none."""
         found = self.campaigns.get(key) or next(
             (one for one in self.campaigns.values() if one["name"] == key), None
         )
@@ -53,19 +53,19 @@ class Programs:
         return found
 
     def voucher(self, key: str) -> Json:
-        """The voucher with this code or id; unknown is 404."""
+        """The voucher with this code or id; 404 if there is none."""
         found = self.vouchers.get(self._codes.get(key, key))
         if found is None:
             raise not_found("voucher", key)
         return found
 
     def add_campaign(self, name: str, kind: str, metadata: Json | None = None) -> Json:
-        """A campaign of one of the types of §12.4, without vouchers."""
+        """Add a campaign without vouchers; `kind` is its `campaign_type`."""
         if any(one["name"] == name for one in self.campaigns.values()):
             raise refusal(400, "duplicate_found", "Duplicate resource found", f"Campaign {name}")
         referral = kind == "REFERRAL_PROGRAM"
         campaign: Json = {
-            "id": self.identities.new("camp"),
+            "id": self.ids.new("camp"),
             "name": name,
             "campaign_type": kind,
             "type": "AUTO_UPDATE",
@@ -96,44 +96,44 @@ class Programs:
         referrer: Mapping[str, int] | None,
         custom_event: str | None = None,
     ) -> Json:
-        """A referral campaign with what each party gets, and the pools the rewards come from."""
+        """Add a referral campaign with its rewards, and the campaigns that hold them."""
         parts = [given and kind_and_value(given) for given in (referee, referrer)]
         campaign = self.add_campaign(name, "REFERRAL_PROGRAM")
-        rules = Referral(campaign["id"], custom_event=custom_event)
+        rules = ReferralRules(campaign["id"], custom_event=custom_event)
         self.referrals[campaign["id"]] = rules
         program: Json = {"conversion_event_type": "redemption"}
         if custom_event:
             program["conversion_event_type"] = "custom_event"
-            program["custom_event"] = {"id": self.identities.new("ms"), "name": custom_event}
+            program["custom_event"] = {"id": self.ids.new("ms"), "name": custom_event}
         campaign["referral_program"] = program
         if parts[0]:
-            rules.referee = self._referee_prize(name, *parts[0], program)
+            rules.referee = self._referee_rule(name, *parts[0], program)
         if parts[1]:
-            rules.referrer = self._referrer_prize(campaign, *parts[1])
+            rules.referrer = self._referrer_rule(campaign, *parts[1])
         return campaign
 
     def _pool(self, name: str, kind: str) -> Json:
-        """The campaign that holds what a reward gives, one per kind and referral campaign."""
+        """The campaign that holds a kind of reward, one per kind and referral campaign."""
         full = f"{name} {POOLS[kind]}"
         known = next((one for one in self.campaigns.values() if one["name"] == full), None)
         return known or self.add_campaign(full, CAMPAIGN_TYPES[kind])
 
-    def _referee_prize(self, name: str, kind: str, value: int, program: Json) -> Prize:
-        """A discount is part of the redeemed code; only points and credit name a pool."""
+    def _referee_rule(self, name: str, kind: str, value: int, program: Json) -> Reward:
+        """The referee's reward; a discount is part of the redeemed code and needs no pool."""
         if kind == "discount":
-            return Prize(kind, value, "")
+            return Reward(kind, value, "")
         pool = self._pool(name, kind)
         program["referee_reward"] = {
             "related_object_parent": {"id": pool["id"], "name": pool["name"], "object": "CAMPAIGN"},
             "type": pool["voucher"]["type"],
             "amount": value,
         }
-        return Prize(kind, value, pool["id"])
+        return Reward(kind, value, pool["id"])
 
-    def _referrer_prize(self, campaign: Json, kind: str, value: int) -> Prize:
+    def _referrer_rule(self, campaign: Json, kind: str, value: int) -> Reward:
         pool, now = self._pool(campaign["name"], kind), self.clock.now()
         reward: Json = {
-            "id": self.identities.new("rew"),
+            "id": self.ids.new("rew"),
             "name": f"{campaign['name']}: {value} {kind.replace('_', ' ')}",
             "stock": None,
             "redeemed": None,
@@ -148,7 +148,7 @@ class Programs:
             "object": "reward",
         }
         assignment: Json = {
-            "id": self.identities.new("rewa"),
+            "id": self.ids.new("rewa"),
             "reward_id": reward["id"],
             "related_object_id": campaign["id"],
             "related_object_type": "campaign",
@@ -158,25 +158,25 @@ class Programs:
         }
         self.rewards[reward["id"]] = reward
         self.assignments[assignment["id"]] = assignment
-        tier = self.identities.new("rft")
-        return Prize(kind, value, pool["id"], reward["id"], assignment["id"], tier)
+        tier = self.ids.new("rft")
+        return Reward(kind, value, pool["id"], reward["id"], assignment["id"], tier)
 
     def add_referral_code(self, campaign: Json, referrer: Customer) -> Json:
-        """A code of a referral campaign; a referee's discount is what redeeming it takes off."""
+        """Add a code of a referral campaign; it carries the discount of the referee."""
         rules = self.referrals.get(campaign["id"])
         if rules is None:
             raise invalid_payload(f"{campaign['name']} is no referral campaign")
-        prize = rules.referee
-        value = prize.value if prize is not None and prize.kind == "discount" else 0
+        rule = rules.referee
+        value = rule.value if rule is not None and rule.kind == "discount" else 0
         return self.add_voucher(campaign, referrer, value)
 
     def add_voucher(self, campaign: Json, holder: Customer, value: int = 0) -> Json:
-        """A new code of a campaign for one customer; the value is cents, points or percent."""
+        """Add a code of a campaign for one customer; `value` is the percentage of a discount."""
         kind = campaign["voucher"]["type"]
         referral = bool(campaign["is_referral_code"])
         voucher: Json = {
-            "id": self.identities.new("v"),
-            "code": self.identities.code("REF" if referral else kind[:4]),
+            "id": self.ids.new("v"),
+            "code": self.ids.code("REF" if referral else kind[:4]),
             "campaign": campaign["name"],
             "campaign_id": campaign["id"],
             "category_id": None,
@@ -204,20 +204,20 @@ class Programs:
         return voucher
 
     def card_of(self, pool: Json, holder: Customer) -> Json:
-        """The gift voucher or loyalty card of a customer in a pool; a new one if there is none."""
+        """The gift voucher or loyalty card of a customer in a pool, created if there is none."""
         key = (pool["id"], holder.id)
         if key not in self._cards:
             self._cards[key] = self.add_voucher(pool, holder)
         return self._cards[key]
 
     def add_holder(self, voucher: Json, customer: Customer, role: str) -> None:
-        """Note who holds a referral code in which role, once (reference §12.7)."""
+        """Add a customer as holder of a referral code in a role, once."""
         known = (voucher["id"], customer.id, role)
         if known in self._roles:
             return
         self._roles.add(known)
         holder: Json = {
-            "id": self.identities.new("rh"),
+            "id": self.ids.new("rh"),
             "created_at": self.clock.now(),
             "redeemable_id": voucher["id"],
             "redeemable_object": "voucher",
@@ -232,9 +232,9 @@ class Programs:
         self.holders[holder["id"]] = holder
 
     def publish(self, voucher: Json, customer: Customer) -> Json:
-        """A publication of one code to one customer (reference §12.2)."""
+        """Add a publication of one code to one customer."""
         publication: Json = {
-            "id": self.identities.new("pub"),
+            "id": self.ids.new("pub"),
             "object": "publication",
             "created_at": self.clock.now(),
             "customer_id": customer.id,

@@ -1,25 +1,26 @@
-"""One Voucherify project: everything in it, and what can be done to it from inside."""
+"""One Voucherify project: its state, and the methods that change it from Python."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import timedelta
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import metadata
+from voucherify_sandbox.customer_view import CustomerView
+from voucherify_sandbox.delayed_effects import DelayedEffects
 from voucherify_sandbox.errors import not_found
 from voucherify_sandbox.exports import Exports
-from voucherify_sandbox.identities import Identities
+from voucherify_sandbox.ids import IdGenerator
 from voucherify_sandbox.jobs import JobQueue
-from voucherify_sandbox.later import Later
 from voucherify_sandbox.people import People
-from voucherify_sandbox.printing import dressed, printed
 from voucherify_sandbox.programs import Programs
 from voucherify_sandbox.records import Records
-from voucherify_sandbox.redeeming import Redeeming
-from voucherify_sandbox.rewarding import Rewarding
+from voucherify_sandbox.redemption_flow import RedemptionFlow
+from voucherify_sandbox.reward_payout import RewardPayout
 from voucherify_sandbox.segments import Segments
-from voucherify_sandbox.views import Shown
+from voucherify_sandbox.serialization import decorate, serialize
 from voucherify_sandbox.webhooks import Webhook, Webhooks
 
 if TYPE_CHECKING:
@@ -35,41 +36,41 @@ _AT_ONCE = timedelta()
 
 
 class Project:
-    """The state of one project. Hold `lock` for anything that reads or writes more than once."""
+    """The state of one project. Hold `lock` across several reads or writes."""
 
     readings: Readings
 
     def __init__(self, clock: Clock, readings: Readings, access: Access) -> None:
-        """An empty project."""
+        """Create an empty project."""
         self.lock = RLock()
         self.clock = clock
         self.readings = readings
         self.access = access
-        self.identities = Identities("voucherify")
+        self.ids = IdGenerator("voucherify")
         self.request_id = ""
-        self.later = Later(clock, readings)
-        self.people = People(clock, readings, self.identities)
-        self.people.group = lambda: self.request_id or self.identities.request()
-        self.programs = Programs(clock, self.identities)
-        self.rewarding = Rewarding(self.people, self.programs)
-        self.records = Records(clock, self.identities)
-        self.redeeming = Redeeming(
-            self.people, self.programs, self.rewarding, self.later, self.records
+        self.delayed = DelayedEffects(clock, readings)
+        self.people = People(clock, readings, self.ids)
+        self.people.group = lambda: self.request_id or self.ids.request()
+        self.programs = Programs(clock, self.ids)
+        self.reward_payout = RewardPayout(self.people, self.programs)
+        self.records = Records(clock, self.ids)
+        self.redemption_flow = RedemptionFlow(
+            self.people, self.programs, self.reward_payout, self.delayed, self.records
         )
         self.jobs = JobQueue(clock, readings)
         self.schemas: dict[str, Json] = {}
-        self.exports = Exports(clock, readings, self.identities, self._exported)
-        self.segments = Segments(clock, self.identities)
-        self.webhooks = Webhooks(self.lock, readings, Identities("webhooks"))
-        self.people.tell = self.webhooks.tell
+        self.exports = Exports(clock, readings, self.ids, self._exported)
+        self.segments = Segments(clock, self.ids)
+        self.webhooks = Webhooks(self.lock, readings, IdGenerator("webhooks"))
+        self.people.notify = self.webhooks.notify
 
     def show(self, resource: Json) -> Json:
-        """A resource as an answer has it, with the nulls and extras of the readings."""
-        return dressed(resource, self.readings)
+        """A resource as a response holds it, with the nulls and unknown members of the readings."""
+        return decorate(resource, self.readings)
 
     def plain(self, resource: Json) -> Json:
-        """A resource with all it has, its instants printed: what a test compares with."""
-        shown: Json = printed(resource, self.readings)
+        """A resource with every member it has, timestamps as text, for tests to compare with."""
+        shown: Json = serialize(resource, self.readings)
         return shown
 
     # Customers
@@ -78,27 +79,27 @@ class Project:
     def customers(self) -> Mapping[str, Json]:
         """Every customer that exists, by id, each as the API would show it now."""
         self.catch_up()
-        return Shown(self.lock, self.people.by_id, self.plain)
+        return CustomerView(self.lock, self.people.by_id, self.plain)
 
     def customer_by_source_id(self, source_id: str) -> Json | None:
-        """One customer as the API would show it, None if there is none."""
+        """One customer as the API would show it; `None` if there is none."""
         with self.lock:
             self.catch_up()
             customer = self.people.with_source_id(source_id)
-            return None if customer is None else self.plain(customer.shown())
+            return None if customer is None else self.plain(customer.resource())
 
     def upsert_customer(self, fields: Json) -> Json:
         """Create or update one customer as `POST /v1/customers` does."""
         with self.lock:
             self.catch_up()
-            return self.plain(self.people.upsert(fields).shown())
+            return self.plain(self.people.upsert(fields).resource())
 
     def update_customer(self, key: str, fields: Json) -> Json:
         """Change one customer, named by id or source_id."""
         with self.lock:
             self.catch_up()
             customer = self.people.update(self.people.get(key), fields, bulk=False)
-            return self.plain(customer.shown())
+            return self.plain(customer.resource())
 
     def delete_customer(self, key: str) -> None:
         """Delete one customer, named by id or source_id."""
@@ -115,15 +116,15 @@ class Project:
         spread: timedelta = _AT_ONCE,
         updated_at: datetime | None = None,
     ) -> list[str]:
-        """Many customers at once, unchecked; returns their ids.
+        """Add many customers without validation, and return their ids.
 
         Args:
             count: how many; their source_ids are `<prefix>-0`, `<prefix>-1` and so on.
             prefix: what their source_ids begin with.
-            created_at: when the first was created; now if not given.
-            spread: between the first and the last; none makes them all of one instant.
-            updated_at: when the last of them was updated, the others as far apart as they
-                were created; not given, they were never updated.
+            created_at: when the first was created; now if `None`.
+            spread: time between the first creation and the last; 0 gives all the same time.
+            updated_at: when the last one was updated, the others as far apart as their
+                creations; `None` leaves all of them never updated.
         """
         with self.lock:
             start = created_at or self.clock.now()
@@ -145,11 +146,11 @@ class Project:
 
     @property
     def hidden(self) -> set[str]:
-        """Ids of rows that `total` counts and neither a page nor an export shows."""
+        """Ids of rows that `total` counts but no page or export holds."""
         return self.people.hidden
 
     def hide(self, identity: str) -> None:
-        """Keep one row off every page and export, although `total` counts it."""
+        """Leave one row out of every page and export, although `total` counts it."""
         with self.lock:
             self.hidden.add(identity)
 
@@ -195,8 +196,8 @@ class Project:
         Args:
             name: its name, unique in the project.
             referee_reward: `{"gift_credit": cents}`, `{"loyalty_points": points}` or
-                `{"discount": percent}` for who redeems a code.
-            referrer_reward: the same for who shared it.
+                `{"discount": percent}` for the customer that redeems a code.
+            referrer_reward: the same for the customer that shared the code.
             custom_event: the event that converts; by default the redemption does.
         """
         with self.lock:
@@ -210,29 +211,29 @@ class Project:
         with self.lock:
             self.catch_up()
             found = self.programs.campaign(campaign)
-            customer = self.redeeming.customer(referrer)
+            customer = self.redemption_flow.customer(referrer)
             voucher = self.programs.add_referral_code(found, customer)
-            self.redeeming.publish(voucher, customer)
+            self.redemption_flow.publish(voucher, customer)
             return str(voucher["code"])
 
     def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
-        """Redeem a code; the redemption as the list shows it. Rewards follow after settling.
+        """Redeem a code; returns the redemption. Rewards follow after `settle_seconds`.
 
         Args:
             code: a voucher code.
-            customer: id, source_id or fields of who redeems; created if unknown.
-            order: `amount` in cents and, if there is one, `source_id`.
+            customer: id, source_id or fields of the referee, who is created if unknown.
+            order: `amount` in cents and, optionally, `source_id`.
         """
         with self.lock:
             self.catch_up()
-            return self.plain(self.redeeming.redeem(code, customer, order))
+            return self.plain(self.redemption_flow.redeem(code, customer, order))
 
     def roll_back(self, redemption: str | Json) -> Json:
-        """Roll a redemption back, given by id or as `redeem` returned it."""
+        """Roll back a redemption, given by id or as `redeem` returned it."""
         with self.lock:
             self.catch_up()
             identity = redemption if isinstance(redemption, str) else str(redemption["id"])
-            return self.plain(self.redeeming.roll_back(identity))
+            return self.plain(self.redemption_flow.roll_back(identity))
 
     def track_event(
         self,
@@ -244,15 +245,15 @@ class Project:
         """Track a custom event; with `{"code": …}` as referral it may convert one."""
         with self.lock:
             self.catch_up()
-            who = self.redeeming.customer(customer)
-            return self.plain(self.redeeming.track(event, who, referral, metadata or {}))
+            found = self.redemption_flow.customer(customer)
+            return self.plain(self.redemption_flow.track(event, found, referral, metadata or {}))
 
     def define_metadata(
         self, resource: str, properties: Json, *, allow_defined_only: bool = False
     ) -> Json:
-        """Set the metadata schema of a resource such as `customer` (reference §13)."""
+        """Set the metadata schema of a resource such as `customer`."""
         with self.lock:
-            identity = self.identities.new("ms")
+            identity = self.ids.new("ms")
             made = metadata.schema(identity, resource, properties, self.clock.now())
             made["allow_defined_only"] = allow_defined_only
             self.schemas[resource] = made
@@ -267,41 +268,41 @@ class Project:
             return self.plain(self.segments.add(name, ids))
 
     def add_webhook(self, url: str, secret: str, **more: Any) -> str:
-        """Send events to an address from now on, as `Webhook` says; returns its identifier."""
+        """Add a webhook with the fields of `Webhook`; returns its id."""
         with self.lock:
             return self.webhooks.add(Webhook(url=url, secret=secret, **more))
 
     # Time
 
     def settle(self) -> int:
-        """Let everything that is still to come happen now; returns how many effects it was."""
+        """Apply all pending effects now; returns their number."""
         with self.lock:
-            return self.later.catch_up(everything=True)
+            return self.delayed.catch_up(everything=True)
 
     def finish_jobs(self) -> None:
-        """Do all queued bulk work now; a job that hangs still hangs."""
+        """Finish all queued jobs now, except those that a fault makes hang."""
         with self.lock:
             self.jobs.finish()
 
     def catch_up(self) -> None:
-        """Let what is due by now have happened."""
+        """Apply the effects and jobs that are due by the project's clock."""
         with self.lock:
-            self.later.catch_up()
+            self.delayed.catch_up()
             self.jobs.catch_up()
 
     def begin(self, request_id: str) -> None:
-        """Bring the project up to the present before it serves a request."""
+        """Catch up before a request is served; the events that it causes carry its id."""
         self.request_id = request_id
         self.catch_up()
 
     def end(self) -> None:
-        """The request is served; what happens next has another cause."""
+        """Stop attributing events to the request."""
         self.request_id = ""
 
     def _exported(self, name: str) -> list[Json]:
-        """The rows of one exported object (reference §9.2), and what they need of others."""
+        """The rows of one exported object; for `metadata` the metadata schemas."""
         rows: dict[str, Callable[[], Iterable[Json]]] = {
-            "customer": lambda: (one.shown() for one in self.people.by_id.values()),
+            "customer": lambda: (one.resource() for one in self.people.by_id.values()),
             "redemption": self.records.redemptions.values,
             "publication": self.programs.publications.values,
             "order": self.records.orders.values,
@@ -312,16 +313,16 @@ class Project:
         }
         return [row for row in rows[name]() if row["id"] not in self.hidden]
 
-    # What an auditor asks
+    # Totals for tests
 
     def books(self) -> Json:
-        """The rewards given: campaign → `referee`/`referrer` → kind → `count` and `sum`."""
+        """The rewards given: campaign → `referee` or `referrer` → kind → `count` and `sum`."""
         with self.lock:
             self.catch_up()
-            return self.rewarding.books()
+            return deepcopy(self.reward_payout.totals)
 
     def counts(self) -> Json:
-        """How much of everything there is."""
+        """The number of objects of each kind."""
         with self.lock:
             self.catch_up()
             everyone = (*self.people.by_id.values(), *self.people.deleted.values())
@@ -336,5 +337,5 @@ class Project:
                 "events": sum(len(one.activity) for one in everyone),
                 "async_actions": len(self.jobs.all),
                 "exports": len(self.exports.all),
-                "pending": len(self.later.pending),
+                "pending": len(self.delayed.pending),
             }

@@ -1,4 +1,4 @@
-"""What the published description leaves open, as switches (reference §14)."""
+"""Readings: possible answers to questions that Voucherify's published description leaves open."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 @dataclass(kw_only=True)
 class Readings:
-    """One plausible answer for each open question. The defaults are the likely ones."""
+    """One answer to each open question; the defaults are the likely ones."""
 
-    # Lists of customers (reference §5)
+    # Lists of customers
     filters: Literal["exclusive", "inclusive"] = "exclusive"
     cursor: Literal["exclusive", "inclusive"] = "exclusive"
     updated_cursor: Literal["updated_at", "created_at"] = "updated_at"
@@ -26,7 +26,7 @@ class Readings:
     deleted_listed: bool = False
     list_lag_seconds: float = 0
 
-    # What a write changes (reference §4.2, §6)
+    # What a write changes
     missing_updated_at: Literal["absent", "null"] = "absent"
     unchanged_write_updates: bool = True
     bulk_write_updates: bool = True
@@ -40,7 +40,7 @@ class Readings:
     source_id_case: Literal["sensitive", "insensitive"] = "sensitive"
     settle_seconds: float = 0
 
-    # Bulk jobs (reference §7, §8)
+    # Bulk jobs
     job_polls: int = 2
     job_seconds: float = 0
     bulk_max_records: int = 0
@@ -49,24 +49,24 @@ class Readings:
     errors_listed: int = -1
     running_result: Literal["absent", "null", "partial"] = "absent"
 
-    # Activity (reference §10)
+    # Activity
     activity_order: Literal["-created_at", "created_at"] = "-created_at"
     activity_dates: Literal["inclusive", "exclusive"] = "inclusive"
     redemption_instant: Literal["created_at", "date"] = "created_at"
     reward_redemptions: Literal["activity", "webhook"] = "activity"
     unknown_event_types: bool = False
 
-    # Webhooks (reference §11)
+    # Webhooks
     webhook_events: Literal["activity", "own"] = "activity"
 
-    # How answers are printed (reference §1.1, §4)
+    # The form of responses
     timestamps: Literal[
         "milliseconds", "seconds", "microseconds", "short_offset", "long_offset", "mixed"
     ] = "milliseconds"
     unknown_fields: bool = False
     null_fields: Literal["none", "missing", "everywhere"] = "none"
 
-    # Exports (reference §9)
+    # Exports
     export_polls: int = 2
     export_headers: Literal["display", "fields"] = "display"
     export_bom: bool = False
@@ -75,7 +75,7 @@ class Readings:
     export_metadata: Literal["columns", "json"] = "columns"
 
     def change(self, **values: object) -> None:
-        """Set several switches at once, all or none.
+        """Set several readings, all or none.
 
         Raises:
             ValueError: a name is unknown or a value is not one of its answers.
@@ -90,7 +90,7 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 def answers(name: str) -> tuple[str, ...]:
-    """The values one switch takes, as a person writes them."""
+    """The values of one reading as text."""
     kind = _TYPES[name]
     if get_origin(kind) is Literal:
         return tuple(str(answer) for answer in get_args(kind))
@@ -98,12 +98,12 @@ def answers(name: str) -> tuple[str, ...]:
 
 
 def names() -> tuple[str, ...]:
-    """Every switch there is, in the order of the class."""
+    """The names of all readings, in the order of the class."""
     return tuple(field.name for field in fields(Readings))
 
 
 def checked_value(name: str, value: object) -> Any:
-    """`value`, given as text or already typed, as the type its switch has.
+    """`value`, as text or typed, converted to the type of its reading.
 
     Raises:
         ValueError: the name is unknown or the value is not one of its answers.

@@ -1,4 +1,4 @@
-"""Redemptions and orders as the lists show them (reference §12.1, §12.6)."""
+"""Redemptions and orders, as their lists show them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
 
 
 @dataclass
 class Records:
-    """Every redemption and order of a project, by id."""
+    """The redemptions and orders of a project by id."""
 
     clock: Clock
-    identities: Identities
+    ids: IdGenerator
     redemptions: dict[str, Json] = field(default_factory=dict)
     orders: dict[str, Json] = field(default_factory=dict)
 
     def order(self, order: Json, customer: Customer, voucher: Json) -> Json:
-        """A paid order of the amount given, less what the voucher takes off."""
+        """Add a paid order of `order["amount"]`, less the discount of the voucher."""
         percent = (voucher["discount"] or {}).get("percent_off", 0)
         amount = int(order["amount"])
         discount = amount * int(percent) // 100
         referrer_id = voucher["referrer_id"]
         paid: Json = {
-            "id": self.identities.new("ord"),
+            "id": self.ids.new("ord"),
             "source_id": order.get("source_id"),
             "status": "PAID",
             "created_at": self.clock.now(),
@@ -58,10 +58,10 @@ class Records:
     def redemption(
         self, prefix: str, voucher: Json, customer: Customer, order: Json | None
     ) -> Json:
-        """A redemption as the list shows it; `prefix` tells its kind (§12.1)."""
+        """Add a redemption; `prefix` is `r`, `rf` (failed) or `rr` (rollback), as in samples."""
         good = prefix in {"r", "rr"}
         redemption: Json = {
-            "id": self.identities.new(prefix),
+            "id": self.ids.new(prefix),
             "object": "redemption_rollback" if prefix == "rr" else "redemption",
             "date": self.clock.now(),
             "customer_id": customer.id,

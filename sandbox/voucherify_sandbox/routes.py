@@ -1,4 +1,4 @@
-"""Every operation the sandbox serves: method and path → a function of project and request."""
+"""The operations of the sandbox: method and path → endpoint."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from voucherify_sandbox.errors import ApiError, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voucherify_sandbox.messages import Answer, Request
+    from voucherify_sandbox.messages import Request, Response
     from voucherify_sandbox.project import Project
 
-    Endpoint = Callable[[Project, Request], Answer]
+    Endpoint = Callable[[Project, Request], Response]
 
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `template` is the path as the published description writes it."""
+    """One operation; `template` is its path in the published description."""
 
     method: str
     template: str
     endpoint: Endpoint
 
     def parameters(self, segments: list[str]) -> dict[str, str] | None:
-        """The values a path gives the placeholders; None if it is another path."""
+        """The path parameters; `None` if the path does not match."""
         parts = self.template.split("/")
         if len(parts) != len(segments):
             return None
@@ -92,7 +92,7 @@ FORMS = frozenset(route.template for route in ROUTES if route.template.startswit
 
 
 def find(method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
-    """The operation for a path as it was sent, still percent-encoded.
+    """The operation for a percent-encoded path.
 
     Raises:
         ApiError: 404 for an unknown path, 405 for a known one with another method.
@@ -112,7 +112,7 @@ def find(method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
 
 
 def template(method: str, raw_path: str) -> str:
-    """The path as the published description writes it; as it was sent if it has none."""
+    """The path in the published description; the decoded path if it is not described."""
     try:
         return find(method, raw_path)[0].template
     except ApiError:

@@ -1,4 +1,4 @@
-"""A running sandbox: the service behind a socket, as a context manager."""
+"""A running sandbox, as a context manager."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.faults import Faults
-    from voucherify_sandbox.messages import Served
+    from voucherify_sandbox.messages import LoggedRequest
     from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
 
 
 class Sandbox:
-    """One Voucherify project over HTTP on a loopback port, from `with` to its end."""
+    """One Voucherify project over HTTP on a loopback port, while its `with` block runs."""
 
     def __init__(  # noqa: PLR0913 - the settings of a sandbox, all by name and optional
         self,
@@ -35,15 +35,15 @@ class Sandbox:
         readings: Readings | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """Prepare; `start` or `with` listens.
+        """Create a sandbox; `start` or `with` listens.
 
         Args:
-            port: where to listen; 0 takes any free port.
-            seed: `demo`, or nothing for an empty project.
-            application_id: the first half of the key pair the sandbox accepts.
+            port: to listen on; 0 takes any free port.
+            seed: `demo`, or `None` for an empty project.
+            application_id: the first half of the accepted key pair.
             secret_key: the second half.
-            readings: how the open questions are answered.
-            limits: how many calls are allowed.
+            readings: the answers to open questions.
+            limits: the rate limits.
         """
         self._port = port
         self._service = Service(
@@ -71,7 +71,7 @@ class Sandbox:
         self.stop()
 
     def start(self) -> Self:
-        """Listen, and answer in the background."""
+        """Listen, and serve in a thread."""
         self.resume()
         return self
 
@@ -84,7 +84,7 @@ class Sandbox:
         self.pause()
 
     def pause(self) -> None:
-        """Refuse connections, and close those that are open, until `resume`."""
+        """Close all connections and refuse new ones until `resume`."""
         with self._switch:
             if self._server is not None and self._thread is not None:
                 self._server.stop()
@@ -97,12 +97,12 @@ class Sandbox:
             if self._server is None:
                 self._server = Server(self._port, self._service, self._be_away)
                 self._port = self._server.server_address[1]
-                # The interval is how long stopping may take, in seconds.
+                # The poll interval in seconds; stopping takes that long at most.
                 self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
                 self._thread.start()
 
     def _be_away(self, seconds: float) -> None:
-        """Refuse connections for some seconds; called by a connection that is being served."""
+        """Refuse connections for some seconds; called from a connection's own thread."""
 
         def away() -> None:
             self.pause()
@@ -114,7 +114,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it listens, such as `http://127.0.0.1:8010`."""
+        """The address, such as `http://127.0.0.1:8010`."""
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
@@ -129,42 +129,42 @@ class Sandbox:
 
     @property
     def project(self) -> Project:
-        """What is in it."""
+        """The state of the project."""
         return self._service.project
 
     @property
     def readings(self) -> Readings:
-        """How the open questions are answered; may be changed while it runs."""
+        """The answers to open questions; may be changed while it runs."""
         return self._service.readings
 
     @property
     def limits(self) -> Limits:
-        """How many calls are allowed; may be changed while it runs."""
+        """The rate limits; may be changed while it runs."""
         return self._service.limits
 
     @property
     def faults(self) -> Faults:
-        """What is to go wrong."""
+        """The faults that are set."""
         return self._service.faults
 
     @property
     def movements(self) -> Movements:
-        """What happens in the project while it is read."""
+        """The movements that are set."""
         return self._service.movements
 
     @property
     def clock(self) -> Clock:
-        """What time it is in the project."""
+        """The clock of the project."""
         return self._service.clock
 
     @property
-    def requests(self) -> list[Served]:
-        """Every API call since the start or since `forget_requests`, oldest first."""
+    def requests(self) -> list[LoggedRequest]:
+        """The API calls since the start or since `forget_requests`, oldest first."""
         return self._service.requests
 
     @property
     def calls(self) -> int:
-        """How many API calls that were."""
+        """The number of `requests`."""
         return len(self._service.requests)
 
     def forget_requests(self) -> None:

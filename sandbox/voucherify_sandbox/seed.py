@@ -1,4 +1,4 @@
-"""Deterministic contents to begin with."""
+"""Initial contents of a project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static segments of customers (reference §12.9)."""
+"""Static segments of customers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
 
 
 @dataclass
 class Segments:
-    """Every segment of a project, and the ids of the customers in each."""
+    """The segments of a project, and the ids of their customers."""
 
     clock: Clock
-    identities: Identities
+    ids: IdGenerator
     all: dict[str, Json] = field(default_factory=dict)
     members: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def add(self, name: str, members: frozenset[str]) -> Json:
-        """A new segment of these customers."""
+        """Add a segment of these customers."""
         segment: Json = {
-            "id": self.identities.new("seg"),
+            "id": self.ids.new("seg"),
             "name": name,
             "created_at": self.clock.now(),
             "updated_at": None,

@@ -1,4 +1,4 @@
-"""The rim: sockets, HTTP, and the faults that only a socket can have."""
+"""The HTTP server: sockets, requests, responses, and the faults of a connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox.messages import Answer
+from voucherify_sandbox.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ LOOPBACK = "127.0.0.1"
 # A body above this is not even read: far above the 10 MB that any endpoint takes.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
-# After these nobody can tell where the next answer begins.
-_LAST = frozenset(("cut_body", "short_length", "malformed_header"))
+# Faults after which a client cannot tell where the next response begins.
+_UNUSABLE_AFTER = frozenset(("cut_body", "short_length", "malformed_header"))
 
 
 class Server(ThreadingHTTPServer):
@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = False
 
     def __init__(self, port: int, service: Service, refuse: Callable[[float], None]) -> None:
-        """Listen; `refuse` is called to be away for some seconds."""
+        """Listen; `refuse` is called to refuse connections for some seconds."""
         self.service = service
         self.refuse = refuse
         self.stopping = Event()
@@ -57,8 +57,8 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error; anything else is ours and is told."""
-        # The exception is the one being handled, as socketserver calls this from its handler.
+        """Print an exception, unless the client closed the connection."""
+        # socketserver calls this while it handles the exception.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -76,16 +76,16 @@ def _hang_up(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # The other side was faster.
+        return  # The client has closed it already.
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection, kept alive."""
+    """One persistent connection."""
 
     server: Server
     protocol_version = "HTTP/1.1"
-    # Without these two a kept connection waits 40 ms for each answer (Nagle and delayed ACK),
-    # and header and body go out as two packets.
+    # Without these two each response waits 40 ms (Nagle and delayed ACK), because header and body
+    # go out as two packets.
     disable_nagle_algorithm = True
     wbufsize = -1
 
@@ -96,15 +96,15 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         outcome = self.server.service.serve(self.command, self.path, headers, body)
         fault = outcome.fault
-        if outcome.answer is None or (fault and fault.kind == "cut_after"):
+        if outcome.response is None or (fault and fault.kind == "cut_after"):
             self._break_off(fault)
         else:
-            self._send(outcome.answer, fault)
+            self._send(outcome.response, fault)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - http.server's names
 
     def _body(self) -> bytes | None:
-        """The body; None if the request was refused because of it."""
+        """The body; `None` if it is too large and 413 was sent."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             body = self._chunks()
         else:
@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _chunks(self) -> bytes | None:
-        """A body sent in chunks, each behind its length as a hexadecimal number."""
+        """A body in chunked transfer encoding; `None` if it is too large."""
         chunks: list[bytes] = []
         left = MAX_BODY_BYTES
         while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
@@ -132,10 +132,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         text = "Request Entity Too Large"
         body = {"statusCode": 413, "error": text, "message": text}
-        self._send(Answer(413, raw=json.dumps(body).encode()), None)
+        self._send(Response(413, raw=json.dumps(body).encode()), None)
 
     def _break_off(self, fault: Fault | None) -> None:
-        """Close without an answer; by `reset` at once, else as a connection ends."""
+        """Close the connection without a response; `reset` and `refuse` send RST."""
         self.close_connection = True
         kind = fault.kind if fault else ""
         if kind == "refuse" and fault is not None:
@@ -144,14 +144,14 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())
 
-    def _send(self, answer: Answer, fault: Fault | None) -> None:
+    def _send(self, response: Response, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
-        content, declared, headers = _bent(answer.raw or b"", kind)
+        content, declared, headers = _spoil(response.raw or b"", kind)
         if fault is not None and kind == "huge_body":
             declared = fault.size
         if fault is not None:
             self.server.stopping.wait(fault.delay + (kind == "slow_headers") * fault.seconds)
-        self._send_head(answer, declared, headers)
+        self._send_head(response, declared, headers)
         self._send_body(content, fault)
 
     def _send_body(self, content: bytes, fault: Fault | None) -> None:
@@ -165,35 +165,35 @@ class Handler(BaseHTTPRequestHandler):
             self.server.stopping.wait(fault.seconds)
             content = content[half:]
         self.wfile.write(content)
-        if fault is not None and fault.kind in _LAST:
+        if fault is not None and fault.kind in _UNUSABLE_AFTER:
             self.close_connection = True
 
     def _send_spaces(self, size: int) -> None:
-        """A body of blanks, which is as long as it says and never all in memory here."""
+        """Send a body of spaces without holding it in memory."""
         while size > 0 and not self.server.stopping.is_set():
             self.wfile.write(b" " * min(size, _CHUNK_BYTES))
             size -= _CHUNK_BYTES
 
-    def _send_head(self, answer: Answer, declared: int, headers: dict[str, str]) -> None:
-        self.send_response_only(answer.status)
+    def _send_head(self, response: Response, declared: int, headers: dict[str, str]) -> None:
+        self.send_response_only(response.status)
         now = self.server.service.clock.now()
         self.send_header("Date", format_datetime(now, usegmt=True))
-        for name, value in {**answer.headers, **headers}.items():
+        for name, value in {**response.headers, **headers}.items():
             if value:
                 self.send_header(name, value)
-        if answer.status != 204:  # noqa: PLR2004 - No Content has no length either
-            self.send_header("Content-Type", answer.content_type)
+        if response.status != 204:  # noqa: PLR2004 - No Content has no length either
+            self.send_header("Content-Type", response.content_type)
             self.send_header("Content-Length", str(declared))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the list of requests has it all."""
+        """Log nothing: `Sandbox.requests` holds every request."""
 
 
-def _bent(content: bytes, kind: str) -> tuple[bytes, int, dict[str, str]]:
-    """The bytes to send, the length to declare, and headers, under a fault of the body."""
+def _spoil(content: bytes, kind: str) -> tuple[bytes, int, dict[str, str]]:
+    """The bytes to send, the `Content-Length` and extra headers under a fault of the body."""
     half = content[: len(content) // 2]
     if kind == "gzip":
         content = gzip.compress(content)

@@ -1,4 +1,4 @@
-"""From a request to its answer: keys, limits, faults, routes. Knows no sockets."""
+"""From a request to its response: authentication, limits, faults, routes. Knows no sockets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from urllib.parse import unquote
 
 from voucherify_sandbox import control, routes
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY, Access
-from voucherify_sandbox.breaking import broken_answer
 from voucherify_sandbox.clock import Clock
 from voucherify_sandbox.errors import ApiError, refusal, unauthorized
+from voucherify_sandbox.fault_responses import fault_response
 from voucherify_sandbox.faults import Fault, Faults
 from voucherify_sandbox.limits import Limits, Quota
-from voucherify_sandbox.messages import Answer, Request, Served, parsed_query
-from voucherify_sandbox.moments import printer
+from voucherify_sandbox.messages import LoggedRequest, Request, Response, parsed_query
 from voucherify_sandbox.movement import Movements
 from voucherify_sandbox.project import Project
 from voucherify_sandbox.readings import Readings
+from voucherify_sandbox.timestamps import printer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,15 +28,15 @@ _NEVER_SERVED = frozenset(("refuse", "reset", "cut_before"))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rim has to do: send `answer`, bent by `fault`; without an answer break off."""
+    """What the server sends: `response`, spoiled by `fault`; `None` closes the connection."""
 
-    answer: Answer | None
+    response: Response | None
     fault: Fault | None = None
 
 
 @dataclass
 class Service:
-    """Everything behind the socket of one sandbox."""
+    """One sandbox without its socket."""
 
     application_id: str = APPLICATION_ID
     secret_key: str = SECRET_KEY
@@ -45,15 +45,15 @@ class Service:
     faults: Faults = field(default_factory=Faults)
     movements: Movements = field(default_factory=Movements)
     clock: Clock = field(default_factory=Clock)
-    requests: list[Served] = field(default_factory=list)
+    requests: list[LoggedRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Open an empty project."""
+        """Create an empty project."""
         self.access = Access(self.clock, self.application_id, self.secret_key)
         self.project = Project(self.clock, self.readings, self.access)
         self.quota = Quota(self.clock, self.limits)
         self._number = 0
-        self._desk = control.Desk(
+        self._controls = control.Controls(
             self.project, self.faults, self.movements, self.requests, self.forget_requests
         )
 
@@ -64,7 +64,7 @@ class Service:
             self._number = 0
 
     def serve(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """Answer one request; `target` is path and query as sent."""
+        """Respond to one request; `target` is path and query as sent."""
         raw_path, _, query = target.partition("?")
         request = Request(
             method=method,
@@ -79,7 +79,7 @@ class Service:
         with self.project.lock:
             self._number += 1
             template = routes.template(method, raw_path)
-            served = Served(
+            served = LoggedRequest(
                 self._number, method, request.path, request.query, headers, template=template
             )
             self.requests.append(served)
@@ -89,53 +89,53 @@ class Service:
             control.move(self.project, before)
             if fault is not None and fault.kind in _NEVER_SERVED:
                 return Outcome(None, fault)
-            answer = self._answer(request, raw_path, fault)
-            answer = answer.encoded(printer(self.readings.timestamps))
-            served.status = answer.status
+            response = self._respond(request, raw_path, fault)
+            response = response.encoded(printer(self.readings.timestamps))
+            served.status = response.status
             control.move(self.project, after)
-            return Outcome(answer, fault)
+            return Outcome(response, fault)
 
-    def _control(self, request: Request) -> Answer:
-        """Control requests need the key pair, even one that a fault has revoked."""
+    def _control(self, request: Request) -> Response:
+        """Respond to a control request; a revoked key pair may send one too."""
         pair = _keys(request)
         try:
             if not self.access.is_pair(*pair):
                 raise unauthorized()
-            return control.answer(self._desk, request)
+            return control.respond(self._controls, request)
         except ApiError as error:
-            return Answer(error.status, error.body)
+            return Response(error.status, error.body)
 
-    def _answer(self, request: Request, raw_path: str, fault: Fault | None) -> Answer:
-        request = replace(request, request_id=self.project.identities.request())
+    def _respond(self, request: Request, raw_path: str, fault: Fault | None) -> Response:
+        request = replace(request, request_id=self.project.ids.request())
         request = self._prepared(request, fault)
         bulk = request.method == "POST" and raw_path in routes.BULK
         headers, refused = self.quota.take(bulk=bulk)
         if fault is not None:
-            broken = broken_answer(fault, request, self.clock.now())
-            if broken is not None:
-                return replace(broken, headers={**headers, **broken.headers})
+            response = fault_response(fault, request, self.clock.now())
+            if response is not None:
+                return replace(response, headers={**headers, **response.headers})
         try:
             self._authenticate(request)
             if refused is not None:
                 raise refused
-            answer = self._endpoint(request, raw_path)
+            response = self._endpoint(request, raw_path)
         except ApiError as error:
-            answer = Answer(error.status, _with_id(error.body, request), error.headers)
-        return replace(answer, headers={**headers, **answer.headers})
+            response = Response(error.status, _with_id(error.body, request), error.headers)
+        return replace(response, headers={**headers, **response.headers})
 
     def _prepared(self, request: Request, fault: Fault | None) -> Request:
-        """The request with what a fault wants of the project done or noted."""
+        """Apply a fault that acts on the project, and pass on those of jobs and exports."""
         set_now = self.faults.all
         self.access.revoked = any(one.kind == "revoked_key" and one.injected for one in set_now)
-        kind, _, trouble = (fault.kind if fault else "").partition("_")
+        kind, _, detail = (fault.kind if fault else "").partition("_")
         if fault is not None and fault.kind == "expired_token":
             self.access.tokens.clear()
         if fault is not None and fault.kind == "act":
             control.act(self.project, fault.action)
         if kind == "job":
-            return replace(request, job_trouble=trouble)
+            return replace(request, job_fault=detail)
         if fault is not None and kind == "export":
-            return replace(request, export_trouble=trouble, elsewhere=fault.location)
+            return replace(request, export_fault=detail, download_host=fault.location)
         return request
 
     def _authenticate(self, request: Request) -> None:
@@ -145,7 +145,7 @@ class Service:
         if not self.access.knows_keys(*_keys(request)):
             raise unauthorized()
 
-    def _endpoint(self, request: Request, raw_path: str) -> Answer:
+    def _endpoint(self, request: Request, raw_path: str) -> Response:
         route, parameters = routes.find(request.method, raw_path)
         _check_media_types(request, route)
         self.project.begin(request.request_id)
@@ -161,12 +161,12 @@ def _keys(request: Request) -> tuple[str, str]:
 
 
 def _with_id(body: Any, request: Request) -> object:
-    """Error objects carry the request's id; the second shape does not (reference §3.1)."""
+    """An error body with the request id; the second error shape has none."""
     return {**body, "request_id": request.request_id} if body and "code" in body else body
 
 
 def _check_media_types(request: Request, route: routes.Route) -> None:
-    """415 for a body of another kind than expected, 406 for a client that takes no JSON."""
+    """415 for an unexpected content type, 406 for an `Accept` without JSON."""
     expected = "application/json"
     if route.template in routes.FORMS:
         expected = "application/x-www-form-urlencoded"

@@ -1,4 +1,4 @@
-"""Webhooks: which events go where, in which envelope, signed how, and tried how often (§11)."""
+"""Webhooks: subscriptions, envelopes, signatures and retries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from voucherify_sandbox.delivering import Courier
-from voucherify_sandbox.printing import printed
+from voucherify_sandbox.delivery import Courier
+from voucherify_sandbox.serialization import serialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from voucherify_sandbox.activity import Event
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.identities import Identities
+    from voucherify_sandbox.ids import IdGenerator
     from voucherify_sandbox.readings import Readings
 
 PROJECT_ID = "proj_5a9db0c50000"
 SIGNATURE = "x-voucherify-signature"
 
 RETRY_SECONDS = (*(60.0 * 2**n for n in range(11)), 24 * 3_600.0)
-"""When a send-out is tried again, in seconds after its first attempt (reference §11)."""
+"""Seconds from the first attempt to each retry, as Voucherify documents them."""
 
 _KEPT = frozenset(
     (
@@ -44,22 +44,22 @@ _SHORTENED = ("customer.redemption.", "customer.publication.succeeded", "custome
 
 @dataclass(kw_only=True)
 class Webhook:
-    """One address that events are sent to.
+    """One URL that receives events.
 
     Attributes:
-        url: where to POST.
-        secret: signs the bodies.
-        kind: `project` sends what Project settings offer, under names without `customer.` for
-            most; `distribution` sends the activity's types under one free name; `raw` sends the
-            payload alone, as a distribution with a template of its own does.
-        types: only these types, as the activity list names them; None for all of the kind.
+        url: to POST to.
+        secret: for the signature.
+        kind: `project` sends the types of Project settings, most without the prefix `customer.`;
+            `distribution` sends the types of the activity list under one free-text name; `raw`
+            sends the payload without an envelope, as a distribution with its own template does.
+        types: these types only, as the activity list names them; `None` for all of the kind.
         name: the free-text event name of a distribution.
-        spaced: whether bodies have whitespace, although the signature is of the form without.
-        duplicates: how likely an accepted send-out is sent once more.
-        disorder_seconds: a send-out starts up to so much later, at random.
-        timeout_seconds: how long an answer may take.
-        retry_seconds: when to try again, counted from the first attempt.
-        seed: makes chance repeatable.
+        spaced: whether bodies contain whitespace, although the signature is made without it.
+        duplicates: probability that an accepted delivery is sent once more.
+        disorder_seconds: random delay of a delivery at most.
+        timeout_seconds: for a response.
+        retry_seconds: from the first attempt to each retry.
+        seed: makes the randomness repeatable.
     """
 
     url: str
@@ -75,7 +75,7 @@ class Webhook:
     seed: int = 0
 
     def type_of(self, kind: str) -> str | None:
-        """What an envelope calls an activity type; None if this webhook does not send it."""
+        """The envelope's type for an activity type; `None` if this webhook does not send it."""
         if self.types is not None and kind not in self.types:
             return None
         if self.kind == "distribution":
@@ -87,10 +87,10 @@ class Webhook:
 
 @dataclass(slots=True)
 class Book:
-    """What became of the send-outs of one webhook.
+    """Counts of the deliveries of one webhook.
 
     Attributes:
-        acknowledged: ids of the events of which a send-out was answered with 2xx, as often.
+        acknowledged: the event id of each delivery that was answered with 2xx.
     """
 
     queued: int = 0
@@ -108,38 +108,38 @@ class _Registered:
 
 
 class Webhooks:
-    """The webhooks of a project. Nothing is sent before the first one is added."""
+    """The webhooks of a project."""
 
     def __init__(
         self,
         lock: RLock,
         readings: Readings,
-        identities: Identities,
+        ids: IdGenerator,
     ) -> None:
-        """Start with none; `lock` guards the project that payloads are taken from."""
+        """Create an empty list; `lock` is the lock of the project."""
         self._lock = lock
         self._readings = readings
-        self._identities = identities
+        self._ids = ids
         self._courier = Courier()
         self._all: dict[str, _Registered] = {}
 
     def add(self, webhook: Webhook) -> str:
-        """Send events to an address from now on; returns the identifier of the webhook."""
-        identity = self._identities.new("distr" if webhook.kind != "project" else "wh")
+        """Add a webhook for events from now on; returns its id."""
+        identity = self._ids.new("distr" if webhook.kind != "project" else "wh")
         self._all[identity] = _Registered(webhook, Book(), Random(webhook.seed))
         return identity
 
     def change(self, identity: str, **values: Any) -> None:
-        """Change attributes of a webhook for what is sent from now on."""
+        """Change attributes of a webhook for deliveries from now on."""
         registered = self._all[identity]
         registered.webhook = replace(registered.webhook, **values)
 
     def book(self, identity: str) -> Book:
-        """What became of the send-outs of a webhook so far."""
+        """The counts of a webhook."""
         return self._all[identity].book
 
     def status(self) -> Json:
-        """Every webhook with its figures, by identifier."""
+        """The counts of all webhooks by id."""
         return {
             identity: {
                 **asdict(one.book),
@@ -149,15 +149,15 @@ class Webhooks:
             for identity, one in self._all.items()
         }
 
-    def tell(self, customer: Customer, event: Event) -> None:
-        """Send an event of a customer to every webhook that wants it."""
+    def notify(self, customer: Customer, event: Event) -> None:
+        """Send an event of a customer to the webhooks that subscribe to its type."""
         for identity, one in self._all.items():
             kind = one.webhook.type_of(event.type)
             if kind is not None and not one.book.disabled:
                 self._send(identity, one, kind, (customer, event))
 
     def wait(self, seconds: float = 60) -> bool:
-        """Wait until nothing is on its way; False if that takes longer than so many seconds."""
+        """Wait until all deliveries are done; `False` if that takes longer than `seconds`."""
         return self._courier.wait(seconds)
 
     def stop(self) -> None:
@@ -167,14 +167,14 @@ class Webhooks:
     def _send(
         self, identity: str, one: _Registered, kind: str, what: tuple[Customer, Event]
     ) -> None:
-        send_out = self._identities.new("whs")
+        send_out = self._ids.new("whs")
         event_id = self._event_id(kind, what[1])
         body = self._body(identity, one.webhook, kind, what, (send_out, event_id))
         one.book.queued += 1
         delay = one.random.uniform(0, one.webhook.disorder_seconds)
 
         def attempt(content: bytes, number: int) -> float | None:
-            """Try once; seconds until the next attempt counted from the first, None to stop."""
+            """Send once; returns when to retry, in seconds after the first attempt, or `None`."""
             one.book.attempts += 1
             webhook = one.webhook
             signed = sign(_compact(json.loads(content)), webhook.secret)
@@ -198,11 +198,11 @@ class Webhooks:
         what: tuple[Customer, Event],
         ids: tuple[str, str],
     ) -> Callable[[], bytes]:
-        """The function that makes the body, once the send-out begins."""
+        """The function that makes the body when the delivery begins."""
 
         def made() -> bytes:
             with self._lock:
-                payload = printed(what[1].sent(self._readings), self._readings)
+                payload = serialize(what[1].sent(self._readings), self._readings)
                 envelope = self._envelope(identity, webhook, kind, what, ids)
                 whole = payload if webhook.kind == "raw" else {**envelope, "data": payload}
             return _spaced(whole) if webhook.spaced else _compact(whole)
@@ -223,7 +223,7 @@ class Webhooks:
     ) -> Json:
         customer, event = what
         own = ids[1] != event.id
-        envelope: Json = printed(
+        envelope: Json = serialize(
             {
                 "id": ids[0],
                 "project_id": PROJECT_ID,
@@ -249,7 +249,7 @@ class Webhooks:
 
 
 def sign(body: bytes, secret: str) -> str:
-    """The signature of a body without insignificant whitespace."""
+    """The HMAC-SHA-256 of a body, which Voucherify computes without insignificant whitespace."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 

@@ -1,1 +1,1 @@
-"""What each operation does: one short function of a project and a request."""
+"""The endpoints: one function of project and request for each operation."""

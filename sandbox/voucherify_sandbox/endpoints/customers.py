@@ -1,13 +1,13 @@
-"""`/v1/customers` (reference §5, §6)."""
+"""`/v1/customers`: list, create, read, update, delete, activity, segments."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from voucherify_sandbox.activity import ActivityQuestion, select, with_unknown
-from voucherify_sandbox.listing import Question
-from voucherify_sandbox.messages import MAX_LIMIT, Answer, Request
+from voucherify_sandbox.activity import ActivityQuery, select, with_unknown
+from voucherify_sandbox.customer_list import ListQuery
+from voucherify_sandbox.messages import MAX_LIMIT, Request, Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.activity import Event
@@ -24,15 +24,15 @@ _TIME_ORDERS = frozenset(("created_at", "-created_at"))
 _CATEGORIES = frozenset(("ACTION", "EFFECT"))
 
 
-def list_customers(project: Project, request: Request) -> Answer:
-    """One page (reference §5)."""
+def list_customers(project: Project, request: Request) -> Response:
+    """One page."""
     page = _page(project, request)
     segment = request.text("segment_id")
-    question = Question(
+    query = ListQuery(
         limit=request.limit(),
         page=page,
         order=request.text("order", _ORDERS) or "-created_at",
-        starting_after=request.moment("starting_after"),
+        starting_after=request.timestamp("starting_after"),
         created_at=request.window("created_at"),
         updated_at=request.window("updated_at"),
         email=request.text("email"),
@@ -40,23 +40,23 @@ def list_customers(project: Project, request: Request) -> Answer:
         name=request.text("name"),
         members=None if segment is None else project.segments.members.get(segment, frozenset()),
     )
-    found = project.people.page(question)
+    found = project.people.page(query)
     body: Json = {
         "object": "list",
         "data_ref": "customers",
-        "customers": [project.show(customer.shown()) for customer in found.customers],
+        "customers": [project.show(customer.resource()) for customer in found.customers],
     }
     if found.total is not None:
         body["total"] = found.total
-    cursor = question.starting_after is not None
+    cursor = query.starting_after is not None
     readings = project.readings
     if readings.has_more_in_cursor_mode if cursor else readings.has_more_in_page_mode:
         body["has_more"] = found.has_more
-    return Answer(200, body)
+    return Response(200, body)
 
 
 def _page(project: Project, request: Request) -> int | None:
-    """The page asked for; what lies past the last one allowed is a reading (§14)."""
+    """The requested page; beyond page 99 the reading `page_limit` decides."""
     reading = project.readings.page_limit
     refused = reading in {"page_over_limit", "invalid_query_params"}
     page = request.page(MAX_PAGE if refused else _ANY_PAGE, reading)
@@ -65,34 +65,36 @@ def _page(project: Project, request: Request) -> int | None:
     return MAX_PAGE if reading == "last" else _ANY_PAGE
 
 
-def create_customer(project: Project, request: Request) -> Answer:
-    """Create or update (reference §6.1)."""
-    return Answer(200, project.show(project.people.upsert(request.object()).shown()))
+def create_customer(project: Project, request: Request) -> Response:
+    """Create or update; 200 in both cases, as published."""
+    return Response(200, project.show(project.people.upsert(request.object()).resource()))
 
 
-def get_customer(project: Project, request: Request) -> Answer:
-    """One customer (reference §6.7)."""
-    return Answer(200, project.show(project.people.get(request.parameters["customerId"]).shown()))
+def get_customer(project: Project, request: Request) -> Response:
+    """One customer."""
+    return Response(
+        200, project.show(project.people.get(request.parameters["customerId"]).resource())
+    )
 
 
-def update_customer(project: Project, request: Request) -> Answer:
-    """Change what the body names (reference §6.2); it cannot change a key."""
+def update_customer(project: Project, request: Request) -> Response:
+    """Change the fields in the body; `id` and `source_id` cannot be changed."""
     customer = project.people.get(request.parameters["customerId"])
     fields = {
         name: value for name, value in request.object().items() if name not in {"id", "source_id"}
     }
     project.people.update(customer, fields, bulk=False)
-    return Answer(200, project.show(customer.shown()))
+    return Response(200, project.show(customer.resource()))
 
 
-def delete_customer(project: Project, request: Request) -> Answer:
-    """Delete (reference §6.5)."""
+def delete_customer(project: Project, request: Request) -> Response:
+    """Delete."""
     project.people.delete(request.parameters["customerId"])
-    return Answer(204)
+    return Response(204)
 
 
-def delete_permanently(project: Project, request: Request) -> Answer:
-    """Delete for good (reference §6.6)."""
+def delete_permanently(project: Project, request: Request) -> Response:
+    """Delete permanently."""
     customer = project.people.forget(request.parameters["customerId"])
     orders = project.records.orders.values()
     counts = {
@@ -105,7 +107,7 @@ def delete_permanently(project: Project, request: Request) -> Answer:
         "customer": 1,
     }
     body = {
-        "id": project.identities.new("del"),
+        "id": project.ids.new("del"),
         "created_at": project.clock.now(),
         "related_object_id": customer.id,
         "related_object": "customer",
@@ -114,47 +116,47 @@ def delete_permanently(project: Project, request: Request) -> Answer:
         # Voucherify's own spelling.
         "object": "pernament_deletion",
     }
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def list_activity(project: Project, request: Request) -> Answer:
-    """The events of one customer (reference §10.1)."""
+def list_activity(project: Project, request: Request) -> Response:
+    """The events of one customer."""
     customer = project.people.get(request.parameters["customerId"])
-    question = ActivityQuestion(
+    query = ActivityQuery(
         limit=request.limit(),
         order=request.text("order", _TIME_ORDERS),
         starting_after_id=request.text("starting_after_id"),
-        start_date=request.moment("start_date"),
-        end_date=request.moment("end_date"),
+        start_date=request.timestamp("start_date"),
+        end_date=request.timestamp("end_date"),
         campaign_id=request.text("campaign_id"),
         campaign_type=request.text("campaign_type"),
         category=request.text("category", _CATEGORIES),
         type=request.text("type"),
     )
-    events, more = select(_activity(project, customer), question, project.readings)
+    events, more = select(_activity(project, customer), query, project.readings)
     body: Json = {
         "object": "list",
         "data_ref": "data",
-        "data": [project.show(event.shown(project.readings)) for event in events],
+        "data": [project.show(event.resource(project.readings)) for event in events],
         "has_more": more,
     }
     if more:
         body["more_starting_after"] = events[-1].id
-    return Answer(200, body)
+    return Response(200, body)
 
 
 def _activity(project: Project, customer: Customer) -> list[Event]:
-    """The events a list shows by now: it may lag behind what happened."""
+    """The events that the list shows, which may lag."""
     lag = timedelta(seconds=project.readings.list_lag_seconds)
     until = project.clock.now() - lag if lag else None
     events = with_unknown(customer.activity, project.readings)
     return [event for event in events if until is None or event.created_at <= until]
 
 
-def list_segments_of(project: Project, request: Request) -> Answer:
-    """The segments a customer is in; an unknown one is in none (reference §6.7)."""
+def list_segments_of(project: Project, request: Request) -> Response:
+    """The segments of a customer; an empty list, not 404, for an unknown one."""
     customer = project.people.find(request.parameters["customerId"])
     segments = project.segments.of(customer.id) if customer is not None else []
     data = [{name: segment[name] for name in ("id", "name", "object")} for segment in segments]
     body = {"object": "list", "data_ref": "data", "data": data[:MAX_LIMIT], "total": len(data)}
-    return Answer(200, body)
+    return Response(200, body)

@@ -1,4 +1,4 @@
-"""Bulk writes and the async actions they make (reference §7, §8)."""
+"""Bulk writes and async actions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox.errors import invalid_payload, not_found, plain_error, refusal
 from voucherify_sandbox.jobs import Job
-from voucherify_sandbox.messages import Answer, Request
+from voucherify_sandbox.messages import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 10_485_760
 
 
-def update_in_bulk(project: Project, request: Request) -> Answer:
-    """Upsert an array of customers later (reference §7.1)."""
+def update_in_bulk(project: Project, request: Request) -> Response:
+    """Queue the upsert of an array of customers."""
     _check_size(request)
     rows = request.json()
     if not isinstance(rows, list):
@@ -29,8 +29,8 @@ def update_in_bulk(project: Project, request: Request) -> Answer:
     return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows)
 
 
-def update_metadata_in_bulk(project: Project, request: Request) -> Answer:
-    """Give many customers the same metadata later (reference §7.2)."""
+def update_metadata_in_bulk(project: Project, request: Request) -> Response:
+    """Queue the same metadata for many customers."""
     _check_size(request)
     body = request.object()
     keys, metadata = body.get("source_ids"), body.get("metadata")
@@ -42,14 +42,14 @@ def update_metadata_in_bulk(project: Project, request: Request) -> Answer:
 
 
 def _check_size(request: Request) -> None:
-    """The limit is on the bytes of the body as sent."""
+    """413 for a body above the limit, which counts bytes as sent."""
     if len(request.body) > MAX_BYTES:
         text = f"Payload content length greater than maximum allowed: {MAX_BYTES}"
         raise plain_error(413, "Request Entity Too Large", text)
 
 
 def _check_rows(project: Project, rows: list[Any]) -> None:
-    """What makes some readings refuse a request as a whole."""
+    """Refuse the request as a whole where the readings say so."""
     most = project.readings.bulk_max_records
     if most and len(rows) > most:
         details = f"A request may hold at most {most} customers"
@@ -61,7 +61,7 @@ def _check_rows(project: Project, rows: list[Any]) -> None:
 
 
 def _without_duplicates(project: Project, rows: list[Any]) -> list[Any]:
-    """Rows of one source_id under the reading `duplicates`; `in_order` keeps them all."""
+    """The rows that are kept under the reading `duplicates`."""
     reading = project.readings.duplicates
     if reading == "in_order":
         return rows
@@ -79,7 +79,7 @@ def _without_duplicates(project: Project, rows: list[Any]) -> list[Any]:
     return [row for place, row in enumerate(rows) if place not in twice]
 
 
-def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json]) -> Answer:
+def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json]) -> Response:
     def apply(row: Json) -> bool:
         if not isinstance(row, dict):
             raise invalid_payload("Item should be object")
@@ -88,53 +88,53 @@ def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json])
         return len(project.people.by_id) == before
 
     job = Job(
-        id=project.identities.new("aa"),
+        id=project.ids.new("aa"),
         type=kind,
         rows=rows,
         apply=apply,
         created_at=project.clock.now(),
         request_id=request.request_id,
-        trouble=request.job_trouble,
+        fault=request.job_fault,
     )
     project.jobs.submit(job)
-    return Answer(202, {"async_action_id": job.id})
+    return Response(202, {"async_action_id": job.id})
 
 
-def get_async_action(project: Project, request: Request) -> Answer:
-    """One job; looking at it is what moves the queue on (reference §8.1)."""
+def get_async_action(project: Project, request: Request) -> Response:
+    """One job; each request advances the queue."""
     project.jobs.poll()
     identity = request.parameters["asyncActionId"]
     job = project.jobs.all.get(identity)
-    if job is None or job.trouble == "vanishes":
+    if job is None or job.fault == "vanishes":
         raise not_found("async action", identity)
     reports = [f"{request.base_url}/v1/async-actions/{job.id}/report?token={job.request_id}"]
-    return Answer(200, project.show(job.shown(project.readings, reports, listed=False)))
+    return Response(200, project.show(job.resource(project.readings, reports, listed=False)))
 
 
-def get_report(project: Project, request: Request) -> Answer:
-    """The file behind a report address; its columns are the known ones (reference §8.3)."""
+def get_report(project: Project, request: Request) -> Response:
+    """The report of a job; `found` and `updated` are its only documented columns."""
     identity = request.parameters["asyncActionId"]
     job = project.jobs.all.get(identity)
     if job is None or request.text("token") != job.request_id:
         raise not_found("async action", identity)
     lines = ["source_id,found,updated", *(",".join(line) for line in job.report)]
-    return Answer(200, raw="\n".join(lines).encode(), content_type="text/csv; charset=utf-8")
+    return Response(200, raw="\n".join(lines).encode(), content_type="text/csv; charset=utf-8")
 
 
-def list_async_actions(project: Project, request: Request) -> Answer:
-    """The newest jobs, without their results (reference §8.4)."""
-    limit, end = request.limit(), request.moment("end_date")
+def list_async_actions(project: Project, request: Request) -> Response:
+    """The newest jobs, without results."""
+    limit, end = request.limit(), request.timestamp("end_date")
     project.jobs.poll()
     jobs = [
         job
         for job in reversed(project.jobs.all.values())
-        if (end is None or job.created_at < end) and job.trouble != "vanishes"
+        if (end is None or job.created_at < end) and job.fault != "vanishes"
     ]
-    shown = [project.show(job.shown(project.readings, [], listed=True)) for job in jobs[:limit]]
+    shown = [project.show(job.resource(project.readings, [], listed=True)) for job in jobs[:limit]]
     body = {
         "object": "list",
         "data_ref": "async_actions",
         "async_actions": shown,
         "has_more": len(jobs) > limit,
     }
-    return Answer(200, body)
+    return Response(200, body)

@@ -1,4 +1,4 @@
-"""The two ways every other list pages: by number and by the identifier of the last row (§12)."""
+"""Lists other than that of customers: pages by number, or by the id of the last row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import filters
 from voucherify_sandbox.errors import not_found
-from voucherify_sandbox.messages import Answer
+from voucherify_sandbox.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What one list takes and says.
+    """The parameters and envelope of one list.
 
-    `orders` are the fields it sorts by, either way; `aliases` the field a parameter's name
-    stands for; `windows` the fields with `[before]` and `[after]`; `equals` the parameters that
-    must equal a field; `total` and `has_more` whether the envelope has them.
+    `orders` are the fields it can sort by; `aliases` maps parameter names to fields; `windows` are
+    the fields with `[before]` and `[after]`; `equals` maps parameters to the fields that they must
+    equal; `total` and `has_more` say whether the envelope has them.
     """
 
     data_ref: str = "data"
@@ -37,7 +37,7 @@ class Rules:
     has_more: bool = False
 
 
-def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
+def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Response:
     """One numbered page."""
     limit, page = request.limit(), request.page(rules.last_page) or 1
     matching, total = _counted(project, request, list(rows), rules)
@@ -45,11 +45,11 @@ def by_page(project: Project, request: Request, rows: Iterable[Json], rules: Rul
     body = _envelope(project, chosen, rules, total)
     if rules.has_more:
         body["has_more"] = len(matching) > page * limit
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Answer:
-    """The rows after the one named by `starting_after_id`; the next such id comes along."""
+def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: Rules) -> Response:
+    """The rows after `starting_after_id`, with the next such id."""
     limit, after = request.limit(), request.text("starting_after_id")
     matching, total = _counted(project, request, list(rows), rules)
     rest = matching
@@ -60,20 +60,20 @@ def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: R
     body["has_more"] = len(rest) > limit
     if body["has_more"]:
         body["more_starting_after"] = rest[limit - 1]["id"]
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def found(project: Project, rows: Mapping[str, Json], identity: str, kind: str) -> Answer:
-    """One resource, or 404."""
+def found(project: Project, rows: Mapping[str, Json], identity: str, kind: str) -> Response:
+    """One resource; 404 if there is none."""
     if identity not in rows:
         raise not_found(kind, identity)
-    return Answer(200, project.show(rows[identity]))
+    return Response(200, project.show(rows[identity]))
 
 
 def _counted(
     project: Project, request: Request, rows: list[Json], rules: Rules
 ) -> tuple[list[Json], int | None]:
-    """The rows that match and may be shown, in their order, and `total`."""
+    """The matching rows in their order, without hidden ones, and `total`."""
     matching = _matching(request, rows, rules)
     totals = {"all": len(rows), "absent": None}
     total = totals.get(project.readings.total, len(matching))
@@ -95,7 +95,7 @@ def _matching(request: Request, rows: Iterable[Json], rules: Rules) -> list[Json
     windows: filters.Conditions = {}
     for name in rules.windows:
         for side in ("after", "before"):
-            if request.moment(f"{name}[{side}]"):
+            if request.timestamp(f"{name}[{side}]"):
                 value = request.query[f"{name}[{side}]"]
                 windows.setdefault(name, {})[f"${side}"] = [value]
     for parameter, name in rules.equals.items():
@@ -112,7 +112,7 @@ def _ordered(project: Project, rows: list[Json], request: Request, rules: Rules)
     name = rules.aliases.get(name, name)
 
     def key(row: Json) -> tuple[bool, Any]:
-        """Rows without the field count as the lowest, whatever the type of the others is."""
+        """Sort rows without the field as the lowest."""
         value = row.get(name)
         return (value is not None, "" if value is None else value)
 

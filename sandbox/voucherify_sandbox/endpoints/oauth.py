@@ -1,19 +1,19 @@
-"""OAuth 2.0 (reference §1.4)."""
+"""OAuth 2.0 tokens."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.errors import ApiError, refusal
-from voucherify_sandbox.messages import Answer, Request
+from voucherify_sandbox.messages import Request, Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.project import Project
 
 
-def generate_token(project: Project, request: Request) -> Answer:
-    """A new token for the key pair that asks."""
-    return Answer(200, project.access.grant(dict(request.form()), project.identities))
+def generate_token(project: Project, request: Request) -> Response:
+    """A new token for the key pair of the request."""
+    return Response(200, project.access.grant(dict(request.form()), project.ids))
 
 
 def _token(request: Request) -> str:
@@ -23,16 +23,16 @@ def _token(request: Request) -> str:
     return token
 
 
-def introspect_token(project: Project, request: Request) -> Answer:
-    """What a token is worth; an unknown or expired one is just not active."""
+def introspect_token(project: Project, request: Request) -> Response:
+    """The fields of a token; `active` is false for an unknown or expired one."""
     token = _token(request)
     if not project.access.knows_token(token):
-        return Answer(200, {"active": False})
-    return Answer(200, {"active": True, **project.access.describe(token)})
+        return Response(200, {"active": False})
+    return Response(200, {"active": True, **project.access.describe(token)})
 
 
-def revoke_token(project: Project, request: Request) -> Answer:
-    """End a token; 404 without a body if there is none."""
+def revoke_token(project: Project, request: Request) -> Response:
+    """Revoke a token; 404 without a body if there is none."""
     if project.access.tokens.pop(_token(request), None) is None:
         raise ApiError(404, None)
-    return Answer(204)
+    return Response(204)

@@ -1,4 +1,4 @@
-"""Campaigns, vouchers, rewards, redemptions and what belongs to them (reference §12, §13)."""
+"""Campaigns, vouchers, rewards, redemptions, orders, segments, metadata schemas, custom events."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_cursor, by_page, found
 from voucherify_sandbox.errors import invalid_payload, not_found
-from voucherify_sandbox.messages import Answer, Request
+from voucherify_sandbox.messages import Request, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
 
@@ -46,49 +48,51 @@ VOUCHERS = Rules(
 ORDERS = Rules(data_ref="orders", orders=_CHANGED, default="created_at")
 
 
-def list_redemptions(project: Project, request: Request) -> Answer:
-    """Redemptions and rollbacks in one list (reference §12.1)."""
-    rows = list(project.records.redemptions.values())
-    if customer := request.text("customer"):
-        who = project.people.find(customer)
-        rows = [row for row in rows if who is not None and row["customer_id"] == who.id]
-        request = request.without("customer")
+def list_redemptions(project: Project, request: Request) -> Response:
+    """Redemptions and rollbacks in one list."""
+    rows = _of_customer(project, request, project.records.redemptions.values())
+    request = request.without("customer")
     if campaign := request.text("campaign"):
         rows = [row for row in rows if row["voucher"]["campaign"] == campaign]
         request = request.without("campaign")
     return by_page(project, request, rows, REDEMPTIONS)
 
 
-def get_redemption(project: Project, request: Request) -> Answer:
+def _of_customer(project: Project, request: Request, rows: Iterable[Json]) -> list[Json]:
+    """The rows of the customer that the parameter `customer` names; all rows without it."""
+    if not (key := request.text("customer")):
+        return list(rows)
+    customer = project.people.find(key)
+    return [row for row in rows if customer is not None and row["customer_id"] == customer.id]
+
+
+def get_redemption(project: Project, request: Request) -> Response:
     """One redemption."""
     rows = project.records.redemptions
     return found(project, rows, request.parameters["redemptionId"], "redemption")
 
 
-def list_publications(project: Project, request: Request) -> Answer:
-    """Publications (reference §12.2)."""
-    rows = list(project.programs.publications.values())
-    if customer := request.text("customer"):
-        who = project.people.find(customer)
-        rows = [row for row in rows if who is not None and row["customer_id"] == who.id]
+def list_publications(project: Project, request: Request) -> Response:
+    """Publications."""
+    rows = _of_customer(project, request, project.programs.publications.values())
     if campaign := request.text("campaign"):
         rows = [row for row in rows if row["voucher"]["campaign"] == campaign]
         request = request.without("campaign")
     return by_page(project, request, rows, PUBLICATIONS)
 
 
-def list_rewards(project: Project, request: Request) -> Answer:
-    """Rewards (reference §12.3)."""
+def list_rewards(project: Project, request: Request) -> Response:
+    """Rewards."""
     return by_page(project, request, project.programs.rewards.values(), Rules())
 
 
-def get_reward(project: Project, request: Request) -> Answer:
+def get_reward(project: Project, request: Request) -> Response:
     """One reward."""
     return found(project, project.programs.rewards, request.parameters["rewardId"], "reward")
 
 
-def list_reward_assignments(project: Project, request: Request) -> Answer:
-    """Which campaigns give a reward."""
+def list_reward_assignments(project: Project, request: Request) -> Response:
+    """The assignments of a reward to campaigns."""
     reward = request.parameters["rewardId"]
     if reward not in project.programs.rewards:
         raise not_found("reward", reward)
@@ -96,7 +100,7 @@ def list_reward_assignments(project: Project, request: Request) -> Answer:
     return by_page(project, request, rows, Rules())
 
 
-def get_reward_assignment(project: Project, request: Request) -> Answer:
+def get_reward_assignment(project: Project, request: Request) -> Response:
     """One reward assignment."""
     identity = request.parameters["assignmentId"]
     rows = {
@@ -107,46 +111,46 @@ def get_reward_assignment(project: Project, request: Request) -> Answer:
     return found(project, rows, identity, "reward assignment")
 
 
-def list_campaigns(project: Project, request: Request) -> Answer:
-    """Campaigns (reference §12.4)."""
+def list_campaigns(project: Project, request: Request) -> Response:
+    """Campaigns."""
     return by_page(project, request, project.programs.campaigns.values(), CAMPAIGNS)
 
 
-def get_campaign(project: Project, request: Request) -> Answer:
+def get_campaign(project: Project, request: Request) -> Response:
     """One campaign, by id or name."""
-    return Answer(200, project.show(project.programs.campaign(request.parameters["campaignId"])))
+    return Response(200, project.show(project.programs.campaign(request.parameters["campaignId"])))
 
 
-def list_campaign_transactions(project: Project, request: Request) -> Answer:
-    """Credits and points of one campaign (reference §12.5); other kinds have none."""
+def list_campaign_transactions(project: Project, request: Request) -> Response:
+    """The transactions of a gift or loyalty campaign; an empty list for other types."""
     campaign = project.programs.campaign(request.parameters["campaignId"])
     if campaign["campaign_type"] not in {"GIFT_VOUCHERS", "LOYALTY_PROGRAM"}:
-        return Answer(200, {"object": "list", "data_ref": "data", "data": [], "total": 0})
+        return Response(200, {"object": "list", "data_ref": "data", "data": [], "total": 0})
     rows = project.programs.transactions.values()
     mine = [row for row in rows if row["campaign_id"] == campaign["id"]]
     return by_cursor(project, request, mine, _BY_ID)
 
 
-def list_voucher_transactions(project: Project, request: Request) -> Answer:
-    """Credits and points of one code."""
+def list_voucher_transactions(project: Project, request: Request) -> Response:
+    """The transactions of one code."""
     voucher = project.programs.voucher(request.parameters["code"])
     rows = project.programs.transactions.values()
     mine = [row for row in rows if row["voucher_id"] == voucher["id"]]
     return by_cursor(project, request, mine, _BY_ID)
 
 
-def list_vouchers(project: Project, request: Request) -> Answer:
-    """Vouchers (reference §12.10)."""
+def list_vouchers(project: Project, request: Request) -> Response:
+    """Vouchers."""
     return by_page(project, request, project.programs.vouchers.values(), VOUCHERS)
 
 
-def get_voucher(project: Project, request: Request) -> Answer:
+def get_voucher(project: Project, request: Request) -> Response:
     """One voucher, by code or id."""
-    return Answer(200, project.show(project.programs.voucher(request.parameters["code"])))
+    return Response(200, project.show(project.programs.voucher(request.parameters["code"])))
 
 
-def list_referral_holders(project: Project, request: Request) -> Answer:
-    """Who holds a referral code, and in which role (reference §12.7)."""
+def list_referral_holders(project: Project, request: Request) -> Response:
+    """The holders of a referral code with their roles."""
     voucher = project.programs.voucher(request.parameters["memberId"])
     campaign = request.parameters.get("campaignId")
     if campaign is not None and voucher["campaign_id"] != project.programs.campaign(campaign)["id"]:
@@ -157,8 +161,8 @@ def list_referral_holders(project: Project, request: Request) -> Answer:
     return by_cursor(project, request, rows, _BY_ID_WITH_TOTAL)
 
 
-def list_redeemables_of(project: Project, request: Request) -> Answer:
-    """The codes a customer can redeem (reference §12.8)."""
+def list_redeemables_of(project: Project, request: Request) -> Response:
+    """The codes that a customer can redeem."""
     customer = project.people.get(request.parameters["customerId"])
     rows: list[Json] = []
     for voucher in project.programs.vouchers.values():
@@ -182,12 +186,12 @@ def list_redeemables_of(project: Project, request: Request) -> Answer:
     return by_cursor(project, request, rows, _BY_ID_WITH_TOTAL)
 
 
-def list_orders(project: Project, request: Request) -> Answer:
-    """Orders; the oldest first unless asked otherwise (reference §12.6)."""
+def list_orders(project: Project, request: Request) -> Response:
+    """Orders; by default the oldest first, as the documentation says."""
     return by_page(project, request, project.records.orders.values(), ORDERS)
 
 
-def get_order(project: Project, request: Request) -> Answer:
+def get_order(project: Project, request: Request) -> Response:
     """One order, by id or source_id."""
     key = request.parameters["orderId"]
     rows = project.records.orders
@@ -195,43 +199,43 @@ def get_order(project: Project, request: Request) -> Answer:
     return found(project, rows, known, "order")
 
 
-def list_segments(project: Project, request: Request) -> Answer:
-    """Segments (reference §12.9)."""
+def list_segments(project: Project, request: Request) -> Response:
+    """Segments."""
     return by_page(project, request, project.segments.all.values(), Rules(orders=_CREATED))
 
 
-def get_segment(project: Project, request: Request) -> Answer:
+def get_segment(project: Project, request: Request) -> Response:
     """One segment."""
     return found(project, project.segments.all, request.parameters["segmentId"], "segment")
 
 
-def list_metadata_schemas(project: Project, _: Request) -> Answer:
-    """Every metadata schema (reference §13); the list takes no parameters."""
+def list_metadata_schemas(project: Project, _: Request) -> Response:
+    """All metadata schemas; the list has no parameters."""
     rows = [project.show(schema) for schema in project.schemas.values()]
     body = {"object": "list", "data_ref": "schemas", "schemas": rows, "total": len(rows)}
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def get_metadata_schema(project: Project, request: Request) -> Answer:
+def get_metadata_schema(project: Project, request: Request) -> Response:
     """The metadata schema of one resource."""
     return found(project, project.schemas, request.parameters["resource"], "metadata schema")
 
 
-def track_event(project: Project, request: Request) -> Answer:
-    """Take a custom event (reference §10.7)."""
+def track_event(project: Project, request: Request) -> Response:
+    """Track a custom event."""
     body = request.object()
     event, customer = body.get("event"), body.get("customer")
     if not isinstance(event, str) or not event or not isinstance(customer, dict):
         raise invalid_payload("Properties .event and .customer are required")
-    who = project.redeeming.customer(customer)
-    project.redeeming.track(event, who, body.get("referral"), body.get("metadata") or {})
+    tracked = project.redemption_flow.customer(customer)
+    project.redemption_flow.track(event, tracked, body.get("referral"), body.get("metadata") or {})
     shown: Json = {
         "object": "event",
         "type": event,
-        "customer": {"id": who.id, "object": "customer"},
+        "customer": {"id": tracked.id, "object": "customer"},
         "referral": None,
         "loyalty": None,
     }
     if isinstance(body.get("referral"), dict):
         shown["referral"] = {"code": body["referral"].get("code")}
-    return Answer(200, shown)
+    return Response(200, shown)

@@ -1,1 +1,1 @@
-"""The torture bench: both plugins, as commands, under every reading, fault and kill."""
+"""The torture bench runs both plugins as commands under all readings, faults and kills."""

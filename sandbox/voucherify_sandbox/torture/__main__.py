@@ -1,4 +1,4 @@
-"""`voucherify-sandbox torture`: run the cases, print the table and how to repeat a failure."""
+"""`voucherify-sandbox torture`: run the cases, print the results and how to repeat a failure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -31,53 +32,53 @@ if TYPE_CHECKING:
     from voucherify_sandbox.torture.cases import Case
 
 WORKERS = 6
-"""Cases at once. Most of their time is spent waiting as they were told to, not computing."""
+"""Cases at once; more than cores, because most of a case is waiting."""
 
 SAMPLE = {TAP: 16, f"{TAP} kills": 8, TARGET: 6, f"{TARGET} kills": 6}
-"""Cases of each kind in a sample; a round trip takes too long for one."""
+"""Cases of each part in a sample; round trips take too long for one."""
 
 REQUESTS = {TAP: (34, 14), TARGET: (14, 14), ROUND_TRIP: (30, 30)}
-"""Requests that the first and the second run of a life make when nothing strikes them."""
+"""Requests of the first and the second run of a case without an injection."""
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What the command line takes."""
+    """The command-line parser."""
     options = argparse.ArgumentParser(
         prog="voucherify-sandbox torture",
-        description="Both plugins under every reading, fault and kill, against the sandbox.",
+        description="Run both plugins against the sandbox under all readings, faults and kills.",
     )
-    options.add_argument("--seed", type=int, default=1, help="another seed, other combinations")
-    options.add_argument("--sample", action="store_true", help="a few cases of each kind")
-    options.add_argument("--only", choices=PARTS, help="one part alone")
-    options.add_argument("--case", help="one case alone, by its name, such as tap-17")
+    options.add_argument("--seed", type=int, default=1, help="of the combinations")
+    options.add_argument("--sample", action="store_true", help="a few cases of each part")
+    options.add_argument("--only", choices=PARTS, help="one part")
+    options.add_argument("--case", help="one case by name, such as tap-17")
     options.add_argument("--workers", type=int, default=WORKERS, help="cases at once")
     options.add_argument("--tap", default="tap-voucherify", help="the tap's command")
     options.add_argument("--target", default="target-voucherify", help="the target's command")
-    options.add_argument("--tap-config", type=Path, metavar="FILE", help="your settings of the tap")
-    options.add_argument("--target-config", type=Path, metavar="FILE", help="your settings of it")
+    options.add_argument("--tap-config", type=Path, metavar="FILE", help="settings of the tap")
+    options.add_argument("--target-config", type=Path, metavar="FILE", help="settings of it")
     options.add_argument(
         "--target-input",
         type=Path,
         metavar="FILE",
-        help="Singer messages of your CRM's tap, instead of the bench's own contacts",
+        help="Singer messages of a CRM's tap, instead of the bench's own contacts",
     )
-    options.add_argument("--document", type=Path, metavar="FILE", help="where to put the table")
+    options.add_argument("--document", type=Path, metavar="FILE", help="to write the table into")
     return options
 
 
 def cases(options: argparse.Namespace) -> list[Case]:
-    """Every case that was asked for."""
-    dice = Random(options.seed)
+    """The cases that the options select."""
+    rng = Random(options.seed)
     found: list[Case] = []
     for part in PARTS:
         given = _settings(options.tap_config if part == TAP else options.target_config)
-        found += combinations(part, REQUESTS[part], dice, given)
-        found += _kills(part, dice)
+        found += combinations(part, REQUESTS[part], rng, given)
+        found += _kills(part, rng)
     if options.sample:
         found = [
             case
             for kind, count in SAMPLE.items()
-            for case in _sample([c for c in found if c.part == kind], count, dice)
+            for case in _sample([c for c in found if c.part == kind], count, rng)
         ]
     if options.only:
         found = [case for case in found if case.part.startswith(options.only)]
@@ -85,7 +86,7 @@ def cases(options: argparse.Namespace) -> list[Case]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0 when nothing was lost, early or otherwise wrong."""
+    """Run the selected cases; 0 if all passed."""
     options = arguments().parse_args(given)
     bench = Bench(
         beside_python(options.tap),
@@ -106,7 +107,7 @@ def main(given: Sequence[str] | None = None) -> int:
     text += f"\n{_covered(chosen)}\n"
     print(text)
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} seconds")
-    bad = [case for case, score in scores if not score.good]
+    bad = [case for case, score in scores if not score.passed]
     for case in bad:
         print(f"again: voucherify-sandbox torture --seed {options.seed} --case {case.name}")
     if options.document:
@@ -116,22 +117,19 @@ def main(given: Sequence[str] | None = None) -> int:
     return 1 if bad or not total(parts.values()).runs else 0
 
 
-def _kills(part: str, dice: Random) -> list[Case]:
+def _kills(part: str, rng: Random) -> list[Case]:
     if part == ROUND_TRIP:
-        # A trip takes half a minute, so not each of its requests: one in three.
+        # A round trip takes half a minute, so only one kill in 13 is tried.
         return kills(part, REQUESTS[part], {})[:: 3 * 4 + 1]
     single = kills(part, REQUESTS[part], {"write_path": "single"}) if part == TARGET else []
-    return [*kills(part, REQUESTS[part], {}), *_sample(single, len(single) // 2, dice, rename=True)]
+    return [*kills(part, REQUESTS[part], {}), *_sample(single, len(single) // 2, rng, rename=True)]
 
 
-def _sample(found: Sequence[Case], count: int, dice: Random, *, rename: bool = False) -> list[Case]:
-    chosen = dice.sample(list(found), min(count, len(found)))
+def _sample(found: Sequence[Case], count: int, rng: Random, *, rename: bool = False) -> list[Case]:
+    chosen = rng.sample(list(found), min(count, len(found)))
     if not rename:
         return chosen
-    return [
-        type(case)(f"{case.part}, single", case.number, case.blows, case.readings, case.settings)
-        for case in chosen
-    ]
+    return [replace(case, part=f"{case.part}, single") for case in chosen]
 
 
 def _covered(chosen: Iterable[Case]) -> str:
@@ -145,11 +143,11 @@ def _covered(chosen: Iterable[Case]) -> str:
 
 
 def _produced(seed: int) -> str:
-    """The command and the commit behind a table."""
+    """The command and the commit that made a table."""
     commit = ["git", "rev-parse", "--short", "HEAD"]
     done = subprocess.run(commit, capture_output=True, text=True, check=False)
-    said = done.stdout.strip() or "no checkout"
-    return f"`voucherify-sandbox torture --seed {seed}` at commit {said}."
+    sha = done.stdout.strip() or "unknown"
+    return f"`voucherify-sandbox torture --seed {seed}` at commit {sha}."
 
 
 def _settings(path: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which combinations are tried: each pair of a fault, a reading and an instant, seeded."""
+"""Cases: combinations of faults, places in a run, readings and settings, repeatable by a seed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 TAP, TARGET, ROUND_TRIP = "tap", "target", "round trip"
 PARTS = (TAP, TARGET, ROUND_TRIP)
 
-TRIED: dict[str, tuple[Any, ...]] = {
-    # An answer that holds nothing but nulls carries no row that could be lost.
+ANSWERS_TRIED: dict[str, tuple[Any, ...]] = {
+    # A response of nothing but nulls has no rows that could be lost.
     "null_fields": ("none", "missing"),
     "list_lag_seconds": (0, 2),
     "settle_seconds": (0, 1),
-    # More would be spent on the jobs that a killed run leaves behind, which nobody asks for.
+    # More polls would go to jobs of a killed run, which no later run polls.
     "job_polls": (0, 1),
     "job_seconds": (0, 0.3),
     "bulk_max_records": (0, 7),
     "errors_listed": (-1, 0, 1),
     "export_polls": (0, 1, 3),
 }
-"""The answers tried where a reading is a number, or not all are; all others name theirs."""
+"""Answers of readings that are numbers, or of which not all answers are tried."""
 
 SIGNALS = ("SIGKILL", "SIGTERM")
-INSTANTS = {TAP: 8, TARGET: 8, ROUND_TRIP: 1}
-"""Requests of a run at which a fault strikes in turn, spread from the first to the last."""
+PLACES = {TAP: 8, TARGET: 8, ROUND_TRIP: 1}
+"""Requests of a run at which each fault is injected, spread from the first to the last."""
 
 SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     TAP: {
@@ -50,139 +50,138 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     ROUND_TRIP: {},
 }
-"""Settings of the plugins that are tried with the readings, as further switches."""
+"""Settings of the plugins that are combined with the readings."""
 
-LEFT_OUT: dict[str, frozenset[str]] = {
-    # A reading under which what is asked of a part cannot be had from any API call.
+READINGS_LEFT_OUT: dict[str, frozenset[str]] = {
     TAP: frozenset(),
-    # Keys are told apart by case alone nowhere in these contacts.
+    # No two keys of these contacts differ by case alone.
     TARGET: frozenset(("source_id_case",)),
-    # A bulk write that leaves `updated_at` alone is seen by no filter (reference §14).
+    # Where a bulk write leaves `updated_at` alone, no filter finds the change.
     ROUND_TRIP: frozenset(("bulk_write_updates", "source_id_case")),
 }
+"""Readings that are not tried with a part."""
 
-
-STRANGE: dict[str, tuple[str, ...]] = {
-    # An export that hangs is waited for, and one on a strange host refused, for good.
+FAULTS_LEFT_OUT: dict[str, tuple[str, ...]] = {
+    # No run gets past an export that hangs or lies on a foreign host.
     TAP: ("job_", "export_elsewhere", "export_hangs"),
-    # Nobody but the target may change what the target is judged by; and a job whose counts add up
-    # while it wrote nothing is found out by reading every customer back only.
-    # A job that hangs holds up all that come after it, whoever asks.
+    # `act` changes the customers that the result is compared with. A job whose counts add up
+    # although it wrote nothing could only be found by reading every customer back. A job that
+    # hangs holds up all later jobs.
     TARGET: ("export_", "act", "job_lies", "job_hangs"),
     ROUND_TRIP: ("act", "export_", "job_lies", "job_hangs"),
 }
-"""How the kinds of fault begin that a part never meets."""
+"""Prefixes of the kinds of fault that are not tried with a part."""
 
 
 @dataclass(frozen=True)
-class Blow:
-    """What strikes, and at which request of a run; a fault of the sandbox, or a signal."""
+class Injection:
+    """A fault of the sandbox or a signal, and the request of a run at which it happens."""
 
     kind: str = "nothing"
     number: int = 1
     after: bool = False
 
     def __str__(self) -> str:
-        """As the name of a case says it."""
+        """A description such as `SIGKILL after at 3`."""
         moment = f" {'after' if self.after else 'before'}" if self.is_signal else ""
         return f"{self.kind}{moment} at {self.number}"
 
     @property
     def is_signal(self) -> bool:
-        """Whether the process is killed, rather than an answer spoilt."""
+        """Whether the process gets a signal instead of a faulty response."""
         return self.kind in SIGNALS
 
 
 @dataclass(frozen=True)
 class Case:
-    """One life of a plugin: readings, settings, and what strikes its first and second run."""
+    """Two runs of a plugin and their injections, under some readings and settings."""
 
     part: str
     number: int
-    blows: tuple[Blow, Blow]
+    injections: tuple[Injection, Injection]
     readings: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What `--case` takes."""
+        """The value of `--case`."""
         return f"{self.part.replace(' ', '-')}-{self.number}"
 
     def __str__(self) -> str:
-        """The whole case, for whoever has to understand a failure."""
-        said = ", ".join(f"{k}={v}" for k, v in {**self.readings, **self.settings}.items())
-        return f"{self.name}: {self.blows[0]}, then {self.blows[1]}; {said}"
+        """The whole case."""
+        values = ", ".join(f"{k}={v}" for k, v in {**self.readings, **self.settings}.items())
+        return f"{self.name}: {self.injections[0]}, then {self.injections[1]}; {values}"
 
 
 def answers(name: str) -> tuple[Any, ...]:
-    """Every answer of a reading that is tried."""
-    if name in TRIED:
-        return TRIED[name]
+    """The answers of a reading that are tried."""
+    if name in ANSWERS_TRIED:
+        return ANSWERS_TRIED[name]
     return tuple(switches.checked_value(name, answer) for answer in switches.answers(name))
 
 
 def faults_of(part: str) -> list[str]:
-    """The kinds of fault that can meet a part."""
-    return [kind for kind in KINDS if not kind.startswith(STRANGE[part])]
+    """The kinds of fault that are tried with a part."""
+    return [kind for kind in KINDS if not kind.startswith(FAULTS_LEFT_OUT[part])]
 
 
 def combinations(
-    part: str, requests: tuple[int, int], dice: Random, given: Iterable[str] = ()
+    part: str, requests: tuple[int, int], rng: Random, given: Iterable[str] = ()
 ) -> list[Case]:
-    """Every kind of fault at `INSTANTS` requests, and with each the switches turned.
+    """Cases of each kind of fault at `PLACES` requests, with changing readings and settings.
 
-    Each switch goes through its answers in turn for each kind, from a place drawn by lot, so that
-    every kind meets every answer; and pairs of answers that never met get cases of their own. A
-    round trip takes so long that each kind has one case there, and pairs are left to chance.
+    For each kind a reading goes through its answers in turn from a random start, so that each kind
+    meets each answer. Pairs of answers that are still missing get cases of their own, except in
+    round trips, which take too long.
 
     Args:
         part: of `PARTS`.
-        requests: how many requests the first and the second run make undisturbed.
-        dice: what is drawn by lot; the same seed gives the same cases.
-        given: settings the user gave, which stay as they are.
+        requests: of the first and the second run without an injection.
+        rng: the source of randomness.
+        given: settings of the user, which are not varied.
     """
     turned = _switches(part, given)
     cases: list[Case] = []
     for kind in faults_of(part):
-        starts = {name: dice.randrange(len(values)) for name, values in turned.items()}
-        for turn, share in enumerate(_shares(INSTANTS[part], dice)):
+        starts = {name: rng.randrange(len(values)) for name, values in turned.items()}
+        for turn, share in enumerate(_shares(PLACES[part], rng)):
             chosen = {
                 name: values[(starts[name] + turn) % len(values)] for name, values in turned.items()
             }
-            cases.append(_case(part, len(cases), _blows(kind, share, requests), chosen))
-    while INSTANTS[part] > 1 and (missing := _missing_pairs(turned, cases)):
-        chosen = {name: dice.choice(values) for name, values in turned.items()}
+            cases.append(_case(part, len(cases), _injections(kind, share, requests), chosen))
+    while PLACES[part] > 1 and (missing := _missing_pairs(turned, cases)):
+        chosen = {name: rng.choice(values) for name, values in turned.items()}
         for (first, one), (second, other) in missing[:: max(1, len(missing) // 8)]:
             chosen |= {first: one, second: other}
-        blows = _blows(dice.choice(faults_of(part)), dice.random(), requests)
-        cases.append(_case(part, len(cases), blows, chosen))
+        injections = _injections(rng.choice(faults_of(part)), rng.random(), requests)
+        cases.append(_case(part, len(cases), injections, chosen))
     return cases
 
 
 def kills(part: str, requests: tuple[int, int], settings: Mapping[str, Any]) -> list[Case]:
-    """Each signal before and after each request of the first run, and of the second."""
-    blows = itertools.product(SIGNALS, range(1, requests[0] + 1), (False, True))
+    """Cases of each signal before and after each request of the first and the second run."""
+    injections = itertools.product(SIGNALS, range(1, requests[0] + 1), (False, True))
     return [
         Case(
             f"{part} kills",
             number,
             (
-                Blow(kind, request, after),
-                Blow(kind, 1 + (request - 1) % max(1, requests[1]), not after),
+                Injection(kind, request, after),
+                Injection(kind, 1 + (request - 1) % max(1, requests[1]), not after),
             ),
             readings={"job_polls": 0},
             settings=settings,
         )
-        for number, (kind, request, after) in enumerate(blows)
+        for number, (kind, request, after) in enumerate(injections)
     ]
 
 
 def coverage(cases: Sequence[Case]) -> tuple[int, int]:
-    """Pairs of a fault and an answer, and of two answers: how many were tried, of how many."""
+    """Pairs of faults, answers and values of settings: how many were tried, of how many."""
     tried: set[Any] = set()
     values: dict[str, set[Any]] = {}
     for case in cases:
-        switched = {"fault": case.blows[0].kind, **case.readings, **case.settings}
+        switched = {"fault": case.injections[0].kind, **case.readings, **case.settings}
         for name, value in switched.items():
             values.setdefault(name, set()).add(value)
         tried.update(itertools.combinations(sorted(switched.items(), key=lambda i: i[0]), 2))
@@ -191,27 +190,29 @@ def coverage(cases: Sequence[Case]) -> tuple[int, int]:
 
 
 def _switches(part: str, given: Iterable[str]) -> dict[str, tuple[Any, ...]]:
-    readings = {n: answers(n) for n in switches.names() if n not in LEFT_OUT[part]}
+    readings = {n: answers(n) for n in switches.names() if n not in READINGS_LEFT_OUT[part]}
     settings = {n: v for n, v in SETTINGS[part].items() if n not in set(given)}
     return {**readings, **settings}
 
 
-def _shares(count: int, dice: Random) -> Iterator[float]:
-    """Places in a run, from its first request (0) to its last (1); a single one is drawn by lot."""
-    return (turn / (count - 1) if count > 1 else dice.random() for turn in range(count))
+def _shares(count: int, rng: Random) -> Iterator[float]:
+    """Places in a run from its first request (0) to its last (1); a single one is random."""
+    return (turn / (count - 1) if count > 1 else rng.random() for turn in range(count))
 
 
-def _blows(kind: str, share: float, requests: tuple[int, int]) -> tuple[Blow, Blow]:
-    """The same fault at the same place of the first and of the second run."""
+def _injections(kind: str, share: float, requests: tuple[int, int]) -> tuple[Injection, Injection]:
+    """The same fault at the same place of the first and the second run."""
     first, second = (1 + math.floor(share * (count - 1) + 0.5) for count in requests)
-    return Blow(kind, first), Blow(kind, second)
+    return Injection(kind, first), Injection(kind, second)
 
 
-def _case(part: str, number: int, blows: tuple[Blow, Blow], chosen: Mapping[str, Any]) -> Case:
+def _case(
+    part: str, number: int, injections: tuple[Injection, Injection], chosen: Mapping[str, Any]
+) -> Case:
     return Case(
         part,
         number,
-        blows,
+        injections,
         {name: value for name, value in chosen.items() if name in switches.names()},
         {name: value for name, value in chosen.items() if name not in switches.names()},
     )
@@ -220,7 +221,7 @@ def _case(part: str, number: int, blows: tuple[Blow, Blow], chosen: Mapping[str,
 def _missing_pairs(
     turned: Mapping[str, tuple[Any, ...]], cases: Sequence[Case]
 ) -> list[tuple[tuple[str, Any], tuple[str, Any]]]:
-    """Pairs of answers that no case has."""
+    """Pairs of answers that no case combines."""
     tried: set[Any] = set()
     for case in cases:
         switched = {**case.readings, **case.settings}

@@ -1,9 +1,8 @@
-"""Switch off one defence at a time and see a test turn red.
+"""Disables one defence at a time and expects a test to fail.
 
-A bench that stays green whatever is broken proves nothing. Each entry takes one line of defence out
-of a copy of the plugins and runs the tests that should notice; it must fail, and the table says
-which case caught it. An entry whose text is not found any more is an error, so the list follows
-the code.
+Each entry removes one line of defence from a copy of the plugins and runs the tests that should
+notice; the table names the test that failed. An entry whose line is no longer in the code is an
+error, so the list follows the code.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from voucherify_sandbox.torture.document import put
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = ("tap_voucherify", "target_voucherify")
-LONGEST = 600
-"""Seconds that the tests of one entry may take."""
+TIMEOUT = 600
+"""Seconds for the tests of one entry."""
 
 
 class Defence(NamedTuple):
-    """One defence: what it is, the line that makes it, the line without it, and its tests."""
+    """One defence: its name, its line of code, the line without it, and its tests."""
 
     name: str
     module: str
@@ -55,7 +54,7 @@ DEFENCES = (
     Defence(
         "tap: rows of the overlap are dropped by id",
         "tap_voucherify/pagination/time_cursor.py",
-        "if known in self._edge:",
+        "if known in self._seen:",
         "if known in ():",
         WALK,
     ),
@@ -69,14 +68,14 @@ DEFENCES = (
     Defence(
         "tap: pages of one instant are read again until nothing is new",
         "tap_voucherify/pagination/time_cursor.py",
-        "while quiet < BOTH_WAYS:",
+        "while quiet < quiet_passes and not is_complete():",
         "while False:",
         WALK,
     ),
     Defence(
         "tap: reward events take over only a walk that began where theirs would",
         "tap_voucherify/rewards/candidates.py",
-        "if self._ids is None or self._since != wanted:",
+        "if self._ids is None or self._since != since:",
         "if self._ids is None:",
         EVENTS,
     ),
@@ -104,7 +103,7 @@ DEFENCES = (
     Defence(
         "tap: customers named by redemptions are asked",
         "tap_voucherify/streams/reward_events.py",
-        "to_ask.add(named_by_redemption(row))",
+        "yield from map(QueuedId, named_by_redemption(row))",
         "named_by_redemption(row)",
         EVENTS,
     ),
@@ -174,7 +173,7 @@ DEFENCES = (
     Defence(
         "target: jobs on their way share no key",
         "target_voucherify/writing/bulk.py",
-        "return all(batch.rows.keys().isdisjoint(job.batch.rows) for job in self._queue)",
+        "return all(batch.rows.keys().isdisjoint(job.batch.rows) for job in self._jobs)",
         "return True",
         BULK,
     ),
@@ -188,7 +187,7 @@ DEFENCES = (
     Defence(
         "target: no state speaks for a refusal without a file",
         "target_voucherify/acknowledgement/outcomes.py",
-        "            self._end_states(ticket)\n",
+        "            self._block_states(ticket)\n",
         "",
         BULK,
     ),
@@ -230,21 +229,21 @@ DEFENCES = (
     Defence(
         "target: a ledger belongs to one pipeline",
         "target_voucherify/acknowledgement/ledger.py",
-        "elif known is None and (self._is_ours or not bound):",
+        "elif known is None and (self._is_same_pipeline or not bound):",
         "elif known is None:",
         MISSING,
     ),
     Defence(
         "target: a customer that a filter takes out is not missing",
         "target_voucherify/singer/sdk_overrides.py",
-        "                self._see_filtered(route, record)\n",
+        "                self._mark_filtered(route, record)\n",
         "                pass\n",
         MISSING,
     ),
     Defence(
         "target: a record without a key says nothing of who is missing",
         "target_voucherify/run.py",
-        "self.deletions.versions.spoil()",
+        "self.deletions.versions.mark_unreadable_key()",
         "pass",
         MISSING,
     ),
@@ -265,7 +264,7 @@ DEFENCES = (
     Defence(
         "target: a replay that ends early leaves the file as it was",
         "target_voucherify/acknowledgement/refused_file.py",
-        "        if not is_whole:",
+        "        if not is_complete:",
         "        if False:",
         ("tests/faults/test_target_replay.py",),
     ),
@@ -314,7 +313,7 @@ def source(defence: Defence) -> Path:
 
 
 def copies(defence: Defence, folder: Path) -> list[Path]:
-    """The files of both plugins' copies that hold the defence: each plugin has a client inside."""
+    """The files to change in a copy of the plugins; each plugin contains the client."""
     if defence.module.startswith("voucherify_client/"):
         return [folder / plugin / defence.module for plugin in PLUGINS]
     return [folder / defence.module]
@@ -324,16 +323,16 @@ def switched_off(defence: Defence) -> str:
     """The text of the file without the defence.
 
     Raises:
-        ValueError: the line is not there exactly once, so the entry has to follow the code.
+        ValueError: the line does not occur exactly once, so the entry must be adapted.
     """
     text = source(defence).read_text()
     if text.count(defence.line) != 1:
-        raise ValueError(f"{defence.name}: its line is not once in {defence.module}")
+        raise ValueError(f"{defence.name}: its line is not exactly once in {defence.module}")
     return text.replace(defence.line, defence.without)
 
 
 def caught_by(defence: Defence) -> str | None:
-    """The first test that turns red without the defence; none if all stay green."""
+    """The first test that fails without the defence; `None` if all pass."""
     with tempfile.TemporaryDirectory(prefix="defence") as folder:
         for package in PLUGINS:
             shutil.copytree(ROOT / package.replace("_", "-") / package, Path(folder, package))
@@ -346,17 +345,17 @@ def caught_by(defence: Defence) -> str | None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=LONGEST,
+            timeout=TIMEOUT,
         )
     red = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return red[0].split(" ", 1)[1].split(" - ")[0] if red else None
 
 
 def main() -> int:
-    """Switch off each defence that was asked for; 0 when every one of them was missed."""
+    """Disable each selected defence; 0 if a test failed for every one."""
     options = argparse.ArgumentParser(prog="python -m voucherify_sandbox.torture.defences")
-    options.add_argument("--only", default="", help="defences whose name holds this text")
-    options.add_argument("--document", type=Path, metavar="FILE", help="where to put the table")
+    options.add_argument("--only", default="", help="defences whose name contains this")
+    options.add_argument("--document", type=Path, metavar="FILE", help="to write the table into")
     given = options.parse_args()
     chosen = [defence for defence in DEFENCES if given.only in defence.name]
     table, missed = "| switched off | caught by |\n| --- | --- |\n", 0

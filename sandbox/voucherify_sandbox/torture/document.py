@@ -1,4 +1,4 @@
-"""Tables that the bench writes into a document."""
+"""Writes tables into a document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def put(document: Path, name: str, table: str) -> None:
-    """Put a table between the marks of a document that carry its name."""
+    """Replace the table between the comments that carry its name."""
     begin, end = f"<!-- {name} table -->\n", f"<!-- end of the {name} table -->\n"
     before, _, rest = document.read_text().partition(begin)
     _, _, after = rest.partition(end)

@@ -1,4 +1,4 @@
-"""Run a plugin as a command, and strike it at one of its requests."""
+"""Runs a plugin as a command with an injection at one of its requests."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from voucherify_sandbox import Sandbox
-    from voucherify_sandbox.torture.cases import Blow
+    from voucherify_sandbox.torture.cases import Injection
 
-LONGEST = 180
-"""Seconds that one run may take; a run that hangs fails its case."""
+TIMEOUT = 180
+"""Seconds for one run; one that takes longer fails its case."""
 
-LOOKING = 0.002
-"""Seconds between two looks whether the request came at which to strike."""
+POLL_SECONDS = 0.002
+"""Seconds between checks whether the request of a signal has come."""
 
-HELD = 0.3
-"""Seconds that an answer is held back, so that a signal comes between request and answer."""
+HOLD_SECONDS = 0.3
+"""Seconds that a response is delayed, so that a signal arrives before it."""
 
-KINDLY: dict[str, dict[str, Any]] = {
-    # What a fault needs beside its kind, chosen so that a case takes seconds, not minutes.
+FAULT_VALUES: dict[str, dict[str, Any]] = {
+    # Short waits, so that a case takes seconds.
     "status": {"status": 404, "body": "<html>Not here</html>"},
     "limit_retry_after": {"seconds": 0.2},
     "limit_rate_limit_retry": {"seconds": 0.2},
@@ -45,8 +45,8 @@ KINDLY: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Ended:
-    """One run that came to its end: its exit code, output and log."""
+class Run:
+    """One finished run: exit code, output and log."""
 
     exit_code: int
     output: str
@@ -54,13 +54,13 @@ class Ended:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Every whole line of the output; a kill may have cut the last one."""
+        """The complete lines of the output; a kill may have cut the last one."""
         whole = (line for line in self.output.splitlines(keepends=True) if line.endswith("\n"))
         return [json.loads(line) for line in whole]
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The object of its `run summary`, {} if it was killed before it."""
+        """The object in the line `run summary`; empty if there is none."""
         for line in reversed(self.log.splitlines()):
             if "run summary " in line:
                 found: dict[str, Any] = json.loads(line.partition("run summary ")[2])
@@ -70,21 +70,21 @@ class Ended:
 
 @dataclass
 class Plugin:
-    """A command and the folder where its settings lie."""
+    """A command, its settings and a folder for its files."""
 
     command: str
     config: Mapping[str, Any]
     folder: Path
     arguments: Sequence[str] = field(default_factory=tuple)
 
-    def run(self, sandbox: Sandbox, blow: Blow, stdin: bytes = b"", *more: str) -> Ended:
-        """Run to its end, and strike once at the request that `blow` names.
+    def run(self, sandbox: Sandbox, injection: Injection, stdin: bytes = b"", *more: str) -> Run:
+        """Run to the end with one injection.
 
         Raises:
-            TimeoutError: it takes longer than `LONGEST`.
+            TimeoutError: the run takes longer than `TIMEOUT`.
         """
         sandbox.forget_requests()
-        sandbox.faults.add(*faults(blow))
+        sandbox.faults.add(*faults(injection))
         path = self.folder / f"{Path(self.command).name}.json"
         path.write_text(json.dumps({**self.config, **connection(sandbox)}))
         given, output, log = (self.folder / name for name in ("stdin", "stdout", "stderr"))
@@ -93,15 +93,15 @@ class Plugin:
         with given.open("rb") as read, output.open("wb") as printed, log.open("wb") as logged:
             process = subprocess.Popen(line, stdin=read, stdout=printed, stderr=logged)
             try:
-                code = _struck(process, sandbox, blow)
+                code = _wait(process, sandbox, injection)
             finally:
                 process.kill()
                 process.wait()
-        return Ended(code, output.read_text(errors="replace"), log.read_text(errors="replace"))
+        return Run(code, output.read_text(errors="replace"), log.read_text(errors="replace"))
 
 
 def connection(sandbox: Sandbox) -> dict[str, Any]:
-    """The settings that reach a sandbox."""
+    """The connection settings for a sandbox."""
     return {
         "application_id": sandbox.application_id,
         "secret_key": sandbox.secret_key,
@@ -110,26 +110,26 @@ def connection(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def beside_python(command: str) -> str:
-    """The command of this environment, where there is one, else as the user wrote it."""
+    """The command in this virtual environment if there is one, else as given."""
     here = Path(sys.executable).parent / command
     return str(here) if here.exists() else command
 
 
-def faults(blow: Blow) -> list[Fault]:
-    """What the sandbox has to break for a blow; nothing, for none."""
-    if blow.kind == "nothing":
+def faults(injection: Injection) -> list[Fault]:
+    """The faults to set for an injection."""
+    if injection.kind == "nothing":
         return []
-    if not blow.is_signal:
-        return [_fault(blow.kind, blow.number)]
-    # A connection cut before the request is handled, or an answer held back after it was: the
-    # signal arrives while the plugin is about to try again, or waits.
-    kind = "slow_headers" if blow.after else "cut_before"
-    return [Fault(kind=kind, numbers=[blow.number], seconds=HELD)]  # type: ignore[arg-type] # one of its kinds
+    if not injection.is_signal:
+        return [_fault(injection.kind, injection.number)]
+    # The connection is cut before the request is handled, or the response delayed after it, so
+    # the signal arrives while the plugin retries or waits.
+    kind = "slow_headers" if injection.after else "cut_before"
+    return [Fault(kind=kind, numbers=[injection.number], seconds=HOLD_SECONDS)]  # type: ignore[arg-type] # one of its kinds
 
 
 def _fault(kind: str, number: int) -> Fault:
-    """A fault at one request; those of jobs and exports strike the first that there is."""
-    more = KINDLY.get(kind, {})
+    """A fault at one request; those of jobs and exports hit an early job or export."""
+    more = FAULT_VALUES.get(kind, {})
     if kind.startswith("job_"):
         return Fault(kind=kind, method="POST", nth=[1 + number % 3], **more)  # type: ignore[arg-type] # one of its kinds
     if kind.startswith("export_"):
@@ -137,13 +137,15 @@ def _fault(kind: str, number: int) -> Fault:
     return Fault(kind=kind, numbers=[number], **more)  # type: ignore[arg-type] # as above
 
 
-def _struck(process: subprocess.Popen[bytes], sandbox: Sandbox, blow: Blow) -> int:
-    until = time.monotonic() + LONGEST
-    if blow.is_signal:
-        while process.poll() is None and sandbox.calls < blow.number and time.monotonic() < until:
-            time.sleep(LOOKING)
-        process.send_signal(signal.Signals[blow.kind])
+def _wait(process: subprocess.Popen[bytes], sandbox: Sandbox, injection: Injection) -> int:
+    until = time.monotonic() + TIMEOUT
+    if injection.is_signal:
+        while (
+            process.poll() is None and sandbox.calls < injection.number and time.monotonic() < until
+        ):
+            time.sleep(POLL_SECONDS)
+        process.send_signal(signal.Signals[injection.kind])
     try:
         return process.wait(max(0.1, until - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"a run took more than {LONGEST} seconds") from None
+        raise TimeoutError(f"a run took more than {TIMEOUT} seconds") from None

@@ -1,7 +1,7 @@
-"""The whole way through Meltano: CRM, Voucherify, warehouse, and back to the CRM.
+"""A case of the round trip through Meltano: CRM, Voucherify, warehouse, and back to the CRM.
 
-The three jobs of `meltano.yml` run as a scheduler runs them, against real PostgreSQL and DuckDB. A
-run that fails is started again, and so is one that was killed with all its processes.
+The three jobs of `meltano.yml` run against PostgreSQL and DuckDB. A run that fails or is killed is
+started again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psycopg
 from demo import crm
 from demo.services import ROOT, crm_database
 from voucherify_sandbox import Readings, Sandbox
-from voucherify_sandbox.torture.cases import Blow
+from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.plugins import beside_python, faults
 from voucherify_sandbox.torture.score import Score
 
@@ -35,8 +35,8 @@ JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
 SYSTEM, PLUGINS = ".meltano", ("extractors", "loaders")
 CONTACTS, CHANGED, PAIRS = 120, 10, 5
 TRIES = 4
-LONGEST = 240
-"""Seconds that `meltano run` may take with all three jobs."""
+TIMEOUT = 240
+"""Seconds for `meltano run` with all three jobs."""
 
 CAMPAIGN = "Refer a friend"
 REWARDS = frozenset(("customer.rewarded", "customer.rewarded.loyalty_points", "customer.referred"))
@@ -44,7 +44,7 @@ REWARDS = frozenset(("customer.rewarded", "customer.rewarded.loyalty_points", "c
 
 @dataclass
 class Trip:
-    """One project with its databases, as it goes on."""
+    """The sandbox and databases of one case, with its score."""
 
     sandbox: Sandbox
     crm: str
@@ -56,19 +56,19 @@ class Trip:
         """The DuckDB file."""
         return self.folder / "warehouse.duckdb"
 
-    def run(self, blow: Blow) -> None:
-        """Run the three jobs until they end well."""
+    def run(self, injection: Injection) -> None:
+        """Run the three jobs until they succeed."""
         for turn in range(TRIES):
-            if self._run_once(blow if turn == 0 else Blow()):
+            if self._run_once(injection if turn == 0 else Injection()):
                 return
-        self.score.wrong.append(f"{TRIES} runs in a row failed")
+        self.score.violations.append(f"{TRIES} runs in a row failed")
 
-    def _run_once(self, blow: Blow) -> bool:
+    def _run_once(self, injection: Injection) -> bool:
         self.sandbox.forget_requests()
-        self.sandbox.faults.add(*faults(blow))
+        self.sandbox.faults.add(*faults(injection))
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
-                # Meltano takes a run that was killed for one that goes on, for five minutes.
+                # For five minutes Meltano takes a killed run for one that is still running.
                 [beside_python("meltano"), "--environment=production", "run", "--force", *JOBS],
                 cwd=ROOT,
                 env=self._environment(),
@@ -76,27 +76,27 @@ class Trip:
                 stderr=log,
                 start_new_session=True,
             )
-            code = self._struck(process, blow)
+            code = self._wait(process, injection)
             log.seek(0)
             text = log.read().decode(errors="replace")
         self.sandbox.faults.clear()
         self.score.runs += 1
-        self.score.kills += blow.is_signal and code != 0
-        self.score.wrong += ["the secret key was printed"] * (self.sandbox.secret_key in text)
+        self.score.kills += injection.is_signal and code != 0
+        self.score.violations += ["the secret key was printed"] * (self.sandbox.secret_key in text)
         return code == 0
 
-    def _struck(self, process: subprocess.Popen[bytes], blow: Blow) -> int:
-        until = time.monotonic() + LONGEST
-        while blow.is_signal and process.poll() is None and time.monotonic() < until:
-            if self.sandbox.calls >= blow.number:
-                os.killpg(process.pid, signal.Signals[blow.kind])
+    def _wait(self, process: subprocess.Popen[bytes], injection: Injection) -> int:
+        until = time.monotonic() + TIMEOUT
+        while injection.is_signal and process.poll() is None and time.monotonic() < until:
+            if self.sandbox.calls >= injection.number:
+                os.killpg(process.pid, signal.Signals[injection.kind])
                 break
             time.sleep(0.002)
         try:
             return process.wait(until - time.monotonic())
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            self.score.wrong.append(f"a run took more than {LONGEST} seconds")
+            self.score.violations.append(f"a run took more than {TIMEOUT} seconds")
             return process.wait()
 
     def _environment(self) -> dict[str, str]:
@@ -116,27 +116,27 @@ class Trip:
 
 
 def install() -> None:
-    """Install the project's plugins.
+    """Install the plugins of the Meltano project.
 
     Raises:
-        CalledProcessError: Meltano could not.
+        CalledProcessError: `meltano install` failed.
     """
     command = [beside_python("meltano"), "install"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
 
-def live(case: Case) -> Score:
-    """Live through one case: fill, refer, change, and look at all three places."""
+def run_case(case: Case) -> Score:
+    """Run one case: fill, refer, change, then compare CRM, sandbox and warehouse."""
     with _trip(Readings(**case.readings)) as trip:
         trip.sandbox.clock.advance(-6 * 3600)
         crm.fill(trip.crm, CONTACTS)
         trip.sandbox.project.create_referral_campaign(
             CAMPAIGN, referee_reward={"gift_credit": 500}, referrer_reward={"gift_credit": 900}
         )
-        for number, blow in enumerate((*case.blows, Blow())):
-            trip.run(blow)
+        for number, injection in enumerate((*case.injections, Injection())):
+            trip.run(injection)
             trip.sandbox.clock.advance(3600)
-            if number < len(case.blows) - 1:
+            if number < len(case.injections) - 1:
                 _refer(trip.sandbox)
                 crm.change(trip.crm, CHANGED)
         _judge(trip)
@@ -147,13 +147,13 @@ def live(case: Case) -> Score:
 @contextmanager
 def _trip(readings: Readings) -> Iterator[Trip]:
     with (
-        # The path of a socket may have 107 characters at most.
+        # The path of a socket has 107 characters at most.
         tempfile.TemporaryDirectory(prefix="crm") as socket,
         tempfile.TemporaryDirectory(prefix="trip") as folder,
         crm_database(Path(socket)) as address,
         Sandbox(readings=readings) as sandbox,
     ):
-        # Runs that share what Meltano keeps there write over each other's catalogs.
+        # Runs that share this folder would overwrite each other's catalogs.
         (Path(folder) / SYSTEM).mkdir()
         for kind in PLUGINS:
             (Path(folder) / SYSTEM / kind).symlink_to(ROOT / SYSTEM / kind)
@@ -169,7 +169,7 @@ def _refer(sandbox: Sandbox) -> None:
 
 
 def _judge(trip: Trip) -> None:
-    """CRM against sandbox, sandbox against warehouse, rewards against the CRM's table."""
+    """Compare CRM with sandbox, sandbox with warehouse, and rewards with the CRM's table."""
     project = trip.sandbox.project
     with psycopg.connect(trip.crm) as connection:
         tiers = connection.execute("SELECT contact_id, tier FROM contacts").fetchall()
@@ -196,10 +196,10 @@ def _judge(trip: Trip) -> None:
     ):
         trip.score.lost += len(want - have)
         if want - have:
-            trip.score.wrong.append(f"{len(want - have)} {name} are missing")
+            trip.score.violations.append(f"{len(want - have)} {name} are missing")
     doubled = len(found[0]) - len(customers) + len(found[1]) - len(events)
     if doubled:
-        trip.score.wrong.append(f"{doubled} rows are twice in the warehouse")
+        trip.score.violations.append(f"{doubled} rows are twice in the warehouse")
 
 
 def _ids(rows: list[tuple[Any, ...]]) -> set[str]:

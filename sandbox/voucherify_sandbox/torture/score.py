@@ -1,4 +1,4 @@
-"""What a case did, and the table of them all."""
+"""Results of cases, and the table of them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Score:
     Attributes:
         combinations: cases.
         runs: of the plugin, or of `meltano run`.
-        rows: records that were written, or that came to the target.
-        faults: requests at which a fault struck.
+        rows: records that a tap wrote or a target received.
+        faults: requests that a fault hit.
         kills: runs that a signal ended.
-        lost: rows that are missing, or old, where they were to arrive.
-        early: rows that a state spoke for when they were not there.
-        again: rows sent a second time by the run after one that was struck.
+        lost: rows that are missing or outdated at the destination.
+        early: rows that a state covered before they had arrived.
+        again: rows repeated by the run after an interrupted one.
         most_again: the most of them after one run.
-        wrong: what else must not happen, a sentence each.
+        violations: other failures, a sentence each.
     """
 
     combinations: int = 0
@@ -47,20 +47,20 @@ class Score:
     early: int = 0
     again: int = 0
     most_again: int = 0
-    wrong: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     @property
-    def good(self) -> bool:
-        """Whether nothing was lost, early or otherwise wrong."""
-        return not (self.lost or self.early or self.wrong)
+    def passed(self) -> bool:
+        """Whether nothing was lost, acknowledged early, or otherwise violated."""
+        return not (self.lost or self.early or self.violations)
 
     def sent_again(self, rows: int) -> None:
-        """Count rows that one run sent although an earlier one had."""
+        """Count rows that one run sent although an earlier one had sent them."""
         self.again += rows
         self.most_again = max(self.most_again, rows)
 
     def __add__(self, other: Score) -> Score:
-        """Both together."""
+        """The sum of both."""
         total = Score()
         for one in fields(Score):
             mine, theirs = getattr(self, one.name), getattr(other, one.name)
@@ -70,12 +70,12 @@ class Score:
 
 
 def total(scores: Iterable[Score]) -> Score:
-    """All together."""
+    """The sum of all."""
     return sum(scores, Score())
 
 
 def table(scores: Mapping[str, Score]) -> str:
-    """Rows of Markdown: a part each, and all together at the end."""
+    """A Markdown table with a row for each part and one for all."""
     rows = [
         ["part", *(title for _, title in COLUMNS)],
         ["---", *("---:" for _ in COLUMNS)],

@@ -1,4 +1,4 @@
-"""What referral campaigns give, and the types of campaign and voucher that hold it."""
+"""The rules of referral campaigns: what each party gets, and what holds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voucherify_sandbox.errors import invalid_payload
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What a reward gives, as its only key; the value is cents, points or percent.
+# The kinds of reward; the value is in cents, points or percent.
 KINDS = ("gift_credit", "loyalty_points", "discount")
 CAMPAIGN_TYPES = {
     "gift_credit": "GIFT_VOUCHERS",
@@ -27,8 +27,8 @@ POOLS = {"gift_credit": "credit", "loyalty_points": "points", "discount": "coupo
 
 
 @dataclass(frozen=True)
-class Prize:
-    """What one party of a referral gets: `value` is cents, points or percent, by `kind`."""
+class Reward:
+    """The reward of one party: `value` is in cents, points or percent, by `kind`."""
 
     kind: str
     value: int
@@ -39,20 +39,20 @@ class Prize:
 
 
 @dataclass
-class Referral:
+class ReferralRules:
     """The rules of one referral campaign."""
 
     campaign_id: str
-    referee: Prize | None = None
-    referrer: Prize | None = None
+    referee: Reward | None = None
+    referrer: Reward | None = None
     custom_event: str | None = None
 
 
 def kind_and_value(given: Mapping[str, int]) -> tuple[str, int]:
-    """A reward as its maker wrote it, taken apart.
+    """The kind and value of a reward such as `{"gift_credit": 500}`.
 
     Raises:
-        ApiError: 400; it has not exactly one kind.
+        ApiError: 400 unless it has exactly one kind.
     """
     if len(given) != 1 or next(iter(given)) not in KINDS:
         raise invalid_payload(f"a reward has exactly one of {', '.join(KINDS)}, with its value")

@@ -1,9 +1,9 @@
-"""The life of a tap: a first run, changes, a second run, each struck; then a quiet one.
+"""A case of the tap: a run, changes, a second run, each with an injection; then one without.
 
-Two warehouses follow it. One keeps every row that was printed. The other is the most careless
-loader that Singer allows: it writes what came before a STATE when the STATE comes, and forgets the
-rest when the run dies. The tap goes on from the last STATE. A row that the first one has and the
-second has not was acknowledged early; one that the first has not is lost.
+Two warehouses load the output. One keeps every row. The other is the least careful loader that
+Singer allows: it writes rows when the next STATE comes, and forgets the rest when the run dies.
+The tap resumes from the last STATE. A row that only the first one holds was acknowledged early; a
+row that neither holds is lost.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import Readings, Sandbox
-from voucherify_sandbox.torture.cases import Blow
+from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voucherify_sandbox.torture.cases import Case
-    from voucherify_sandbox.torture.plugins import Ended, Plugin
+    from voucherify_sandbox.torture.plugins import Plugin, Run
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 
@@ -29,26 +29,26 @@ DAY = timedelta(days=1)
 CAMPAIGN = "Refer a friend"
 PAIRS = 6
 TRIES = 5
-"""Runs until one ends well; each fault strikes once, so more would hide a fault of the tap."""
+"""Runs until one succeeds. Each fault hits once, so more would hide a defect of the tap."""
 
 KILLED = -9
-"""Exit code of a process that SIGKILL ended."""
+"""Exit code after SIGKILL."""
 
 COMPARED = ("source_id", "name", "email")
-"""What a customer is compared by, beside its id and its metadata."""
+"""Fields of a customer that are compared, beside its metadata."""
 
 
 class Warehouses:
-    """The careful and the careless loader of one life."""
+    """The two warehouses of one case."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """Create empty warehouses."""
         self.kept: Rows = {}
         self.committed: Rows = {}
         self.state: dict[str, Any] | None = None
 
-    def load(self, ended: Ended) -> int:
-        """Take the output of a run; how many rows came that had come before as they are."""
+    def load(self, ended: Run) -> int:
+        """Load the output of a run; returns how many rows are unchanged repetitions."""
         waiting: Rows = {}
         again = 0
         for message in ended.lines:
@@ -65,37 +65,37 @@ class Warehouses:
         return again
 
 
-def live(case: Case, tap: Plugin, *, ours: bool) -> Score:
-    """Live through one case.
+def run_case(case: Case, tap: Plugin, *, ours: bool) -> Score:
+    """Run one case.
 
     Args:
-        case: what is turned and what strikes.
+        case: the readings, settings and injections.
         tap: the command with its settings.
-        ours: whether the settings are those of the bench, so that the books of the sandbox say
-            what must arrive; with a user's settings, a quiet full run says it.
+        ours: whether the settings are the bench's own, so that the state of the sandbox is what
+            must arrive; with a user's settings it is the output of an undisturbed run.
     """
-    score, house = Score(combinations=1), Warehouses()
+    score, warehouses = Score(combinations=1), Warehouses()
     readings = Readings(**case.readings)
     with Sandbox(readings=readings) as sandbox:
         sandbox.clock.advance(-6 * 3600)
         fill(sandbox)
-        for act, blow in enumerate((*case.blows, Blow())):
-            _run_until_well(sandbox, tap, blow, house, score)
-            _judge(sandbox, house, score) if act == len(case.blows) and ours else None
+        for act, injection in enumerate((*case.injections, Injection())):
+            _run_until_well(sandbox, tap, injection, warehouses, score)
+            _judge(sandbox, warehouses, score) if act == len(case.injections) and ours else None
             sandbox.clock.advance(3600)
-            if act < len(case.blows) - 1:
+            if act < len(case.injections) - 1:
                 _change(sandbox)
         if not ours:
             truth = Warehouses()
-            truth.load(tap.run(sandbox, Blow()))
-            _compare(truth.kept, house, score)
+            truth.load(tap.run(sandbox, Injection()))
+            _compare(truth.kept, warehouses, score)
         score.faults = sandbox.faults.injected
-    score.rows = len(house.kept)
+    score.rows = len(warehouses.kept)
     return score
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Ties across a page, customers never updated, rewards on both sides."""
+    """Add ties that cross a page, customers never updated, and rewards of both parties."""
     project = sandbox.project
     project.add_customers(
         120, prefix="crm", created_at=LONG_AGO, spread=DAY, updated_at=LONG_AGO + 3 * DAY
@@ -110,7 +110,7 @@ def fill(sandbox: Sandbox) -> None:
 
 
 def _change(sandbox: Sandbox) -> None:
-    """What happens between two runs."""
+    """Change the project between two runs."""
     project = sandbox.project
     for number in range(5):
         project.update_customer(f"never-{number}", {"metadata": {"tier": "gold"}})
@@ -127,34 +127,34 @@ def _refer(sandbox: Sandbox, pairs: range) -> None:
 
 
 def _run_until_well(
-    sandbox: Sandbox, tap: Plugin, blow: Blow, house: Warehouses, score: Score
+    sandbox: Sandbox, tap: Plugin, injection: Injection, warehouses: Warehouses, score: Score
 ) -> None:
-    """Run, and run again from the last state, until a run ends well."""
+    """Run from the last state until a run succeeds."""
     for turn in range(TRIES):
         more = []
-        if house.state is not None:
+        if warehouses.state is not None:
             path = tap.folder / "state.json"
-            path.write_text(json.dumps(house.state))
+            path.write_text(json.dumps(warehouses.state))
             more = ["--state", str(path)]
         try:
-            ended = tap.run(sandbox, blow if turn == 0 else Blow(), b"", *more)
+            ended = tap.run(sandbox, injection if turn == 0 else Injection(), b"", *more)
         except TimeoutError as error:
-            score.wrong.append(str(error))
+            score.violations.append(str(error))
             return
         sandbox.faults.clear()
-        again = house.load(ended)
+        again = warehouses.load(ended)
         score.runs += 1
-        score.kills += blow.is_signal and turn == 0 and ended.exit_code != 0
+        score.kills += injection.is_signal and turn == 0 and ended.exit_code != 0
         if turn:
             score.sent_again(again)
-        score.wrong += wrongs(ended, sandbox)
+        score.violations += violations(ended, sandbox)
         if ended.exit_code == 0:
             return
-    score.wrong.append(f"{TRIES} runs in a row failed: {last_words(ended)}")
+    score.violations.append(f"{TRIES} runs in a row failed: {fatal_message(ended)}")
 
 
-def wrongs(ended: Ended, sandbox: Sandbox) -> list[str]:
-    """What no run may do, however it ends."""
+def violations(ended: Run, sandbox: Sandbox) -> list[str]:
+    """What a run did that none may do, however it ends."""
     found = []
     if "Traceback" in ended.log:
         found.append("a traceback in the log")
@@ -167,14 +167,14 @@ def wrongs(ended: Ended, sandbox: Sandbox) -> list[str]:
     return found
 
 
-def last_words(ended: Ended) -> str:
-    """The sentence that told what ended a run, for whoever looks for the reason."""
+def fatal_message(ended: Run) -> str:
+    """The log message of the error that ended a run."""
     loud = [line for line in ended.log.splitlines() if "CRITICAL" in line]
     return loud[-1].rpartition("| ")[2] if loud else f"exit code {ended.exit_code}"
 
 
-def _judge(sandbox: Sandbox, house: Warehouses, score: Score) -> None:
-    """Hold both warehouses against the books of the sandbox."""
+def _judge(sandbox: Sandbox, warehouses: Warehouses, score: Score) -> None:
+    """Compare both warehouses with the state of the sandbox."""
     truth: Rows = {("customers", key): one for key, one in sandbox.project.customers.items()}
     types = frozenset(
         ("customer.rewarded", "customer.rewarded.loyalty_points", "customer.referred")
@@ -183,17 +183,19 @@ def _judge(sandbox: Sandbox, house: Warehouses, score: Score) -> None:
         for event in person.activity:
             if event.type in types:
                 truth["reward_events", event.id] = {"customer_id": person.id}
-    _compare(truth, house, score)
+    _compare(truth, warehouses, score)
 
 
-def _compare(truth: Rows, house: Warehouses, score: Score) -> None:
-    lost = {key for key, row in truth.items() if not _same(row, house.kept.get(key))}
-    early = {key for key, row in truth.items() if not _same(row, house.committed.get(key))} - lost
+def _compare(truth: Rows, warehouses: Warehouses, score: Score) -> None:
+    lost = {key for key, row in truth.items() if not _same(row, warehouses.kept.get(key))}
+    early = {
+        key for key, row in truth.items() if not _same(row, warehouses.committed.get(key))
+    } - lost
     score.lost += len(lost)
     score.early += len(early)
     if lost or early:
         keys = ", ".join(" ".join(key) for key in sorted(lost | early)[:5])
-        score.wrong.append(f"{len(lost)} lost, {len(early)} early, such as {keys}")
+        score.violations.append(f"{len(lost)} lost, {len(early)} early, such as {keys}")
 
 
 def _same(truth: Mapping[str, Any], row: Mapping[str, Any] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Carries send-outs to where they go: threads, kept connections, a heap of what is due when."""
+"""Delivery of webhooks: threads, persistent connections, and a queue ordered by due time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from urllib.parse import urlsplit
 
-CARRIERS = 8
-"""Send-outs on their way at once."""
+WORKERS = 8
+"""Threads, and so requests in flight at most."""
 
 Attempt = Callable[[bytes, int], float | None]
-"""Tries a body for the n-th time; gives seconds after the first attempt to try again, or None."""
+"""Sends a body for the n-th time; returns when to retry, in seconds after the first attempt."""
 
 
 @dataclass(order=True)
@@ -29,10 +29,10 @@ class _Parcel:
 
 
 class Courier:
-    """Takes send-outs and tries each when it is due; the same one may be tried many times."""
+    """Sends queued requests when they are due, and again where an attempt asks for a retry."""
 
     def __init__(self) -> None:
-        """Start no thread before there is something to carry."""
+        """Create an empty queue; threads start with the first entry."""
         self._changed = threading.Condition()
         self._due: list[_Parcel] = []
         self._numbers = self._carried = 0
@@ -42,27 +42,27 @@ class Courier:
 
     @property
     def waiting(self) -> int:
-        """Send-outs that are not over."""
+        """Deliveries that are queued or in flight."""
         return len(self._due) + self._carried
 
     def take(self, make: Callable[[], bytes], attempt: Attempt, delay: float) -> None:
-        """Carry what `make` makes, beginning after `delay` seconds."""
+        """Queue a delivery: after `delay` seconds `make` returns its body."""
         with self._changed:
             self._numbers += 1
             heappush(self._due, _Parcel(time.monotonic() + delay, self._numbers, make, attempt))
-            if len(self._threads) < CARRIERS:
+            if len(self._threads) < WORKERS:
                 thread = threading.Thread(target=self._carry, daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until nothing is left; False if that takes longer."""
+        """Wait until all deliveries are done; `False` if that takes longer than `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.waiting, seconds)
 
     def stop(self) -> None:
-        """Let go of everything."""
+        """Drop the queue and end the threads."""
         with self._changed:
             self._stopping = True
             self._due.clear()
@@ -71,7 +71,7 @@ class Courier:
             thread.join()
 
     def post(self, url: str, body: bytes, headers: dict[str, str], timeout: float) -> bool:
-        """POST once over the thread's kept connection; whether the answer was 2xx in time."""
+        """POST once over the thread's persistent connection; whether 2xx came in time."""
         parts = urlsplit(url)
         kept: dict[str, http.client.HTTPConnection] = vars(self._kept).setdefault("open", {})
         connection = kept.pop(parts.netloc, None)
@@ -79,7 +79,7 @@ class Courier:
             try:
                 return self._sent(connection, url, (body, headers, timeout), kept)
             except (ConnectionError, http.client.HTTPException):
-                connection.close()  # the other side let go of it while it was not used
+                connection.close()  # the server closed it while it was idle
             except OSError:
                 connection.close()
                 return False
@@ -97,14 +97,14 @@ class Courier:
         what: tuple[bytes, dict[str, str], float],
         kept: dict[str, http.client.HTTPConnection],
     ) -> bool:
-        """Whether the answer on this connection was 2xx; the connection is kept then or not."""
+        """POST on this connection and keep it; whether the response is 2xx."""
         body, headers, connection.timeout = what
         parts = urlsplit(url)
         connection.request("POST", parts.path or "/", body, headers)
-        answer = connection.getresponse()
-        answer.read()
+        response = connection.getresponse()
+        response.read()
         kept[parts.netloc] = connection
-        return answer.status // 100 == 2  # noqa: PLR2004 - 2xx
+        return response.status // 100 == 2  # noqa: PLR2004 - 2xx
 
     def _carry(self) -> None:
         while (parcel := self._next()) is not None:
@@ -122,7 +122,7 @@ class Courier:
             connection.close()
 
     def _next(self) -> _Parcel | None:
-        """The next parcel once it is due; None when there will be no more."""
+        """The next delivery once it is due; `None` after `stop`."""
         with self._changed:
             while not self._stopping:
                 now = time.monotonic()

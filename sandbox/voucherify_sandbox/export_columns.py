@@ -1,4 +1,4 @@
-"""Which fields an export can have, and where in a row each of them is (reference §9.2)."""
+"""Fields of each exported object and their paths in a row, as the export endpoint lists them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ORDERS = (
 
 @dataclass(frozen=True)
 class Exported:
-    """One kind of export: its fields with their places, what it holds unless told, its orders."""
+    """One exported object: the path of each field, its default fields, its orders."""
 
     paths: Mapping[str, str]
     default: tuple[str, ...]
@@ -39,7 +39,7 @@ class Exported:
 
 
 def _plain(names: str, **paths: str) -> dict[str, str]:
-    """Fields that are where their name says, and others that are somewhere else."""
+    """Fields whose path is their name, and others with their paths."""
     return {**{name: name for name in names.split()}, **paths}
 
 
@@ -136,7 +136,7 @@ OBJECTS: dict[str, Exported] = {
 
 
 def at(row: Json, path: str) -> object:
-    """What is in a row at a dotted path; None where the way ends."""
+    """The value in a row at a dotted path; `None` where a part is missing."""
     value: object = row
     for name in path.split("."):
         if not isinstance(value, dict):

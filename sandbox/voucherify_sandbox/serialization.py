@@ -1,4 +1,4 @@
-"""From domain objects to what an answer shows, under the readings that concern its looks."""
+"""From objects of the project to JSON, under the readings about the form of responses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox.customers import TEXTS
-from voucherify_sandbox.moments import printer
+from voucherify_sandbox.timestamps import printer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.readings import Readings
 
-# What stays when everything that may be null is null: the members a client cannot do without.
+# Members that keep their values under `null_fields=everywhere`.
 _KEPT = frozenset(("id", "object", "type", "created_at", "updated_at", "date", "source_id"))
 
 
-def printed(value: object, readings: Readings) -> Any:
-    """A value with every instant in it as text."""
+def serialize(value: object, readings: Readings) -> Any:
+    """A value with every timestamp in it as text."""
     return _walk(value, printer(readings.timestamps))
 
 
@@ -31,8 +31,8 @@ def _walk(value: object, stamp: Callable[[datetime], str]) -> object:
     return stamp(value) if isinstance(value, datetime) else value
 
 
-def dressed(resource: Json, readings: Readings) -> Json:
-    """A resource with the nulls and the unknown members that the readings ask for."""
+def decorate(resource: Json, readings: Readings) -> Json:
+    """A resource with the nulls and the unknown members that the readings add."""
     if resource.get("object") == "customer":
         resource = _customer(resource, readings)
     if readings.null_fields == "everywhere":

@@ -1,4 +1,4 @@
-"""Effects that follow a request some seconds later (reference §4.2, §10.6)."""
+"""Effects seconds after a request: Voucherify documents that points and webhooks follow later."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Later:
-    """What is still to come, in a heap: the earliest first, and of one instant the oldest."""
+class DelayedEffects:
+    """Pending effects, ordered by due time, then by age."""
 
     clock: Clock
     readings: Readings
@@ -25,14 +25,14 @@ class Later:
     _count: int = 0
 
     def after_settling(self, effect: Callable[[datetime], None]) -> None:
-        """Do `effect` once the settle delay is over; it is told the instant it happens at."""
+        """Call `effect` after `settle_seconds`, with the time at which it happens."""
         due = self.clock.now() + timedelta(seconds=self.readings.settle_seconds)
         self._count += 1
         heappush(self.pending, (due, self._count, effect))
         self.catch_up()
 
     def catch_up(self, *, everything: bool = False) -> int:
-        """Do what is due, or all there is, and say how many effects that were."""
+        """Call the effects that are due, or all of them, and return their number."""
         now, done = self.clock.now(), 0
         while self.pending and (everything or self.pending[0][0] <= now):
             due, _, effect = heappop(self.pending)

@@ -1,4 +1,4 @@
-"""Which customers a list request gets, and in which order (reference §5)."""
+"""`GET /v1/customers`: which customers a page holds, and in which order."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """One list request, parsed. A window is (after, before), and either may be None."""
+class ListQuery:
+    """The parameters of one list request. A window is (after, before); either may be `None`."""
 
     limit: int = 10
     page: int | None = None
@@ -41,22 +41,22 @@ class Question:
 
     @property
     def field(self) -> str:
-        """The field of the order, without its sign."""
+        """The field that `order` names."""
         return self.order.lstrip("-")
 
     @property
     def descending(self) -> bool:
-        """Whether the order has its sign."""
+        """Whether `order` is descending."""
         return self.order.startswith("-")
 
     @property
-    def matter(self) -> tuple[object, ...]:
-        """What two pages of one walk have in common."""
+    def cache_key(self) -> tuple[object, ...]:
+        """The parameters that all pages of one list share."""
         texts = (self.email, self.city, self.name, self.members)
         return (self.order, self.created_at, self.updated_at, *texts)
 
-    def names(self, customer: Customer) -> bool:
-        """Whether the filters that are no windows let a customer pass."""
+    def matches(self, customer: Customer) -> bool:
+        """Whether a customer matches the filters other than the windows."""
         city = (customer.profile.get("address") or {}).get("city")
         return (
             self.email in {None, customer.profile.get("email")}
@@ -68,7 +68,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its customers, the `total` it says, whether more follow."""
+    """One page: its customers, `total`, and whether more follow."""
 
     customers: list[Customer]
     total: int | None
@@ -77,44 +77,44 @@ class Page:
 
 @dataclass(frozen=True)
 class Rows:
-    """Customers in an order: those that have its field, and those that were never updated."""
+    """Sorted customers: those that have the field of the order, and those never updated."""
 
     dated: list[Customer]
     never: list[Customer]
 
 
-class Lister:
-    """Answers list requests. A page is cut out of an order that was sorted once."""
+class CustomerList:
+    """Serves pages of the list of customers, and sorts each order only once."""
 
     def __init__(self, readings: Readings) -> None:
-        """Start with nothing sorted."""
+        """Start with empty caches."""
         self._readings = readings
         self._state: tuple[object, ...] = ()
         self._orders: dict[str, Rows] = {}
         self._matches: dict[tuple[object, ...], Rows] = {}
         self._random = Random("ties")
         self.hidden: set[str] = set()
-        """Ids of customers that `total` counts and no page shows."""
+        """Ids of customers that `total` counts but no page holds."""
 
-    def page(self, customers: Sequence[Customer], version: object, question: Question) -> Page:
-        """The answer to one request.
+    def page(self, customers: Sequence[Customer], version: object, query: ListQuery) -> Page:
+        """The page for one request.
 
         Args:
-            customers: everyone who may be listed, in order of creation.
-            version: changes whenever `customers` or anything about them does.
-            question: the request.
+            customers: all that may be listed, in order of creation.
+            version: changes with `customers` or any of their fields.
+            query: the parameters.
         """
         self._forget_if_changed(version)
-        rows = self._matching(customers, question)
+        rows = self._matching(customers, query)
         count = len(rows.dated) + len(rows.never)
-        rows, start = self._from_cursor(self._shown(rows), question), 0
-        if question.page is not None:
-            start = (question.page - 1) * question.limit
+        rows, start = self._from_cursor(self._shown(rows), query), 0
+        if query.page is not None:
+            start = (query.page - 1) * query.limit
         ordered = _joined(rows, never_first=self._readings.never_updated == "first")
         rest = max(0, len(ordered) - start)
         totals = {"filtered": count, "all": len(customers), "remaining": rest, "absent": None}
-        chosen = self._tied(ordered, start, start + question.limit, _VALUES[question.field])
-        return Page(chosen, totals[self._readings.total], rest > question.limit)
+        chosen = self._tied(ordered, start, start + query.limit, _VALUES[query.field])
+        return Page(chosen, totals[self._readings.total], rest > query.limit)
 
     def _shown(self, rows: Rows) -> Rows:
         if not self.hidden:
@@ -140,7 +140,7 @@ class Lister:
         self._state = state
 
     def _arranged(self, customers: Iterable[Customer], order: str) -> Rows:
-        """Everyone in one order. Python's sort is stable, so equals stay in order of creation."""
+        """All customers in one order; ties stay in order of creation, as the sort is stable."""
         if order not in self._orders:
             name, value = order.lstrip("-"), _VALUES[order.lstrip("-")]
             everyone = list(customers)
@@ -153,29 +153,29 @@ class Lister:
             self._orders[order] = Rows(dated, never)
         return self._orders[order]
 
-    def _matching(self, customers: Iterable[Customer], question: Question) -> Rows:
-        if question.matter not in self._matches:
-            rows = self._arranged(customers, question.order)
+    def _matching(self, customers: Iterable[Customer], query: ListQuery) -> Rows:
+        if query.cache_key not in self._matches:
+            rows = self._arranged(customers, query.order)
             dated, never = rows.dated, rows.never
             for name in ("created_at", "updated_at"):
-                window = getattr(question, name)
+                window = getattr(query, name)
                 if window != _ANY:
                     test = self._inside(name, window)
-                    bisect = name == question.field
+                    bisect = name == query.field
                     dated = (
-                        _cut(dated, test, descending=question.descending)
+                        _cut(dated, test, descending=query.descending)
                         if bisect
                         else [one for one in dated if test(one) == 0]
                     )
                     never = [one for one in never if test(one) == 0]
-            if question.matter[3:] != (None,) * 4:
-                dated = [one for one in dated if question.names(one)]
-                never = [one for one in never if question.names(one)]
-            self._matches[question.matter] = Rows(dated, never)
-        return self._matches[question.matter]
+            if query.cache_key[3:] != (None,) * 4:
+                dated = [one for one in dated if query.matches(one)]
+                never = [one for one in never if query.matches(one)]
+            self._matches[query.cache_key] = Rows(dated, never)
+        return self._matches[query.cache_key]
 
     def _inside(self, name: str, window: Window) -> Callable[[Customer], int]:
-        """A test: 0 inside the window, -1 too early (or without the field), 1 too late."""
+        """A function: 0 inside the window, -1 before it or without the field, 1 after it."""
         value, (after, before) = _VALUES[name], window
         inclusive = self._readings.filters == "inclusive"
         missing = 0 if self._readings.never_updated_in_filters else -1
@@ -191,12 +191,12 @@ class Lister:
 
         return test
 
-    def _from_cursor(self, rows: Rows, question: Question) -> Rows:
-        """What follows `starting_after`: later rows if ascending, else earlier ones (§5.3)."""
-        cursor = question.starting_after
+    def _from_cursor(self, rows: Rows, query: ListQuery) -> Rows:
+        """The rows after `starting_after`, as published: later if ascending, else earlier ones."""
+        cursor = query.starting_after
         if cursor is None:
             return rows
-        by_update = question.field == "updated_at" and self._readings.updated_cursor == "updated_at"
+        by_update = query.field == "updated_at" and self._readings.updated_cursor == "updated_at"
         value = _UPDATED if by_update else _CREATED
         inclusive = self._readings.cursor == "inclusive"
 
@@ -204,9 +204,9 @@ class Lister:
             moment = value(customer)
             if moment == cursor:
                 return not inclusive
-            return bool(moment > cursor if question.descending else moment < cursor)
+            return bool(moment > cursor if query.descending else moment < cursor)
 
-        if by_update or question.field == "created_at":
+        if by_update or query.field == "created_at":
             return Rows(rows.dated[_first(rows.dated, passed) :], [])
         keep = [[one for one in part if not passed(one)] for part in (rows.dated, rows.never)]
         return Rows(*keep)
@@ -214,7 +214,7 @@ class Lister:
     def _tied(
         self, rows: list[Customer], start: int, end: int, value: Callable[[Any], Any]
     ) -> list[Customer]:
-        """Rows `start` to `end`; those of one instant change places where the reading says so."""
+        """Rows `start` to `end`; under `ties=random` those of one timestamp are shuffled."""
         if self._readings.ties != "random":
             return rows[start:end]
         low, high = min(start, len(rows)), min(end, len(rows))
@@ -238,7 +238,7 @@ def _joined(rows: Rows, *, never_first: bool) -> list[Customer]:
 
 
 def _first(rows: Sequence[Customer], passed: Callable[[Customer], bool]) -> int:
-    """How many rows lead up to the first one that is not passed; they come before all others."""
+    """The number of leading rows for which `passed` is true, by bisection."""
     low, high = 0, len(rows)
     while low < high:
         middle = (low + high) // 2

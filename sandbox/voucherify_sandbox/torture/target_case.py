@@ -1,9 +1,9 @@
-"""The life of a target: a first load, changes, a second load, each struck; then a quiet one.
+"""A case of the target: a load, changes, a second load, each with an injection; then one without.
 
-What a tap would send is a list of messages with a STATE after every few records. After each run
-everything before the last state that was printed must be in the sandbox, or in the file of
-refusals: what is not was acknowledged early. The next run gets what comes after that state, as a
-tap would send it. What is missing, or old, at the end is lost.
+The input has a STATE after every few records. After each run all records before the last emitted
+state must be in the sandbox or in the refused file; one that is in neither was acknowledged early.
+The next run gets the messages after that state. A record that is missing or outdated at the end is
+lost.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import Readings, Sandbox
-from voucherify_sandbox.torture.cases import Blow
-from voucherify_sandbox.torture.reading_out import TRIES, last_words, wrongs
+from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
+from voucherify_sandbox.torture.tap_case import TRIES, fatal_message, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from voucherify_sandbox.torture.cases import Case
-    from voucherify_sandbox.torture.plugins import Ended, Plugin
+    from voucherify_sandbox.torture.plugins import Plugin, Run
 
 Message = dict[str, Any]
 Truth = dict[str, dict[str, Any]]
-"""What each customer holds in the end, by `source_id`."""
+"""Customers by `source_id`."""
 
 CONTACTS = 60
 EVERY = 5
 ROWS = 12
-"""Contacts of a load, records between two states, and customers in one bulk request at most."""
+"""Contacts of a load, contacts between two states, customers in a bulk request at most."""
 
-UNDER_WAY = 5 * ROWS + ROWS + EVERY
-"""Rows that a crash may send a second time: jobs on their way, the batch, and up to a state."""
+MOST_REPEATED = 5 * ROWS + ROWS + EVERY
+"""Rows that may be repeated after a crash: jobs in flight, the batch, records up to a state."""
 
 BAD = "crm-17"
-"""The one contact that only Voucherify can refuse."""
+"""The contact that only Voucherify can refuse."""
 
 
 @dataclass
 class Source:
-    """A tap that reads a list of contacts: what it sends from a state on."""
+    """The messages of a tap, and how many of them the last state covers."""
 
     messages: Sequence[Message]
     seen: int = 0
 
     def text(self) -> bytes:
-        """The messages after the last state, behind the SCHEMA."""
+        """The SCHEMA and the messages after the last state."""
         rest = [self.messages[0], *self.messages[1 + self.seen :]]
         return "".join(json.dumps(message) + "\n" for message in rest).encode()
 
@@ -57,8 +57,8 @@ class Source:
         end = self._after(state)
         return [m["record"] for m in self.messages[1:end] if m["type"] == "RECORD"]
 
-    def go_on_from(self, state: Any) -> None:
-        """Send only what comes after a state from now on."""
+    def resume_from(self, state: Any) -> None:
+        """Send only messages after a state from now on."""
         self.seen = self._after(state) - 1
 
     def _after(self, state: Any) -> int:
@@ -66,8 +66,8 @@ class Source:
 
 
 @dataclass
-class Life:
-    """One case as it goes on."""
+class Load:
+    """The sandbox and target of one case, with its score."""
 
     sandbox: Sandbox
     target: Plugin
@@ -75,17 +75,19 @@ class Life:
     key: tuple[str, ...] = ("source_id",)
     score: Score = field(default_factory=lambda: Score(combinations=1))
 
-    def load(self, source: Source, blow: Blow) -> None:
-        """Run, and run again from the last state, until a run ends well."""
+    def run(self, source: Source, injection: Injection) -> None:
+        """Run from the last state until a run succeeds."""
         before = self._applied()
         for turn in range(TRIES):
             try:
-                ended = self.target.run(self.sandbox, blow if turn == 0 else Blow(), source.text())
+                ended = self.target.run(
+                    self.sandbox, injection if turn == 0 else Injection(), source.text()
+                )
             except TimeoutError as error:
-                self.score.wrong.append(str(error))
+                self.score.violations.append(str(error))
                 return
             self.sandbox.faults.clear()
-            self._count(ended, blow, turn)
+            self._count(ended, injection, turn)
             applied = self._applied()
             if turn:
                 self.score.sent_again(self._repeated(source, before))
@@ -93,46 +95,46 @@ class Life:
             self._look_at_states(ended, source)
             if ended.exit_code == 0:
                 return
-        self.score.wrong.append(f"{TRIES} runs in a row failed: {last_words(ended)}")
+        self.score.violations.append(f"{TRIES} runs in a row failed: {fatal_message(ended)}")
 
-    def _count(self, ended: Ended, blow: Blow, turn: int) -> None:
+    def _count(self, ended: Run, injection: Injection, turn: int) -> None:
         self.score.runs += 1
-        self.score.kills += blow.is_signal and turn == 0 and ended.exit_code != 0
-        self.score.wrong += wrongs(ended, self.sandbox)
+        self.score.kills += injection.is_signal and turn == 0 and ended.exit_code != 0
+        self.score.violations += violations(ended, self.sandbox)
         if ended.exit_code == 0 and ended.summary.get("unconfirmed"):
-            self.score.wrong.append("a run that ended well left records unconfirmed")
+            self.score.violations.append("a run that ended well left records unconfirmed")
 
     def _applied(self) -> set[str]:
-        """Who was upserted so far, by anything that marks a customer as of this load."""
+        """Key and name of each customer; the name contains the version of the load."""
         return {
             f"{one['source_id']} {one.get('name')}"
             for one in self.sandbox.project.customers.values()
         }
 
     def _repeated(self, source: Source, before: set[str]) -> int:
-        """Records that the run sent although an earlier run had already brought them there."""
+        """Records that the run sent although an earlier run had written them."""
         records = (m["record"] for m in source.messages[1 + source.seen :] if "record" in m)
         return sum(f"{one.get('source_id')} {one.get('name')}" in before for one in records)
 
-    def _look_at_states(self, ended: Ended, source: Source) -> None:
+    def _look_at_states(self, ended: Run, source: Source) -> None:
         states = ended.lines
         if not states:
             return
         if [source.covered(s) for s in states] != sorted(map(source.covered, states), key=len):
-            self.score.wrong.append("states went back")
+            self.score.violations.append("states went back")
         covered = {key_in(record, self.key) for record in source.covered(states[-1])}
         self.score.early += len(covered - self.held().keys() - self.refusals())
-        source.go_on_from(states[-1])
+        source.resume_from(states[-1])
 
     def refusals(self) -> set[str]:
-        """Keys of the records in the file of refusals."""
+        """Keys of the records in the refused file."""
         if not self.refused.exists():
             return set()
         found = (json.loads(line) for line in self.refused.read_text().splitlines())
         return {key_in(m["record"], self.key) for m in found if m["type"] == "RECORD"}
 
     def held(self) -> Truth:
-        """The sandbox's customers by key."""
+        """The customers of the sandbox by key."""
         return {
             one["source_id"]: one
             for one in self.sandbox.project.customers.values()
@@ -140,48 +142,48 @@ class Life:
         }
 
 
-def live(case: Case, target: Plugin) -> Score:
-    """Live through one case with the bench's own contacts."""
+def run_case(case: Case, target: Plugin) -> Score:
+    """Run one case with the bench's own contacts."""
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
         definition = {"photo": {"type": "image_url", "optional": True}}
         sandbox.project.define_metadata("customer", definition, allow_defined_only=False)
-        life = Life(sandbox, target, target.folder / "refused.singer")
-        for version, blow in enumerate((*case.blows, Blow())):
-            life.refused.unlink(missing_ok=True)
-            life.load(Source(contacts(version)), blow)
-            _judge(life, version, may_refuse=blow.kind == "job_refuses")
-        life.score.faults = sandbox.faults.injected
-    life.score.rows = CONTACTS * 3
-    return life.score
+        load = Load(sandbox, target, target.folder / "refused.singer")
+        for version, injection in enumerate((*case.injections, Injection())):
+            load.refused.unlink(missing_ok=True)
+            load.run(Source(contacts(version)), injection)
+            _judge(load, version, may_refuse=injection.kind == "job_refuses")
+        load.score.faults = sandbox.faults.injected
+    load.score.rows = CONTACTS * 3
+    return load.score
 
 
-def live_with(case: Case, target: Plugin, messages: Sequence[Message]) -> Score:
-    """Live through one case with a user's messages and settings.
+def run_case_with(case: Case, target: Plugin, messages: Sequence[Message]) -> Score:
+    """Run one case with a user's messages and settings.
 
-    What must arrive is what a quiet run brings to an empty project of the same readings.
+    Expected is the result of an undisturbed run under the same readings.
     """
     path, key = target.folder / "refused.singer", key_path(messages[0], target.config)
     with Sandbox(readings=Readings(**case.readings)) as quiet:
-        undisturbed = Life(quiet, target, path, key)
-        undisturbed.load(Source(messages), Blow())
+        undisturbed = Load(quiet, target, path, key)
+        undisturbed.run(Source(messages), Injection())
         truth, refused_there = undisturbed.held(), undisturbed.refusals()
     for left in (path, *target.folder.glob("ledger*")):
         left.unlink(missing_ok=True)
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
-        life = Life(sandbox, target, path, key, undisturbed.score)
-        life.load(Source(messages), case.blows[0])
-        held, refused = life.held(), life.refusals()
+        load = Load(sandbox, target, path, key, undisturbed.score)
+        load.run(Source(messages), case.injections[0])
+        held, refused = load.held(), load.refusals()
         missing = [
             k for k, one in truth.items() if not _alike(one, held.get(k)) and k not in refused
         ]
-        life.score.lost += len(missing) + len(refused_there - refused - held.keys())
-        life.score.faults = sandbox.faults.injected
-    life.score.rows = sum(message["type"] == "RECORD" for message in messages)
-    return life.score
+        load.score.lost += len(missing) + len(refused_there - refused - held.keys())
+        load.score.faults = sandbox.faults.injected
+    load.score.rows = sum(message["type"] == "RECORD" for message in messages)
+    return load.score
 
 
 def contacts(version: int) -> list[Message]:
-    """What a CRM says at one moment: every contact, some twice, and states between."""
+    """The messages of one version of the CRM: every contact, some twice, and states."""
     return [_schema(), *_records(version)]
 
 
@@ -203,7 +205,7 @@ def _schema() -> Message:
 
 def _records(version: int) -> Iterator[Message]:
     for number in range(CONTACTS):
-        if number % 11 == 3:  # noqa: PLR2004 - now and then the CRM sends an older form first
+        if number % 11 == 3:  # noqa: PLR2004 - some contacts are sent in an older version first
             yield _record(number, version - 1)
         yield _record(number, version)
         if (number + 1) % EVERY == 0:
@@ -222,7 +224,7 @@ def _record(number: int, version: int) -> Message:
 
 
 def key_in(record: Mapping[str, Any], path: Sequence[str]) -> str:
-    """The `source_id` that a record becomes; "" for one without."""
+    """The `source_id` of a record; empty if it has none."""
     value: Any = record
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -230,31 +232,31 @@ def key_in(record: Mapping[str, Any], path: Sequence[str]) -> str:
 
 
 def key_path(schema: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where a record of a stream has its `source_id`, as the target finds it."""
+    """The path of `source_id` in a record, by the rules of the target."""
     if config.get("source_id"):
         return tuple(str(config["source_id"]).split("."))
     has_one = "source_id" in schema["schema"]["properties"]
     return ("source_id",) if has_one else (str(schema["key_properties"][0]),)
 
 
-def _judge(life: Life, version: int, *, may_refuse: bool) -> None:
-    """Hold what arrived against what was sent."""
-    held, refused = life.held(), life.refusals()
+def _judge(load: Load, version: int, *, may_refuse: bool) -> None:
+    """Compare the customers of the sandbox with the contacts that were sent."""
+    held, refused = load.held(), load.refusals()
     lost = [
         number
         for number in range(CONTACTS)
         if not _is_there(held.get(f"crm-{number}"), number, version)
         and f"crm-{number}" not in refused
     ]
-    life.score.lost += len(lost)
+    load.score.lost += len(lost)
     if lost:
-        life.score.wrong.append(f"{len(lost)} lost in load {version}, such as crm-{lost[0]}")
+        load.score.violations.append(f"{len(lost)} lost in load {version}, such as crm-{lost[0]}")
     if refused - {BAD} and not may_refuse:
-        life.score.wrong.append(f"{len(refused - {BAD})} good contacts were refused")
+        load.score.violations.append(f"{len(refused - {BAD})} good contacts were refused")
     if BAD not in refused:
-        life.score.wrong.append("the contact that Voucherify refuses is not in the file")
-    if life.score.most_again > UNDER_WAY:
-        life.score.wrong.append(f"{life.score.most_again} rows were sent again after one run")
+        load.score.violations.append("the contact that Voucherify refuses is not in the file")
+    if load.score.most_again > MOST_REPEATED:
+        load.score.violations.append(f"{load.score.most_again} rows were sent again after one run")
 
 
 def _is_there(customer: Mapping[str, Any] | None, number: int, version: int) -> bool:
@@ -266,7 +268,7 @@ def _is_there(customer: Mapping[str, Any] | None, number: int, version: int) -> 
 
 
 def _alike(truth: Mapping[str, Any], customer: Mapping[str, Any] | None) -> bool:
-    """Whether two projects hold the same of a customer, apart from what each gives of itself."""
+    """Whether a customer is the same in two projects, apart from generated fields."""
     own = {"id", "created_at", "updated_at", "assets"}
     return customer is not None and {k: v for k, v in truth.items() if k not in own} == {
         k: v for k, v in customer.items() if k not in own

@@ -1,4 +1,4 @@
-"""Instants as text: what the sandbox takes and the forms it prints (reference §1.1)."""
+"""Timestamps as text: the formats that requests may use, and those that responses have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def parse(text: str) -> datetime | None:
-    """The instant a text names, in UTC; None if it names none. A plain date is its midnight."""
+    """A timestamp in UTC, or `None` for text that is not one; a date is its midnight."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -37,7 +37,7 @@ def _long_offset(moment: datetime) -> str:
 
 
 def _short_offset(moment: datetime) -> str:
-    """Trailing zeros dropped, two decimals kept: the shortest form the samples show."""
+    """Without trailing zeros but with two decimals: the shortest form in published samples."""
     head, decimals = _microseconds(moment)[:-1].split(".")
     return f"{head}.{decimals.rstrip('0').ljust(2, '0')}+00:00"
 
@@ -53,11 +53,11 @@ _ALL = tuple(_FORMS.values())
 
 
 def _mixed(moment: datetime) -> str:
-    """Another form for another instant; whole seconds only where nothing is cut off."""
+    """A format that depends on the timestamp; whole seconds only where nothing is cut off."""
     forms = _ALL if moment.microsecond == 0 else _ALL[:-1]
     return forms[(moment.microsecond // 1000 + moment.second) % len(forms)](moment)
 
 
 def printer(form: str) -> Callable[[datetime], str]:
-    """The function that prints an instant in one of the forms of the reading `timestamps`."""
+    """The function that formats a timestamp as the reading `timestamps` says."""
     return _FORMS.get(form, _mixed)

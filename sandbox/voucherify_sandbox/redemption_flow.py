@@ -1,4 +1,4 @@
-"""Redemptions, their orders, and conversions by custom events (reference §10, §12.1)."""
+"""Redemptions, rollbacks, and conversions by custom events, with their events and counters."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from voucherify_sandbox.copies import (
     simple_voucher,
 )
 from voucherify_sandbox.errors import invalid_payload, not_found, refusal
-from voucherify_sandbox.rewarding import REFEREE, REFERRER, Conversion
+from voucherify_sandbox.reward_payout import REFEREE, REFERRER, Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from voucherify_sandbox.customers import Customer
+    from voucherify_sandbox.delayed_effects import DelayedEffects
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.later import Later
     from voucherify_sandbox.people import People
     from voucherify_sandbox.programs import Programs
     from voucherify_sandbox.records import Records
-    from voucherify_sandbox.rewarding import Rewarding
+    from voucherify_sandbox.reward_payout import RewardPayout
 
 _SUCCEEDED = ("total_redeemed", "total_succeeded")
 _ROLLED_BACK = ("total_rolled_back", "total_rollback_succeeded")
 
 
 @dataclass
-class Redeeming:
-    """Takes codes, writes redemptions and orders, and sets the rewards going."""
+class RedemptionFlow:
+    """Redeems codes: records redemptions, orders and events, and schedules the rewards."""
 
     people: People
     programs: Programs
-    rewarding: Rewarding
-    later: Later
+    reward_payout: RewardPayout
+    delayed: DelayedEffects
     records: Records
     conversions: dict[str, Conversion] = field(default_factory=dict)
 
     def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
-        """Redeem a code with an order of `amount` cents and, if there is one, its `source_id`."""
+        """Redeem a code with an order of `amount` cents and an optional `source_id`."""
         voucher = self.programs.voucher(code)
         campaign = self.programs.campaigns[voucher["campaign_id"]]
         referee = self.customer(customer)
@@ -57,11 +57,11 @@ class Redeeming:
         paid = self.records.order(order, referee, voucher)
         redemption = self.records.redemption("r", voucher, referee, paid)
         voucher["redemption"]["redeemed_quantity"] += 1
-        self._tell(redemption, paid, voucher, referee, group)
+        self._record_redemption(redemption, paid, voucher, referee, group)
         referrer = self.people.by_id.get(voucher["referrer_id"] or "")
         if referrer is not None:
             internal = internal_redemption(redemption, campaign)
-            why = Conversion(
+            reason = Conversion(
                 campaign,
                 voucher,
                 referrer,
@@ -70,20 +70,20 @@ class Redeeming:
                 internal,
                 deepcopy(paid),
             )
-            self.conversions[redemption["id"]] = why
-            self._refer(why)
-            self.later.after_settling(lambda at: self._settle_referral(why, at))
-        self.later.after_settling(lambda at: self._settle_order(referee, amount, at))
+            self.conversions[redemption["id"]] = reason
+            self._refer(reason)
+            self.delayed.after_settling(lambda at: self._settle_referral(reason, at))
+        self.delayed.after_settling(lambda at: self._settle_order(referee, amount, at))
         return redemption
 
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:
-        """The customer named by a key or by fields; unknown ones are created (§6.7)."""
+        """The customer with a key or fields; created if unknown, as published for redemptions."""
         if not isinstance(customer, str):
             return self.people.upsert(customer)
         return self.people.find(customer) or self.people.upsert({"source_id": customer})
 
     def publish(self, voucher: Json, customer: Customer) -> Json:
-        """Publish one code to a customer, who sees it in the activity."""
+        """Publish one code to a customer, and record the event."""
         publication = self.programs.publish(voucher, customer)
         payload = {
             "customer": customer.simple(),
@@ -92,30 +92,30 @@ class Redeeming:
                 name: value for name, value in publication.items() if name != "customer"
             },
         }
-        now = self.later.clock.now()
+        now = self.delayed.clock.now()
         self.people.record(customer, "customer.publication.succeeded", payload, now)
         return publication
 
     def _failure(self, voucher: Json, campaign: Json, customer: Customer) -> Exception:
-        """Nobody refers oneself: a failed redemption is recorded, and the request refused."""
+        """Record a failed redemption of a referrer's own code, and return the error."""
         redemption = self.records.redemption("rf", voucher, customer, None)
         redemption["failure_code"] = "customer_rules_violated"
         redemption["failure_message"] = "A referrer cannot redeem the own code"
-        payload = self._story(redemption, None, voucher, campaign, customer)
-        now = self.later.clock.now()
+        payload = self._payload(redemption, None, voucher, campaign, customer)
+        now = self.delayed.clock.now()
         self.people.record(customer, "customer.redemption.failed", payload, now)
         counters_named = ("total_redeemed", "total_failed")
-        self.later.after_settling(lambda at: self._count(customer, counters_named, at))
+        self.delayed.after_settling(lambda at: self._count(customer, counters_named, at))
         return refusal(400, "customer_rules_violated", "Redemption refused", "own referral code")
 
     def _count(self, customer: Customer, names: tuple[str, ...], at: datetime) -> None:
         self.people.recalculate(customer, at)
         counters.count_redemption(customer, *names)
 
-    def _story(
+    def _payload(
         self, redemption: Json, order: Json | None, voucher: Json, campaign: Json, who: Customer
     ) -> Json:
-        """The payload of `customer.redemption.*` (reference §10.6)."""
+        """The payload of `customer.redemption.*`."""
         holder = self.people.by_id.get(voucher["holder_id"] or "")
         return {
             "customer": who.simple(),
@@ -128,64 +128,64 @@ class Redeeming:
             "redemption": simple_redemption(redemption),
         }
 
-    def _tell(
+    def _record_redemption(
         self, redemption: Json, order: Json, voucher: Json, customer: Customer, group: str
     ) -> None:
-        """The events of the request itself, all in the activity of who redeemed."""
+        """Record the events of the request itself in the activity of the referee."""
         campaign = self.programs.campaigns[voucher["campaign_id"]]
-        story = self._story(redemption, order, voucher, campaign, customer)
-        now, cause = self.later.clock.now(), (group, "API")
-        self.people.record(customer, "customer.redemption.succeeded", story, now, cause)
+        payload = self._payload(redemption, order, voucher, campaign, customer)
+        now, cause = self.delayed.clock.now(), (group, "API")
+        self.people.record(customer, "customer.redemption.succeeded", payload, now, cause)
         bought = {
             "customer": customer.simple(),
-            "referrer": story["holder"],
-            "order": story["order"],
-            "redemption": story["redemption"],
+            "referrer": payload["holder"],
+            "order": payload["order"],
+            "redemption": payload["redemption"],
         }
         for change in ("created", "paid"):
             self.people.record(customer, f"customer.order.{change}", bought, now, cause)
 
-    def _refer(self, why: Conversion) -> None:
+    def _refer(self, reason: Conversion) -> None:
         payload = {
-            "referrer": why.referrer.simple(),
-            "campaign": simple_campaign(why.campaign),
-            "voucher": simple_voucher(why.voucher),
-            "custom_event": why.custom_event,
-            "customer": why.referee.simple(),
-            "redemption": why.redemption,
+            "referrer": reason.referrer.simple(),
+            "campaign": simple_campaign(reason.campaign),
+            "voucher": simple_voucher(reason.voucher),
+            "custom_event": reason.custom_event,
+            "customer": reason.referee.simple(),
+            "redemption": reason.redemption,
         }
-        now, cause = self.later.clock.now(), (why.group_id, "API")
-        self.people.record(why.referee, "customer.referred", payload, now, cause)
-        self.programs.add_holder(why.voucher, why.referee, "REFEREE")
+        now, cause = self.delayed.clock.now(), (reason.group_id, "API")
+        self.people.record(reason.referee, "customer.referred", payload, now, cause)
+        self.programs.add_holder(reason.voucher, reason.referee, "REFEREE")
 
     def _settle_order(self, customer: Customer, amount: int, at: datetime) -> None:
         self._count(customer, _SUCCEEDED, at)
         counters.count_order(customer, amount, at)
 
-    def _settle_referral(self, why: Conversion, at: datetime) -> None:
-        """Rewards first, then the counters that say who referred whom."""
-        rules = self.programs.referrals[why.campaign["id"]]
+    def _settle_referral(self, reason: Conversion, at: datetime) -> None:
+        """Pay the rewards, then update the counters of the referral."""
+        rules = self.programs.referrals[reason.campaign["id"]]
         if rules.referee:
-            self.rewarding.give(rules.referee, REFEREE, why, at)
+            self.reward_payout.give(rules.referee, REFEREE, reason, at)
         if rules.referrer:
-            self.rewarding.give(rules.referrer, REFERRER, why, at)
-        for party in (why.referee, why.referrer):
+            self.reward_payout.give(rules.referrer, REFERRER, reason, at)
+        for party in (reason.referee, reason.referrer):
             self.people.recalculate(party, at)
-        counters.count_referred(why.referrer, why.campaign["name"])
-        source = why.redemption or why.custom_event or {}
+        counters.count_referred(reason.referrer, reason.campaign["name"])
+        source = reason.redemption or reason.custom_event or {}
         counters.note_referral(
-            why.referee,
+            reason.referee,
             {
-                "campaign_id": why.campaign["id"],
-                "referrer_id": why.referrer.id,
+                "campaign_id": reason.campaign["id"],
+                "referrer_id": reason.referrer.id,
                 "related_object_id": source["id"],
-                "related_object_type": "redemption" if why.redemption else "event",
+                "related_object_type": "redemption" if reason.redemption else "event",
                 "date": at,
             },
         )
 
     def roll_back(self, redemption_id: str) -> Json:
-        """Undo a redemption: its status, a rollback record, and the referrer's reward."""
+        """Roll back a redemption: status, rollback record and events."""
         redemption = self.records.redemptions.get(redemption_id)
         if redemption is None or redemption["object"] != "redemption":
             raise not_found("redemption", redemption_id)
@@ -198,29 +198,31 @@ class Redeeming:
         redemption["status"] = "ROLLED_BACK"
         link = {"id": rollback["id"], "date": rollback["date"]}
         redemption["related_redemptions"] = {"rollbacks": [link]}
-        story = self._story(redemption, redemption["order"], voucher, campaign, customer)
-        story["redemption_rollback"] = simple_redemption(rollback)
-        now = self.later.clock.now()
-        self.people.record(customer, "customer.redemption.rollback.succeeded", story, now)
-        self.later.after_settling(lambda at: self._settle_rollback(redemption_id, customer, at))
+        payload = self._payload(redemption, redemption["order"], voucher, campaign, customer)
+        payload["redemption_rollback"] = simple_redemption(rollback)
+        now = self.delayed.clock.now()
+        self.people.record(customer, "customer.redemption.rollback.succeeded", payload, now)
+        self.delayed.after_settling(lambda at: self._settle_rollback(redemption_id, customer, at))
         return rollback
 
     def _settle_rollback(self, redemption_id: str, customer: Customer, at: datetime) -> None:
         self._count(customer, _ROLLED_BACK, at)
-        why = self.conversions.get(redemption_id)
-        rules = self.programs.referrals[why.campaign["id"]] if why else None
-        if why and rules and rules.referrer:
-            state = (self.programs.identities.new("rewr"), "ROLLEDBACK")
-            payload = self.rewarding.reward_redemption(rules.referrer, why.referrer, why, state, at)
-            cause = (why.group_id, "INTERNAL")
+        reason = self.conversions.get(redemption_id)
+        rules = self.programs.referrals[reason.campaign["id"]] if reason else None
+        if reason and rules and rules.referrer:
+            state = (self.programs.ids.new("rewr"), "ROLLEDBACK")
+            payload = self.reward_payout.reward_redemption(
+                rules.referrer, reason.referrer, reason, state, at
+            )
+            cause = (reason.group_id, "INTERNAL")
             kind = "customer.reward_redemptions.rolledback"
-            self.people.record(why.referrer, kind, payload, at, cause)
+            self.people.record(reason.referrer, kind, payload, at, cause)
 
     def track(self, event: str, customer: Customer, referral: Json | None, metadata: Json) -> Json:
-        """A custom event (reference §10.7); with a referral code it may convert a referral."""
-        now, group = self.later.clock.now(), self.people.group()
+        """Record a custom event; with a referral code it may convert a referral."""
+        now, group = self.delayed.clock.now(), self.people.group()
         custom: Json = {
-            "id": self.programs.identities.new("event"),
+            "id": self.programs.ids.new("event"),
             "object": "event",
             "type": event,
             "customer": customer.simple(),
@@ -248,6 +250,6 @@ class Redeeming:
         if rules is None or referrer is None or rules.custom_event != custom["type"]:
             return
         campaign = self.programs.campaigns[voucher["campaign_id"]]
-        why = Conversion(campaign, voucher, referrer, customer, group, custom_event=custom)
-        self._refer(why)
-        self.later.after_settling(lambda at: self._settle_referral(why, at))
+        reason = Conversion(campaign, voucher, referrer, customer, group, custom_event=custom)
+        self._refer(reason)
+        self.delayed.after_settling(lambda at: self._settle_referral(reason, at))

@@ -1,4 +1,4 @@
-"""Looking into a project from outside without holding a copy of it."""
+"""A live view of the customers of a project."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
 
 
-class Shown(Mapping[str, Any]):
-    """Customers by id, alive: each is printed when it is looked at, not before."""
+class CustomerView(Mapping[str, Any]):
+    """Customers by id; each is serialized when it is looked up."""
 
     def __init__(
         self, lock: RLock, customers: dict[str, Customer], shown: Callable[[Json], Json]
     ) -> None:
-        """A view on `customers`, each through `shown`."""
+        """View `customers`, each through `shown`."""
         self._lock = lock
         self._customers = customers
         self._shown = shown
@@ -27,13 +27,13 @@ class Shown(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Json:
         """One customer."""
         with self._lock:
-            return self._shown(self._customers[key].shown())
+            return self._shown(self._customers[key].resource())
 
     def __iter__(self) -> Iterator[str]:
-        """The ids there are now."""
+        """The present ids."""
         with self._lock:
             return iter(list(self._customers))
 
     def __len__(self) -> int:
-        """How many there are now."""
+        """The present number of customers."""
         return len(self._customers)
