@@ -89,5 +89,5 @@ def _ended_by(config: dict[str, Any], text: str) -> VoucherifyError | None:
     except VoucherifyError as error:
         return error
     finally:
-        target.run.summary.tell()
+        target.run.summary.log()
     return None

@@ -9,10 +9,10 @@ from target_voucherify.voucherify_client.exit_status import exit_status
 
 
 def main() -> None:
-    """Run the target; what went wrong is one sentence in the log, the exit code tells the rest."""
+    """Run the target; an error becomes one sentence in the log and an exit status."""
     try:
         TargetVoucherify.cli()
-    except Exception as error:  # noqa: BLE001 - users have no use for a traceback
+    except Exception as error:  # noqa: BLE001 - no traceback for users
         sys.exit(exit_status(error, TargetVoucherify.logger))
 
 

@@ -1,4 +1,4 @@
-"""What can end a run besides what the client meets, and why a record is set aside."""
+"""Errors that end a run besides those of the client, and the one that refuses a record."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from target_voucherify.voucherify_client.errors import VoucherifyError
 
 
 class InputError(VoucherifyError):
-    """The input is not what a Singer tap writes, or names a stream or property that is not set."""
+    """The input is no Singer messages, or does not match the settings."""
 
 
 class RecordBeforeSchemaError(InputError, RecordsWithoutSchemaException):
-    """A RECORD came before its SCHEMA; also the class the SDK has for it."""
+    """A RECORD came before its SCHEMA; also the SDK's class for that."""
 
 
 class RefusedRecordsError(VoucherifyError, MissingKeyPropertiesError):
-    """Records were refused and may not be set aside; also the SDK's class for a missing key."""
+    """Too many records were refused; also the SDK's class for a missing key."""
 
 
 class NotACustomerError(Exception):
-    """A record that cannot become a customer, with all reasons; none of them quotes a value.
+    """A record cannot become a customer; the run goes on without it.
 
-    It ends nothing: the record is set aside and the run goes on.
+    Args:
+        reasons: all of them; none quotes a value.
+        key: a short code for the kind of reason, like Voucherify's `key`.
     """
 
     def __init__(self, reasons: list[str], key: str = "invalid_record") -> None:
-        """Keep the reasons; `key` says the kind in a word, as Voucherify's `key` does."""
         super().__init__("; ".join(reasons))
         self.key = key

@@ -1,4 +1,4 @@
-"""One line of Singer messages as JSON: what is in it, whoever wrote it."""
+"""Decoding of one line of Singer messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _StateLine(msgspec.Struct):
 
 
 class UnreadableLineError(InputError):
-    """A line that could not be counted as a message of any type."""
+    """A line is not JSON."""
 
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -26,9 +26,8 @@ _decode_state = msgspec.json.Decoder(_StateLine).decode
 def decode(line: bytes) -> Any:
     """Decode one line; numbers with a fraction become `Decimal`, so none is rounded.
 
-    Python writes NaN, and lone surrogates exist: JSON has neither, and most readers give the
-    whole line up (and into the log). Such a line is read the slow way, so that only its record
-    is refused.
+    NaN and lone surrogates are not JSON, but taps written in Python print them. Such a line is
+    decoded the slow way, so that only its record is refused.
 
     Raises:
         UnreadableLineError: the line is not JSON, or nested deeper than Python reads.
@@ -40,15 +39,15 @@ def decode(line: bytes) -> Any:
 
 
 def record_in(line: bytes) -> tuple[str, dict[str, Any]]:
-    """Stream and record of a RECORD message that was read before."""
+    """Stream and record of a RECORD message that was decoded before."""
     message = decode(line)
     return message["stream"], message["record"]
 
 
 def state_text(line: bytes) -> str | None:
-    """The value of a STATE message exactly as it was written, or None when it is empty.
+    """The value of a STATE message exactly as it was written; `None` when it is empty.
 
-    An empty state says nothing, and passing it on would wipe the state of whoever keeps it.
+    An empty state must not be emitted: it would replace the stored one.
 
     Raises:
         InputError: the message has no value.

@@ -1,4 +1,4 @@
-"""The settings, as users write them, and what makes them wrong."""
+"""The settings and their JSON schema."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ SETTINGS = th.PropertiesList(
         default="ignore",
         allowed_values=["ignore", "metadata", "refuse"],
         title="Unmapped properties",
-        description="What becomes of properties that have no place: their names are logged once "
-        "(ignore), they become metadata, or they are refused.",
+        description="What to do with unmapped properties: ignore them (their names are logged "
+        "once), send them as metadata, or refuse them.",
     ),
     th.Property(
         "nulls",
@@ -89,7 +89,7 @@ SETTINGS = th.PropertiesList(
         default=5,
         title="Most refused records",
         description="Share of refused records, in percent, above which the run fails all the "
-        "same. Judged at the end, and from the hundredth record on.",
+        "same. Checked at the end, and from the hundredth record on.",
     ),
     th.Property(
         "ledger_path",
@@ -104,7 +104,7 @@ SETTINGS = th.PropertiesList(
         default="ignore",
         allowed_values=["ignore", "delete", "permanent_delete"],
         title="On delete",
-        description="What becomes of customers that the CRM marks as deleted (_sdc_deleted_at).",
+        description="What to do with customers that the CRM marks as deleted (_sdc_deleted_at).",
     ),
     th.Property(
         "max_delete_percent",
@@ -119,7 +119,7 @@ SETTINGS = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Dry run",
-        description="Read everything, write nothing, pass no state on; report what would happen "
+        description="Read everything, write nothing, emit no state; report what would happen "
         "and what it would cost.",
     ),
     MAX_CALLS,

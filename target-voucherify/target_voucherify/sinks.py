@@ -1,4 +1,4 @@
-"""The customers sink: what one incoming stream means, from its SCHEMA to its last record."""
+"""The sink for customers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_voucherify.entities import mapping
-from target_voucherify.entities.builder import CustomerBuilder, key_of
+from target_voucherify.entities.builder import CustomerBuilder, source_id_of
 from target_voucherify.errors import NotACustomerError
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Customers(Sink):
-    """Upserts the records of a stream as customers."""
+    """Upserts the records of a stream as customers.
+
+    The mapping is resolved against the SCHEMA, so that a wrong one costs no record.
+    """
 
     run: Run
     _builder: CustomerBuilder | None = None
@@ -32,37 +35,33 @@ class Customers(Sink):
         schema: dict[str, Any],
         key_properties: Sequence[str] | None,
     ) -> None:
-        """Resolve the mapping against the SCHEMA, so that a wrong one costs no record."""
         properties = dict(schema.get("properties") or {})
         super().__init__(target, stream_name, schema, key_properties)
         self._plan = mapping.resolve(self.config, stream_name, properties, key_properties or [])
 
     @override
     def get_validator(self) -> None:
-        """No check against the SCHEMA: what Voucherify takes decides, and the builder knows it."""
+        """No validator: what Voucherify accepts decides, and the builder checks that."""
 
     @override
     def setup(self) -> None:
-        """Say once which properties are not sent."""
+        """Log which properties are not sent."""
         super().setup()
-        if self._plan.spare:
-            self.logger.info(
-                "Not sent, because mapping and unmapped give them no place: %s",
-                ", ".join(self._plan.spare),
-            )
+        if self._plan.unmapped:
+            self.logger.info("Ignoring unmapped properties: %s", ", ".join(self._plan.unmapped))
 
     @override
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
-        """Take one record; `context` holds the line it came in, for the file of refusals."""
-        self.take(record, context["line"])
+        """Handle one record; `context` holds the line it came in, for the refused-records file."""
+        self.handle(record, context["line"])
 
     @override
     def process_batch(self, context: dict[str, Any]) -> None:
-        """Send what is collected, although it is not full."""
-        self.run.send()
+        """Send what is collected, even if the batch is not full."""
+        self.run.flush()
 
-    def take(self, record: dict[str, Any], line: bytes) -> None:
-        """Turn one record into a customer on its way, delete it, or refuse it."""
+    def handle(self, record: dict[str, Any], line: bytes) -> None:
+        """Upsert the customer of one record, delete it, or refuse the record."""
         if record.get("_sdc_deleted_at") is not None:
             self._delete(record, line)
             return
@@ -79,35 +78,35 @@ class Customers(Sink):
         """The property that holds the `source_id`, dotted where it is inside an object."""
         return ".".join((self._plan.key.prop, *self._plan.key.path))
 
-    def see(self, record: dict[str, Any]) -> bool:
-        """Note that the CRM has this customer, although its record is not wanted.
+    def mark_seen(self, record: dict[str, Any]) -> bool:
+        """Note that the CRM has this customer, although its record is filtered out.
 
         Returns:
             Whether the record has a key.
         """
         problems: list[str] = []
-        key = key_of(record, self._plan.key, self.run.notice, problems)
+        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
         if not problems:
-            self.run.deletions.saw(key)
+            self.run.deletions.mark_seen(key)
         return not problems
 
     def _delete(self, record: dict[str, Any], line: bytes) -> None:
-        """A record that the CRM marks as deleted; nothing of it but its key matters."""
+        """Delete the customer of a record that the CRM marks as deleted; only its key matters."""
         problems: list[str] = []
-        key = key_of(record, self._plan.key, self.run.notice, problems)
-        if problems and self.run.deletions.need_key:
+        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
+        if problems and self.run.deletions.needs_key:
             self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
         else:
             self.run.deletions.add(key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
         problems: list[str] = []
-        key = key_of(record, self._plan.key, self.run.notice, problems)
-        self.run.refuse(key, line, error, is_known=not problems)
+        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
+        self.run.refuse(key, line, error, has_key=not problems)
 
     def _new_builder(self) -> CustomerBuilder:
-        """The builder, made at the first record: without records nothing is asked of the API."""
+        """The builder, made at the first record: without records the API is not called."""
         wanted = self._plan.has_metadata or self.config["unmapped"] == "metadata"
         schema = self.run.metadata_schema(wanted=wanted)
-        self._builder = CustomerBuilder(self._plan, schema, self.config, self.run.notice)
+        self._builder = CustomerBuilder(self._plan, schema, self.config, self.run.log_once)
         return self._builder

@@ -1,4 +1,4 @@
-"""The target: its settings, and which stream it takes."""
+"""The target: its settings, and the stream it accepts."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class TargetVoucherify(FencedTarget):
         """The customers sink for the customers stream; any other stream is refused.
 
         Raises:
-            InputError: naming both ways out. A wrong `source_id` can never be corrected, so no
-                stream is taken on a guess.
+            InputError: it is another stream. A wrong `source_id` can never be corrected, so no
+                stream is accepted on a guess.
         """
         wanted = self.config["customers_stream"]
         if stream_name != wanted:
@@ -49,7 +49,7 @@ class TargetVoucherify(FencedTarget):
 
     @override
     def setting_errors(self) -> list[str]:
-        """Every wrong setting; misspelt ones are only said."""
+        """A message for every wrong setting; unknown ones are only logged."""
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
         for name, definition in schema["properties"].items():
@@ -63,20 +63,20 @@ class TargetVoucherify(FencedTarget):
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
-        """Run the target as the SDK does, and tell at the end, however it ended, what was done."""
+        """Run the target as the SDK does, and log the summary last, however the run ended."""
         if options.get("about"):
             super().invoke(**options)
         given = options["config"]
         target = cls(config=given.config, parse_env_config=given.parse_env)
-        ended = 0
+        status = 0
         try:
             target.listen(options["file_input"])
-        except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
-            ended = exit_status(error, cls.logger)
-        target.run.summary.tell()
-        sys.exit(ended)
+        except Exception as error:  # noqa: BLE001 - logged here, so that the summary is the last line
+            status = exit_status(error, cls.logger)
+        target.run.summary.log()
+        sys.exit(status)
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings that are given; Meltano passes an unset one as null."""
+    """Settings that are set; Meltano passes an unset one as null."""
     return {name: value for name, value in config.items() if value is not None}

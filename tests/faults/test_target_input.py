@@ -111,7 +111,7 @@ def test_a_state_that_says_nothing_would_wipe_the_bookmark(
 
 
 WRONG_SETTINGS = {
-    "no secret key": ({"secret_key": None}, "lacks secret_key: set it"),
+    "no secret key": ({"secret_key": None}, "Missing settings: secret_key"),
     "a secret key that is no text": ({"secret_key": 987654}, "setting secret_key"),
     "http to a public host": ({"api_url": "http://api.voucherify.io"}, "must be an https address"),
     "no address at all": ({"api_url": "voucherify"}, "must be an https address"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_voucherify.acknowledgement.state_fence import Fence
+from target_voucherify.acknowledgement.state_fence import StateFence
 
 MOVES = st.lists(
     st.one_of(
@@ -18,52 +18,52 @@ MOVES = st.lists(
 
 
 def test_state_without_records_before_it_passes_at_once() -> None:
-    fence = Fence()
-    fence.arrive("a")
-    assert fence.passing() == "a"
-    assert fence.passing() is None
+    fence = StateFence()
+    fence.add_state("a")
+    assert fence.take_ready() == "a"
+    assert fence.take_ready() is None
 
 
 def test_state_waits_for_what_came_before_it_and_for_nothing_else() -> None:
-    fence = Fence()
+    fence = StateFence()
     first = fence.hold()
-    fence.arrive("a")
+    fence.add_state("a")
     second = fence.hold()
-    assert fence.passing() is None
+    assert fence.take_ready() is None
     fence.release(first)
-    assert fence.passing() == "a"
-    fence.arrive("b")
-    assert fence.passing() is None
+    assert fence.take_ready() == "a"
+    fence.add_state("b")
+    assert fence.take_ready() is None
     fence.release(second)
-    assert fence.passing() == "b"
+    assert fence.take_ready() == "b"
 
 
 def test_later_work_that_ends_early_lets_nothing_pass() -> None:
-    fence = Fence()
+    fence = StateFence()
     first, second = fence.hold(), fence.hold()
-    fence.arrive("a")
+    fence.add_state("a")
     fence.release(second)
-    assert fence.passing() is None
+    assert fence.take_ready() is None
     fence.release(first)
-    assert fence.passing() == "a"
+    assert fence.take_ready() == "a"
 
 
 def test_shared_ticket_is_lifted_by_its_last_holder() -> None:
-    fence = Fence()
+    fence = StateFence()
     ticket = fence.hold()
-    fence.share(ticket)
-    fence.arrive("a")
+    fence.retain(ticket)
+    fence.add_state("a")
     fence.release(ticket)
-    assert fence.passing() is None
+    assert fence.take_ready() is None
     fence.release(ticket)
-    assert fence.passing() == "a"
+    assert fence.take_ready() == "a"
 
 
 class Remembering:
     """A fence that forgets nothing, next to the real one."""
 
     def __init__(self) -> None:
-        self.fence = Fence()
+        self.fence = StateFence()
         self.held: list[int] = []
         self.arrived: list[tuple[set[int], str]] = []
 
@@ -72,10 +72,10 @@ class Remembering:
             self.held.append(self.fence.hold())
         elif move == "state":
             self.arrived.append((set(self.held), str(len(self.arrived))))
-            self.fence.arrive(self.arrived[-1][1])
+            self.fence.add_state(self.arrived[-1][1])
         elif self.held and move == "share":
             self.held.append(self.held[which % len(self.held)])
-            self.fence.share(self.held[-1])
+            self.fence.retain(self.held[-1])
         elif self.held:
             self.fence.release(self.held.pop(which % len(self.held)))
 
@@ -91,7 +91,7 @@ def test_never_early_never_out_of_order_never_forgotten(moves: list[tuple[str, i
     passed: list[str] = []
     for move, which in moves:
         model.move(move, which)
-        state = model.fence.passing()
+        state = model.fence.take_ready()
         passed += [] if state is None else [state]
         assert passed[-1:] == [state for state in [model.newest_that_may_pass] if state is not None]
     assert passed == sorted(set(passed), key=int)
@@ -99,11 +99,11 @@ def test_never_early_never_out_of_order_never_forgotten(moves: list[tuple[str, i
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_memory_does_not_grow_behind_a_ticket_that_is_never_given_back(moves: list[bool]) -> None:
-    fence = Fence()
+    fence = StateFence()
     fence.hold()
     for arrives in moves:
         if arrives:
-            fence.arrive("x")
+            fence.add_state("x")
         else:
             fence.release(fence.hold())
     assert len(fence._waiting) <= 2  # noqa: SLF001 - how much is kept is not seen from outside

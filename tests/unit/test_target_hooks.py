@@ -37,7 +37,7 @@ def fingerprint(name: str) -> str:
 
 
 def test_the_hooks_of_the_sdk_are_those_that_were_read() -> None:
-    """When this fails after an upgrade: read the change, adapt `singer_hooks.py`, note the hash."""
+    """If this fails after an upgrade: read the change, adapt the override, note the hash."""
     assert {name: fingerprint(name) for name in HOOKS} == READ
 
 

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target_voucherify.acknowledgement.outcomes import Row
-from target_voucherify.acknowledgement.pseudonyms import RecordNames
-from target_voucherify.acknowledgement.refusal_reasons import Reason, voucherifys
-from target_voucherify.acknowledgement.refused_file import RefusalFile
-from target_voucherify.entities.encoding import LARGEST_BODY
+from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
+from target_voucherify.acknowledgement.refusal_reasons import Reason, api_reason
+from target_voucherify.acknowledgement.refused_file import RefusedFile
+from target_voucherify.entities.encoding import MAX_BODY_BYTES
 from target_voucherify.singer.reader import MessageReader
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.writing.batch import Batch
-from target_voucherify.writing.deletions import is_safe
-from target_voucherify.writing.job_result import Rest, verdict
+from target_voucherify.writing.deletions import is_safe_in_path
+from target_voucherify.writing.job_result import Unnamed, job_result
 from target_voucherify.writing.poll_schedule import PollSchedule
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_lines_are_read_however_they_arrive(records: list[dict[str, Any]]) -> No
     messages = [{"type": "RECORD", "record": record} for record in records]
     text = "\r\n\n".join(json.dumps(message, ensure_ascii=False) for message in messages)
     found, reader = read(Dribble(text.encode("utf-8", "surrogatepass")))
-    assert (found, reader.stopped_by) == (messages, None)
+    assert (found, reader.error) == (messages, None)
 
 
 def test_numbers_keep_their_digits() -> None:
@@ -64,7 +64,7 @@ def test_numbers_keep_their_digits() -> None:
 def test_what_is_no_json_stops_the_reading(line: bytes) -> None:
     found, reader = read(io.BytesIO(b'{"type":"RECORD"}\n' + line + b'\n{"type":"RECORD"}\n'))
     assert len(found) == 1
-    assert "Message 2 of the input" in str(reader.stopped_by)
+    assert "Message 2 of the input" in str(reader.error)
 
 
 keys = st.text(min_size=1, max_size=3)
@@ -78,20 +78,20 @@ def test_bytes_are_counted_exactly(rows: list[tuple[str, bytes]], most: int) -> 
     assert batch.size == len(batch.body())
     assert len(batch.rows) + replaced == len(rows)
     assert {key: row.payload for key, row in batch.rows.items()} == dict(rows)
-    parts = batch.parts(most)
+    parts = batch.split(most)
     assert all(part.size == len(part.body()) and len(part.rows) <= most for part in parts)
     assert [key for part in parts for key in part.rows] == list(batch.rows)
 
 
 def test_a_batch_stays_under_the_limit_to_the_byte() -> None:
     batch = Batch(1)
-    room = LARGEST_BODY - 1 - 2
-    assert batch.takes("a", b"x" * room, 10)
-    assert not batch.takes("a", b"x" * (room + 1), 10)
+    room = MAX_BODY_BYTES - 1 - 2
+    assert batch.fits("a", b"x" * room, 10)
+    assert not batch.fits("a", b"x" * (room + 1), 10)
     batch.add("a", Row(b"x" * (room - 10), b""))
-    assert batch.takes("b", b"x" * 9, 10)
-    assert not batch.takes("b", b"x" * 10, 10)
-    assert not batch.takes("b", b"x", 1)
+    assert batch.fits("b", b"x" * 9, 10)
+    assert not batch.fits("b", b"x" * 10, 10)
+    assert not batch.fits("b", b"x", 1)
 
 
 def action(done: Any, failed: Any, errors: list[Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -100,36 +100,40 @@ def action(done: Any, failed: Any, errors: list[Any] | None = None, **more: Any)
 
 
 A, B = {"source_id": "a", "key": "k"}, {"source_id": "b", "key": "k"}
-VERDICTS = {
-    "all done": (action(3, 0), [], Rest.ACCEPTED),
-    "all done, operation_status missing": (action(3, 0, operation_status=None), [], Rest.ACCEPTED),
-    "one refused by name": (action(2, 1, [A]), ["a"], Rest.ACCEPTED),
-    "one refused, named twice": (action(2, 1, [A, A]), ["a"], Rest.ACCEPTED),
-    "one refused without a name": (action(2, 1), [], Rest.SOME_REFUSED),
-    "one of two named": (action(1, 2, [A]), ["a"], Rest.SOME_REFUSED),
-    "a name nobody knows": (action(2, 1, [{"source_id": "x"}]), [], Rest.SOME_REFUSED),
+RESULTS = {
+    "all done": (action(3, 0), [], Unnamed.ACCEPTED),
+    "all done, operation_status missing": (
+        action(3, 0, operation_status=None),
+        [],
+        Unnamed.ACCEPTED,
+    ),
+    "one refused by name": (action(2, 1, [A]), ["a"], Unnamed.ACCEPTED),
+    "one refused, named twice": (action(2, 1, [A, A]), ["a"], Unnamed.ACCEPTED),
+    "one refused without a name": (action(2, 1), [], Unnamed.SOME_REFUSED),
+    "one of two named": (action(1, 2, [A]), ["a"], Unnamed.SOME_REFUSED),
+    "a name nobody knows": (action(2, 1, [{"source_id": "x"}]), [], Unnamed.SOME_REFUSED),
     "errors that are no errors": (
         action(2, 1, [None, "a", {"source_id": 1}]),
         [],
-        Rest.SOME_REFUSED,
+        Unnamed.SOME_REFUSED,
     ),
-    "all refused without a name": (action(0, 3), [], Rest.REFUSED),
-    "more names than failures": (action(2, 1, [A, B]), ["a", "b"], Rest.UNKNOWN),
-    "a row is missing": (action(2, 0), [], Rest.UNKNOWN),
-    "a row too many": (action(4, 0), [], Rest.UNKNOWN),
-    "negative counts": (action(4, -1), [], Rest.UNKNOWN),
-    "counts that are no numbers": (action("3", None), [], Rest.UNKNOWN),
-    "no result": ({"status": "DONE"}, [], Rest.UNKNOWN),
-    "failed": (action(3, 0, status="FAILED"), [], Rest.UNKNOWN),
-    "failed, one row named": (action(2, 1, [A], operation_status="FAILED"), ["a"], Rest.UNKNOWN),
-    "unknown to Voucherify": ({}, [], Rest.UNKNOWN),
+    "all refused without a name": (action(0, 3), [], Unnamed.REFUSED),
+    "more names than failures": (action(2, 1, [A, B]), ["a", "b"], Unnamed.UNKNOWN),
+    "a row is missing": (action(2, 0), [], Unnamed.UNKNOWN),
+    "a row too many": (action(4, 0), [], Unnamed.UNKNOWN),
+    "negative counts": (action(4, -1), [], Unnamed.UNKNOWN),
+    "counts that are no numbers": (action("3", None), [], Unnamed.UNKNOWN),
+    "no result": ({"status": "DONE"}, [], Unnamed.UNKNOWN),
+    "failed": (action(3, 0, status="FAILED"), [], Unnamed.UNKNOWN),
+    "failed, one row named": (action(2, 1, [A], operation_status="FAILED"), ["a"], Unnamed.UNKNOWN),
+    "unknown to Voucherify": ({}, [], Unnamed.UNKNOWN),
 }
 
 
-@pytest.mark.parametrize(("found", "named", "rest"), VERDICTS.values(), ids=VERDICTS.keys())
-def test_a_job_is_judged(found: dict[str, Any], named: list[str], rest: Rest) -> None:
-    judged = verdict(found, {"a", "b", "c"})
-    assert (list(judged.named), judged.rest) == (named, rest)
+@pytest.mark.parametrize(("found", "named", "rest"), RESULTS.values(), ids=RESULTS.keys())
+def test_a_job_is_judged(found: dict[str, Any], named: list[str], rest: Unnamed) -> None:
+    judged = job_result(found, {"a", "b", "c"})
+    assert (list(judged.named), judged.unnamed) == (named, rest)
 
 
 def looks(durations: list[float], *, moves_when_looked_at: int = 0) -> list[int]:
@@ -163,22 +167,25 @@ def test_a_queue_that_moves_when_looked_at_does_not_stretch_the_waits() -> None:
 def test_reasons_of_voucherify_reach_the_log_without_the_record() -> None:
     payload = json.dumps({"source_id": "ann@example.com", "name": "Ann Smith"}).encode()
     error = {"key": "bad", "message": "Ann Smith (ann@example.com) has 'x', 600100200"}
-    reason = voucherifys({**error, "details": "Ann"}, payload)
+    reason = api_reason({**error, "details": "Ann"}, payload)
     assert "Ann Smith" in reason.text
     assert reason.key == "bad"
     for personal in ("Ann", "example", "600100200"):
-        assert personal not in reason.said
+        assert personal not in reason.log_text
 
 
 def test_a_record_has_one_name_per_run() -> None:
-    run, another = RecordNames(), RecordNames()
+    run, another = Pseudonyms(), Pseudonyms()
     assert run.of("a") == run.of("a") != run.of("b")
     assert run.of("a") != another.of("a")
     assert len(run.of("\ud800")) == 10
 
 
 def test_dots_are_no_names() -> None:
-    assert [key for key in (".", "..", "...", "a", "cust_1") if is_safe(key)] == ["...", "a"]
+    assert [key for key in (".", "..", "...", "a", "cust_1") if is_safe_in_path(key)] == [
+        "...",
+        "a",
+    ]
 
 
 MESSAGE = {"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": {}}}}
@@ -188,7 +195,7 @@ REASON = Reason("k", "because", "because")
 def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "refused.singer"
     for number in range(2):
-        file = RefusalFile(str(path))
+        file = RefusedFile(str(path))
         file.declare(MESSAGE)
         file.write("s", {"a": number}, REASON, "0a1b2c3d4e")
         file.flush()
@@ -199,26 +206,26 @@ def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
 
 def test_a_line_that_a_crash_cut_is_dropped_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "refused.singer"
-    file = RefusalFile(str(path))
+    file = RefusedFile(str(path))
     file.declare(MESSAGE)
     file.write("s", {"a": 1}, REASON, "0a1b2c3d4e")
     whole = path.read_text()
     path.write_text(whole + '{"type":"RECORD","stream":"s","reco')
-    RefusalFile(str(path))
+    RefusedFile(str(path))
     assert path.read_text() == whole
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes")
-    with pytest.raises(SettingsError, match="something else"):
-        RefusalFile(str(path))
+    with pytest.raises(SettingsError, match="is not a refused-records file"):
+        RefusedFile(str(path))
     assert path.read_text() == "my notes"
 
 
 def test_only_json_is_written(tmp_path: Path) -> None:
     path = tmp_path / "refused.singer"
-    file = RefusalFile(str(path))
+    file = RefusedFile(str(path))
     file.declare(MESSAGE)
     deep: Any = "bottom"
     for _ in range(500):

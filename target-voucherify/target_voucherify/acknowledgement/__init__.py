@@ -1,1 +1,1 @@
-"""What became of each record, and which STATE may pass because of it."""
+"""What became of each record, and which STATE may be emitted because of it."""

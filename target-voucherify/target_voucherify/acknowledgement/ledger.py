@@ -1,9 +1,9 @@
-"""What Voucherify accepted, so that it is not sent again: one fingerprint per `source_id`.
+"""The ledger: a fingerprint per accepted customer, so that unchanged ones are not sent again.
 
-Losing the ledger costs calls, never correctness. So the fingerprint of a customer is forgotten
-before a change of it is sent, and written after the change was accepted: a crash in between leaves
-no fingerprint, and the customer is sent once more. The key stays: whoever may be in Voucherify can
-go missing from the CRM, and only the deletion that was carried out takes the key away.
+Losing the ledger costs calls, never correctness. A customer's fingerprint is removed before a
+change of it is sent, and written after the change was accepted: a crash in between leaves no
+fingerprint, and the customer is sent once more. The key stays, because a customer that may be in
+Voucherify can go missing from the CRM; only its deletion removes the key.
 
 A ledger belongs to one pipeline: one project, and the streams of one tap with the property that
 holds their key. Another pipeline's customers would look like customers that went missing.
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 LAYOUT = "2"
+"""Version of the tables; a ledger with another one is refused."""
 
 UNKNOWN = b""
-"""The fingerprint of a customer who may be in Voucherify, in whatever form."""
+"""The fingerprint of a customer that may be in Voucherify, in an unknown form."""
 
 CACHE_KIBIBYTES = 32_768
 
@@ -39,25 +40,24 @@ CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, ve
 
 
 class Ledger:
-    """The SQLite file behind `ledger_path`."""
+    """The SQLite file that `ledger_path` names; created if it does not exist.
 
-    is_kept = True
+    Args:
+        path: of the file.
+        config: the settings; those that shape a customer are part of every fingerprint.
+        read_only: for a dry run.
+
+    Raises:
+        SettingsError: the file cannot be used, or belongs to another project.
+    """
+
+    is_enabled = True
 
     def __init__(self, path: str, config: Mapping[str, Any], *, read_only: bool = False) -> None:
-        """Open the file, or begin one.
-
-        Args:
-            path: of the file.
-            config: the settings; those that shape a customer are part of every fingerprint.
-            read_only: for a dry run.
-
-        Raises:
-            SettingsError: the file cannot be used, or belongs to another project.
-        """
         self._path = path
         self._read_only = read_only
-        self._is_ours = False
-        self._bound_now: dict[str, str] = {}
+        self._is_same_pipeline = False
+        self._new_streams: dict[str, str] = {}
         self._salt = _digest(
             json.dumps(
                 [config.get(name) for name in ("source_id", "mapping", "unmapped", "nulls")],
@@ -76,14 +76,14 @@ class Ledger:
         self._execute = self._database.execute
 
     def fingerprint(self, payload: bytes) -> bytes:
-        """Sixteen bytes that change with the customer and with the settings that shaped it."""
+        """Sixteen bytes that change with the customer and with the settings that shape it."""
         return blake2b(payload, digest_size=16, key=self._salt).digest()
 
-    def knows(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
-        """For each customer (key and payload), whether exactly it was accepted before.
+    def unchanged(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
+        """For each customer (key and payload), whether it was accepted before in this very form.
 
-        One transaction for all of them: outside of one SQLite locks the file, and looks whether
-        another process has changed it, for each customer, which costs four times the look itself.
+        In one transaction: outside of one, SQLite locks the file and checks for changes by other
+        processes at each query, which costs four times the query itself.
         """
         execute, fingerprint = self._execute, self.fingerprint
         with self._database:
@@ -94,25 +94,25 @@ class Ledger:
             ]
 
     def has(self, key: str) -> bool:
-        """Whether a customer of this key was accepted before, in whatever form."""
+        """Whether a customer of this key was accepted before, in any form."""
         return self._execute(self._find, (key,)).fetchone() is not None
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Forget what customers look like that are about to change; on disk before this returns."""
+        """Remove the fingerprints of customers about to be sent; on disk before this returns."""
         with self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO accepted VALUES (?, ?)", ((key, UNKNOWN) for key in keys)
             )
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Take out customers that were deleted."""
+        """Remove customers that were deleted."""
         with self._database:
             self._database.executemany(
                 "DELETE FROM accepted WHERE source_id = ?", ((key,) for key in keys)
             )
 
     def remember(self, accepted: Iterable[tuple[str, bytes]]) -> None:
-        """Write down what was accepted: keys and payloads."""
+        """Store the fingerprints of accepted customers (key and payload)."""
         with self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO accepted VALUES (?, ?)",
@@ -120,10 +120,10 @@ class Ledger:
             )
 
     def bind_stream(self, stream: str, key: str) -> None:
-        """Tie the ledger to a stream of this pipeline.
+        """Bind the ledger to a stream of this pipeline.
 
-        A ledger that is tied to streams already takes a further one only in a run that also has one
-        of those.
+        A ledger that is bound to streams takes a further one only in a run that also has one of
+        those.
 
         Args:
             stream: the name that the tap gives it.
@@ -135,10 +135,10 @@ class Ledger:
         bound = self._streams()
         known = bound.get(stream)
         if known == key:
-            self._is_ours = True
-        elif known is None and (self._is_ours or not bound):
-            self._is_ours = True
-            self._bound_now[stream] = key
+            self._is_same_pipeline = True
+        elif known is None and (self._is_same_pipeline or not bound):
+            self._is_same_pipeline = True
+            self._new_streams[stream] = key
             if not self._read_only:
                 with self._database:
                     self._execute("INSERT INTO streams VALUES (?, ?, NULL)", (stream, key))
@@ -151,37 +151,37 @@ class Ledger:
             )
 
     def _streams(self) -> dict[str, str]:
-        """The streams that the ledger is tied to, each with the property of its key."""
+        """The streams that the ledger is bound to, each with the property of its key."""
         return {
             **dict(self._execute("SELECT name, key FROM streams").fetchall()),
-            **self._bound_now,
+            **self._new_streams,
         }
 
-    def all_renewed(self, versions: Mapping[str, str]) -> bool:
-        """Whether every stream of the pipeline was sent whole again, under a version it is new to.
+    def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
+        """Whether every stream of the pipeline was sent completely again, under a new version.
 
-        Taps that send only changes activate the same version again and again; then nothing is
-        missing. Nor is it when a stream was never sent whole before.
+        Taps that send only changes activate the same version each time; then nothing is missing.
+        Nor is it when a stream was never sent completely before.
         """
-        noted = dict(self._execute("SELECT name, version FROM streams").fetchall())
-        return bool(noted) and all(
+        stored = dict(self._execute("SELECT name, version FROM streams").fetchall())
+        return bool(stored) and all(
             before is not None and versions.get(stream) not in {None, before}
-            for stream, before in noted.items()
+            for stream, before in stored.items()
         )
 
-    def note_versions(self, versions: Mapping[str, str]) -> None:
-        """Write down under which version each stream was sent whole."""
+    def save_versions(self, versions: Mapping[str, str]) -> None:
+        """Store the version under which each stream was sent completely."""
         with self._database:
             self._database.executemany(
                 "UPDATE streams SET version = ? WHERE name = ?",
                 ((version, stream) for stream, version in versions.items()),
             )
 
-    def watch(self) -> None:
-        """From now on tell apart which customers were seen; kept on disk, not in memory."""
+    def track_seen(self) -> None:
+        """Begin to track which customers the CRM still has; on disk, not in memory."""
         self._execute("CREATE TEMP TABLE IF NOT EXISTS seen (source_id TEXT PRIMARY KEY)")
 
-    def see(self, keys: Iterable[str]) -> None:
+    def mark_seen(self, keys: Iterable[str]) -> None:
         """Note that the CRM still has these customers."""
         with self._database:
             self._database.executemany(
@@ -189,7 +189,7 @@ class Ledger:
             )
 
     def unseen(self) -> Iterator[str]:
-        """Customers that were accepted once and not seen since `watch`."""
+        """Keys that were accepted once and not marked as seen."""
         missing = (
             "SELECT source_id FROM accepted WHERE NOT EXISTS "
             "(SELECT 1 FROM temp.seen WHERE seen.source_id = accepted.source_id)"
@@ -212,7 +212,7 @@ class Ledger:
         return database
 
     def _bind(self, project: str, *, read_only: bool) -> None:
-        """Tie a new ledger to its project; refuse one of another project."""
+        """Bind a new ledger to its project; refuse one of another project."""
         bound = dict(
             self._database.execute(
                 "SELECT name, value FROM about WHERE name IN ('project', 'layout')"
@@ -231,36 +231,38 @@ class Ledger:
 
 
 class NoLedger:
-    """What a run without `ledger_path` remembers: nothing."""
+    """The ledger of a run without `ledger_path`: it remembers nothing."""
 
-    is_kept = False
+    is_enabled = False
 
-    def knows(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
-        """Nobody was accepted before."""
+    def unchanged(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
+        """None is known to be unchanged."""
         return [False for _ in customers]
 
     def has(self, key: str) -> bool:
-        """Nobody was accepted before."""
+        """No customer was accepted before."""
         del key
         return False
 
     def unseen(self) -> Iterator[str]:
-        """Nobody is known, so nobody is missing."""
+        """No customer is known, so none is missing."""
         return iter(())
 
-    def all_renewed(self, versions: Mapping[str, str]) -> bool:
-        """No stream was ever sent whole before."""
+    def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
+        """No stream was ever sent completely before."""
         del versions
         return False
 
     def _ignore(self, *_: object) -> None:
-        """Take note of nothing."""
+        """Do nothing."""
 
-    forget = remove = remember = see = watch = bind_stream = note_versions = close = _ignore
+    forget = remove = remember = mark_seen = track_seen = bind_stream = save_versions = close = (
+        _ignore
+    )
 
 
 def open_ledger(config: Mapping[str, Any]) -> Ledger | NoLedger:
-    """The ledger that `ledger_path` names, if any; a dry run does not begin one.
+    """The ledger that `ledger_path` names, if any; a dry run does not create one.
 
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.

@@ -1,7 +1,7 @@
-"""Where records end: accepted, refused, unchanged; and what follows from it, in the right order.
+"""Outcomes of records, accepted or refused, and what follows from them, in the right order.
 
-A refused record is in its file, and an accepted one in the ledger, before the fence lets a STATE
-pass that speaks for them.
+A refused record is in its file, and an accepted one in the ledger, before a STATE that covers them
+is emitted.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_voucherify.acknowledgement.pseudonyms import RecordNames
-from target_voucherify.acknowledgement.refused_file import RefusalFile
+from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
+from target_voucherify.acknowledgement.refused_file import RefusedFile
 from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.json_lines import record_in
 from target_voucherify.voucherify_client.errors import VoucherifyError
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
-    from target_voucherify.acknowledgement.state_fence import Fence
+    from target_voucherify.acknowledgement.state_fence import StateFence
     from target_voucherify.acknowledgement.summary import Summary
 
-JUDGED_FROM = 100
+MIN_RECORDS_FOR_PERCENT = 100
 """Records after which `max_refused_percent` may end a run early; before, a share means little."""
 
-SAID_ONE_BY_ONE = 20
-"""Refusals that get a log line each; the rest is in the file and in the count of each reason."""
+MAX_LOGGED_REFUSALS = 20
+"""Refusals that get a log line each; the others are in the file and in the count of each reason."""
 
-KINDS_COUNTED = 50
+MAX_COUNTED_KEYS = 50
+"""Kinds of reasons that are counted each; further ones count as `other`."""
 
 
 class Row(NamedTuple):
@@ -42,40 +43,41 @@ class Row(NamedTuple):
 
 
 class Outcomes:
-    """The ends of records, and the states that may pass because of them."""
+    """Notes the outcomes of records, and emits the states that become ready because of them."""
 
     def __init__(
         self,
         config: Mapping[str, Any],
-        fence: Fence,
+        fence: StateFence,
         summary: Summary,
         ledger: Ledger | NoLedger,
     ) -> None:
-        """Open the file of refusals, if one is configured."""
         path = config.get("refused_records_path")
-        self.file = RefusalFile(path) if path and not config["dry_run"] else None
+        self.file = RefusedFile(path) if path and not config["dry_run"] else None
         self._percent = float(config["max_refused_percent"])
-        self._names = RecordNames()
+        self._pseudonyms = Pseudonyms()
         self._dry_run = bool(config["dry_run"])
         self._fence = fence
         self._records = summary.records
         self._ledger = ledger
-        self._kinds: Counter[str] = Counter()
+        self._keys: Counter[str] = Counter()
         self._log = logging.getLogger("target-voucherify")
-        self._states_end_here = False
-        self._kept = 0
+        self._is_stopped = False
+        """Whether no state is emitted any more."""
+        self._blocking_ticket = 0
+        """The ticket that is never released, because a record was refused; 0 without one."""
 
-    def written(self, rows: Mapping[str, Row]) -> None:
-        """Voucherify has these customers."""
+    def accept(self, rows: Mapping[str, Row]) -> None:
+        """Note that Voucherify has these customers."""
         self._ledger.remember((key, row.payload) for key, row in rows.items())
         self._records.accepted += len(rows)
 
-    def settled(self, ticket: int) -> None:
-        """All rows behind one ticket have ended; let states pass that waited for them."""
+    def release(self, ticket: int) -> None:
+        """Note that all rows of a ticket have an outcome; emit the state that waited for them."""
         self._fence.release(ticket)
-        self.pass_states()
+        self.emit_state()
 
-    def refused(
+    def refuse(
         self, line: bytes, key: str | None, reason: Reason, ticket: int | None = None
     ) -> None:
         """Set one record aside, or note that the run will fail.
@@ -84,40 +86,40 @@ class Outcomes:
             line: the message it came in.
             key: its `source_id`, when it has one.
             reason: why.
-            ticket: of the batch it was sent in; None when it was refused before.
+            ticket: of the batch it was sent in; `None` when it was refused before.
 
         Raises:
-            RefusedRecordsError: so many are refused that something is wrong with the whole.
+            RefusedRecordsError: so many are refused that something is wrong with all of them.
         """
         self._records.refused += 1
-        name = self._names.of(key) if key else None
-        self._say(name, reason)
+        pseudonym = self._pseudonyms.of(key) if key else None
+        self._log_refusal(pseudonym, reason)
         if self._dry_run:
             return
         if self.file is None:
-            self._end_states(ticket)
+            self._block_states(ticket)
             return
-        self.file.write(*record_in(line), reason, name)
-        if self._records.received >= JUDGED_FROM:
-            self.judge()
+        self.file.write(*record_in(line), reason, pseudonym)
+        if self._records.received >= MIN_RECORDS_FOR_PERCENT:
+            self.check_refused_percent()
 
-    def judge(self) -> None:
+    def check_refused_percent(self) -> None:
         """Compare the share of refused records with `max_refused_percent`.
 
         Raises:
-            RefusedRecordsError: it is above; states that are still held stay so.
+            RefusedRecordsError: it is above; states that still wait are never emitted.
         """
-        if self._too_many():
+        if self._has_too_many_refused():
             records = self._records
-            self._states_end_here = True
+            self._is_stopped = True
             raise RefusedRecordsError(
                 f"{records.refused} of {records.received} records were refused, more than "
-                f"max_refused_percent ({self._percent:g}) allows ({self._reasons()}). They are in "
-                "the file of refusals; no state was passed on since the share was exceeded."
+                f"max_refused_percent ({self._percent:g}) allows ({self._top_keys()}). They are in "
+                "the refused-records file; no state was emitted since the limit was exceeded."
             )
 
     def fail_if_refused(self) -> None:
-        """At the end of a run without a file of refusals: every refusal is a failure.
+        """At the end of a run without a refused-records file: every refusal is a failure.
 
         Raises:
             RefusedRecordsError: naming the reasons and the ways out.
@@ -125,17 +127,17 @@ class Outcomes:
         if self._records.refused and self.file is None and not self._dry_run:
             raise RefusedRecordsError(
                 f"{self._records.refused} of {self._records.received} records were refused "
-                f"({self._reasons()}); all others were written. Correct them in the CRM, or set "
+                f"({self._top_keys()}); all others were written. Correct them in the CRM, or set "
                 "refused_records_path to set them aside and go on."
             )
         if self.file is not None:
-            self.judge()
+            self.check_refused_percent()
 
-    def pass_states(self) -> None:
-        """Print the newest state that may pass, with everything it speaks for on disk."""
-        if self._states_end_here or self._dry_run or (self.file is not None and self._too_many()):
+    def emit_state(self) -> None:
+        """Print the newest state that is ready, once everything it covers is on disk."""
+        if self._is_stopped or self._dry_run or (self.file and self._has_too_many_refused()):
             return
-        state = self._fence.passing()
+        state = self._fence.take_ready()
         if state is None:
             return
         if self.file is not None:
@@ -143,42 +145,42 @@ class Outcomes:
         try:
             _print(state)
         except OSError:
-            self._states_end_here = True
+            self._is_stopped = True
             raise VoucherifyError(
-                "The state cannot be passed on, because standard output is closed: the next run "
+                "The state cannot be emitted, because standard output is closed: the next run "
                 "will send the customers of this one again."
             ) from None
 
-    def _too_many(self) -> bool:
+    def _has_too_many_refused(self) -> bool:
         """Whether more is refused than allowed; of records refused before, any share may be."""
         if self.file is not None and self.file.is_replayed:
             return False
         return self._records.refused * 100 > self._percent * self._records.received
 
-    def _end_states(self, ticket: int | None) -> None:
-        """No state may speak for this record: keep its ticket for good, or take one.
+    def _block_states(self, ticket: int | None) -> None:
+        """Let no state cover this record: keep its ticket for good, or take one.
 
-        The lowest ticket that is kept stops all that the higher ones would.
+        The lowest ticket that is kept blocks all that the higher ones would.
         """
-        if self._kept and (ticket is None or ticket >= self._kept):
+        if self._blocking_ticket and (ticket is None or ticket >= self._blocking_ticket):
             return
         if ticket is None:
-            self._kept = self._fence.hold()
+            self._blocking_ticket = self._fence.hold()
         else:
-            self._fence.share(ticket)
-            self._kept = ticket
+            self._fence.retain(ticket)
+            self._blocking_ticket = ticket
 
-    def _say(self, name: str | None, reason: Reason) -> None:
-        known = reason.key in self._kinds or len(self._kinds) < KINDS_COUNTED
-        self._kinds[reason.key if known else "other"] += 1
-        if self._records.refused <= SAID_ONE_BY_ONE:
-            named = name or "without a source_id"
-            self._log.warning("Refused record %s: %s (%s)", named, reason.said, reason.key)
-        elif self._records.refused == SAID_ONE_BY_ONE + 1:
+    def _log_refusal(self, pseudonym: str | None, reason: Reason) -> None:
+        is_counted = reason.key in self._keys or len(self._keys) < MAX_COUNTED_KEYS
+        self._keys[reason.key if is_counted else "other"] += 1
+        if self._records.refused <= MAX_LOGGED_REFUSALS:
+            name = pseudonym or "without a source_id"
+            self._log.warning("Refused record %s: %s (%s)", name, reason.log_text, reason.key)
+        elif self._records.refused == MAX_LOGGED_REFUSALS + 1:
             self._log.warning("Further refusals are counted, not logged one by one")
 
-    def _reasons(self) -> str:
-        return ", ".join(f"{key}: {count}" for key, count in self._kinds.most_common(5))
+    def _top_keys(self) -> str:
+        return ", ".join(f"{key}: {count}" for key, count in self._keys.most_common(5))
 
 
 def _print(state: str) -> None:

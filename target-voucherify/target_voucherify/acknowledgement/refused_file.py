@@ -1,4 +1,4 @@
-"""The file of refused records: Singer messages that any target reads and this one replays."""
+"""The refused-records file: Singer messages that any target can read and this one replays."""
 
 from __future__ import annotations
 
@@ -25,38 +25,37 @@ ADDED: dict[str, Any] = {
     "_refused_at": {"type": ["null", "string"], "format": "date-time"},
     "_refused_hash": {"type": ["null", "string"]},
 }
-"""Properties that each refused record has besides its own."""
+"""Properties that a refused record has besides its own."""
 
-BEGINNINGS = (b'{"type":"SCHEMA"', b'{"type":"RECORD"')
+FIRST_BYTES = (b'{"type":"SCHEMA"', b'{"type":"RECORD"')
 BLOCK = 1 << 20
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-DEPTH = 100
-"""Objects in objects that are kept; readers of JSON do not follow much further."""
+MAX_DEPTH = 100
+"""Nested levels that are kept; readers of JSON do not follow much further."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class RefusalFile:
-    """Appends; whatever an earlier run wrote stays. Readable by its owner only: it holds people.
+class RefusedFile:
+    """Appends refused records to a file that only its owner may read: it holds personal data.
 
     When the file itself is the input, what is still refused goes to a new file beside it, which
     takes its place at the end. A run that ends early leaves the file as it was.
+
+    Raises:
+        SettingsError: the file cannot be written, or is not a refused-records file. Checked now, so
+            that hours of work do not end at an unwritable file.
     """
 
     def __init__(self, path: str) -> None:
-        """Check the path now, so that hours of work do not end at an unwritable file.
-
-        Raises:
-            SettingsError: the file cannot be written, or holds something else.
-        """
         self._path = Path(path)
         self._schemas: dict[str, dict[str, Any]] = {}
         self._written: dict[str, dict[str, Any]] = {}
         self._unflushed = False
-        self._began = _now()
-        self._read_up_to: int | None = None
+        self._started = _now()
+        self._read_size: int | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._repair()
@@ -68,14 +67,14 @@ class RefusalFile:
 
     @property
     def is_replayed(self) -> bool:
-        """Whether the run reads this very file."""
-        return self._read_up_to is not None
+        """Whether this file is the input of the run."""
+        return self._read_size is not None
 
     def begin_replay(self, source: IO[Any]) -> float:
-        """Write to a new file from now on if the input is this one.
+        """Write to a new file from now on if this file is the input.
 
         Returns:
-            How many bytes of the input are to be read: those of now, or all of another input.
+            How many bytes of the input to read: its present size, or all of another input.
         """
         try:
             itself = os.fstat(self._descriptor)
@@ -83,25 +82,25 @@ class RefusalFile:
                 return math.inf
         except (OSError, ValueError):  # an input without a file behind it
             return math.inf
-        self._original, self._read_up_to = self._descriptor, itself.st_size
+        self._original, self._read_size = self._descriptor, itself.st_size
         self._descriptor = os.open(self._replacement, NEW_FILE, 0o600)
         return itself.st_size
 
-    def end_replay(self, *, is_whole: bool) -> None:
-        """Let the new file take the place of the old one, or drop it.
+    def end_replay(self, *, is_complete: bool) -> None:
+        """Replace the old file by the new one, or delete the new one.
 
         Args:
-            is_whole: whether every record of the old file was accepted, or is in the new one.
+            is_complete: whether every record of the old file was accepted, or is in the new one.
         """
-        if self._read_up_to is None:
+        if self._read_size is None:
             return
-        if not is_whole:
+        if not is_complete:
             self._replacement.unlink()
             return
         # Another run may have set records aside meanwhile.
-        while added := os.pread(self._original, BLOCK, self._read_up_to):
+        while added := os.pread(self._original, BLOCK, self._read_size):
             self._write(added)
-            self._read_up_to += len(added)
+            self._read_size += len(added)
         os.fsync(self._descriptor)
         self._replacement.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
@@ -113,7 +112,7 @@ class RefusalFile:
         return self._path.with_name(f"{self._path.name}.replaying")
 
     def declare(self, message: Mapping[str, Any]) -> None:
-        """Remember the SCHEMA of a stream; it is written before its first refused record."""
+        """Remember the SCHEMA of a stream, to write it before its first refused record."""
         self._schemas[message["stream"]] = {
             "type": "SCHEMA",
             "stream": message["stream"],
@@ -125,16 +124,16 @@ class RefusalFile:
         }
 
     def write(
-        self, stream: str, record: Mapping[str, Any], reason: Reason, name: str | None
+        self, stream: str, record: Mapping[str, Any], reason: Reason, pseudonym: str | None
     ) -> None:
-        """Append one record with the reason it was refused for, and its name in the log.
+        """Append one record with the reason of its refusal and its pseudonym in the log.
 
         Raises:
-            InputError: the input is this file, behind a pipe, and would never end.
+            InputError: the input is this file, read through a pipe, and would never end.
         """
-        if str(record.get("_refused_at") or "") >= self._began:
+        if str(record.get("_refused_at") or "") >= self._started:
             raise InputError(
-                "the input holds records that this run set aside: read the file of refused records "
+                "the input holds records that this run set aside: read the refused-records file "
                 "by < instead of through a pipe"
             )
         schema = self._schemas[stream]
@@ -146,18 +145,18 @@ class RefusalFile:
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
             "_refused_at": _now(),
-            "_refused_hash": name,
+            "_refused_hash": pseudonym,
         }
         self._append({"type": "RECORD", "stream": stream, "record": refused})
 
     def flush(self) -> None:
-        """Make sure that what was written outlives the machine: states will speak for it."""
+        """Sync the file to disk, before a state that covers its records is emitted."""
         if self._unflushed:
             os.fsync(self._descriptor)
             self._unflushed = False
 
     def _append(self, message: Mapping[str, Any]) -> None:
-        """Write a whole line at once, so that a kill cannot leave half of one."""
+        """Write a line in one call, so that a kill cannot leave half of it."""
         self._write(_encode(_clean(message)) + b"\n")
         self._unflushed = True
 
@@ -167,22 +166,22 @@ class RefusalFile:
             written += os.write(self._descriptor, data[written:])
 
     def _repair(self) -> None:
-        """Drop a last line that a crash of the machine cut short: its state was never passed on.
+        """Drop a last line that a crash cut short: no state that covers it was emitted.
 
         Raises:
-            SettingsError: the file is not one of refused records, so nothing in it is touched.
+            SettingsError: it is not a refused-records file, so nothing in it is touched.
         """
         with self._path.open("rb") as file:
-            beginning = file.read(len(BEGINNINGS[0]))
+            beginning = file.read(len(FIRST_BYTES[0]))
             size = file.seek(0, os.SEEK_END)
-            if beginning and beginning not in BEGINNINGS:
+            if beginning and beginning not in FIRST_BYTES:
                 raise SettingsError(
-                    f"refused_records_path: {self._path} holds something else than refused "
-                    "records; name a file of its own."
+                    f"refused_records_path: {self._path} is not a refused-records file; name a "
+                    "new one."
                 )
-            whole = _end_of_last_line(file, size)
-        if whole != size:
-            os.truncate(self._path, whole)
+            end = _end_of_last_line(file, size)
+        if end != size:
+            os.truncate(self._path, end)
 
 
 def _now() -> str:
@@ -191,7 +190,7 @@ def _now() -> str:
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:
-    """Bytes up to and with the last line feed, looked for from the end."""
+    """Number of bytes up to and including the last line feed."""
     end = size
     while end:
         start = max(0, end - BLOCK)
@@ -203,11 +202,11 @@ def _end_of_last_line(file: BinaryIO, size: int) -> int:
     return 0
 
 
-def _clean(value: Any, depth: int = DEPTH) -> Any:
-    """The value without what JSON cannot say: NaN, broken text and bottomless nesting become null.
+def _clean(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with NaN, lone surrogates and too deep nesting, which JSON has not, as null.
 
-    Null is the honest replacement: a replayed record is then refused again or lacks the field,
-    while a repaired text could become a customer's name for ever.
+    Null, because a replayed record is then refused again or lacks the field, while a repaired text
+    could become a customer's key, which never changes.
     """
     if isinstance(value, dict | list) and not depth:
         return None

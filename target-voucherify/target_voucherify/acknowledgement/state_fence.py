@@ -1,63 +1,61 @@
-"""The state fence: a STATE passes only when every record received before it is settled.
+"""The state fence: a STATE may be emitted only when every record received before it is settled.
 
-The whole idea: whoever takes on records that are not settled yet *holds* the fence and gets a
-ticket; tickets are numbered. A STATE notes the number of the newest ticket when it arrives. It may
-pass once no ticket up to that number is held any more. Tickets given out later do not concern it.
+Work that is not settled yet *holds* the fence and gets a numbered ticket. A STATE notes the number
+of the newest ticket when it arrives, and is ready once no ticket up to that number is held any
+more. Tickets issued later do not concern it.
 
-Nothing here grows with the number of records: among states that wait for the same tickets only the
-newest is kept, because it says all that the older ones said.
+Nothing here grows with the number of records: of states that wait for the same tickets only the
+newest is kept, because it covers everything that the older ones cover.
 """
 
 from __future__ import annotations
 
 
-class Fence:
-    """Which STATE may be passed on; knows nothing of records, requests or output."""
+class StateFence:
+    """Decides which STATE may be emitted; knows nothing of records, requests or output."""
 
     def __init__(self) -> None:
-        """Start with nothing held and nothing waiting."""
         self._issued = 0
-        self._held: dict[int, int] = {}
+        self._holders: dict[int, int] = {}
+        """Number of holders by ticket, oldest ticket first."""
         self._waiting: list[tuple[int, str]] = []
+        """Newest ticket at arrival, and the state."""
 
     def hold(self) -> int:
-        """Give out a ticket: states from now on wait until it is released."""
+        """Issue a ticket: states added from now on wait until it is released."""
         self._issued += 1
-        self._held[self._issued] = 1
+        self._holders[self._issued] = 1
         return self._issued
 
-    def share(self, ticket: int) -> None:
-        """Let one more holder have the ticket: work that is split is settled when all parts are."""
-        self._held[ticket] += 1
+    def retain(self, ticket: int) -> None:
+        """Add a holder to a ticket: work that is split is settled when all its parts are."""
+        self._holders[ticket] += 1
 
     def release(self, ticket: int) -> None:
-        """Give the ticket back; the last holder lifts it."""
-        self._held[ticket] -= 1
-        if not self._held[ticket]:
-            del self._held[ticket]
-            self._forget_what_newer_states_say()
+        """Remove a holder from a ticket; the last one lifts it."""
+        self._holders[ticket] -= 1
+        if not self._holders[ticket]:
+            del self._holders[ticket]
+            self._drop_superseded()
 
-    def arrive(self, state: str) -> None:
-        """Take a STATE that came in, as the text that will be passed on."""
+    def add_state(self, state: str) -> None:
+        """Add a STATE, as the text that will be emitted."""
         self._waiting.append((self._issued, state))
-        self._forget_what_newer_states_say()
+        self._drop_superseded()
 
-    def passing(self) -> str | None:
-        """The newest state that may pass now, or None; it and all older ones stop waiting.
-
-        The oldest ticket still held decides, and dictionaries keep the order of arrival.
-        """
-        oldest = next(iter(self._held), None)
-        passing = None
+    def take_ready(self) -> str | None:
+        """Remove the states that may be emitted now, and return the newest of them, if any."""
+        oldest = next(iter(self._holders), None)
+        ready = None
         while self._waiting and (oldest is None or self._waiting[0][0] < oldest):
-            passing = self._waiting.pop(0)[1]
-        return passing
+            ready = self._waiting.pop(0)[1]
+        return ready
 
-    def _forget_what_newer_states_say(self) -> None:
-        """Of neighbours that no held ticket divides, keep the newer: both would pass together."""
+    def _drop_superseded(self) -> None:
+        """Of neighbours that no held ticket separates, keep the newer: both get ready at once."""
         kept: list[tuple[int, str]] = []
-        for after, state in self._waiting:
-            if kept and not any(kept[-1][0] < ticket <= after for ticket in self._held):
+        for ticket, state in self._waiting:
+            if kept and not any(kept[-1][0] < held <= ticket for held in self._holders):
                 kept.pop()
-            kept.append((after, state))
+            kept.append((ticket, state))
         self._waiting = kept

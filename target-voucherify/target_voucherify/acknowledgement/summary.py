@@ -1,10 +1,10 @@
-"""What the run did, in counts that add up: one line while it works, one JSON object at its end."""
+"""What the run did, in counts that add up: a line while it works, one JSON object at its end."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from target_voucherify.voucherify_client.client import Usage
 
-PROGRESS_EVERY = 10.0
+PROGRESS_INTERVAL = 10.0
 """Seconds between two progress lines."""
 
 
 @dataclass
 class Records:
-    """Where the records went: each one received ends in exactly one of the other counts."""
+    """Number of records by outcome: each record received has exactly one of the others."""
 
     received: int = 0
     accepted: int = 0
@@ -30,27 +30,15 @@ class Records:
     removed_by_stream_map: int = 0
 
     @property
-    def unconfirmed(self) -> int:
-        """Received, but neither accepted nor set aside when the run ended."""
-        return self.received - self.settled
-
-    @property
     def settled(self) -> int:
-        """Records that need no further care."""
-        return (
-            self.accepted
-            + self.unchanged
-            + self.duplicates
-            + self.refused
-            + self.deleted
-            + self.deletes_ignored
-            + self.removed_by_stream_map
-        )
+        """Records that have an outcome."""
+        counts: dict[str, int] = asdict(self)
+        return sum(counts.values()) - self.received
 
 
 @dataclass
 class Summary:
-    """The counts of one run and how they are said."""
+    """The counts of one run, and how they are logged."""
 
     logger: logging.Logger
     usage: Usage
@@ -59,33 +47,31 @@ class Summary:
     complete: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
-    _said: float = field(default_factory=time.monotonic)
+    _logged: float = field(default_factory=time.monotonic)
 
-    def progress(self) -> None:
-        """Say how far the run is, about every ten seconds."""
+    def log_progress(self) -> None:
+        """Log how far the run is, about every ten seconds."""
         now = time.monotonic()
-        if now - self._said < PROGRESS_EVERY:
+        if now - self._logged < PROGRESS_INTERVAL:
             return
-        self._said = now
-        records, seconds = self.records, now - self._started
+        self._logged = now
+        records, seconds, left = self.records, now - self._started, self.usage.quota_left
         self.logger.info(
-            "%d records received, %d settled, %d refused, %.0f records/s, %d API calls, "
-            "%s calls left in the period",
+            "%d records received, %d settled, %d refused, %.0f records/s, %d API calls%s",
             records.received,
             records.settled,
             records.refused,
             records.received / seconds,
             self.usage.calls,
-            "unknown number of" if self.usage.quota_left is None else self.usage.quota_left,
+            "" if left is None else f", {left} calls left in the period",
         )
 
-    def tell(self) -> None:
+    def log(self) -> None:
         """Log what the run did as one JSON object, the last line of its log."""
-        records = self.records
         line = {
             "complete": self.complete,
-            **{name: getattr(records, name) for name in records.__dataclass_fields__},
-            "unconfirmed": records.unconfirmed,
+            **asdict(self.records),
+            "unconfirmed": self.records.received - self.records.settled,
             "bulk_jobs": self.jobs,
             "calls": self.usage.calls,
             "retries": self.usage.retries,

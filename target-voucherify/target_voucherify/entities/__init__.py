@@ -1,1 +1,1 @@
-"""What can be written to Voucherify, and how a record becomes it: pure functions of values."""
+"""From record to customer: pure functions of values."""

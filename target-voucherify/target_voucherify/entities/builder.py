@@ -1,4 +1,4 @@
-"""Record → customer: a pure function that gives the JSON to send, or every reason why not."""
+"""Record → customer: a pure function that gives the JSON to send, or every reason not to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from target_voucherify.entities import converters, source_id
-from target_voucherify.entities.encoding import encoded
-from target_voucherify.entities.mapping import ADDRESS, FIELDS, OURS, Plan, Source
+from target_voucherify.entities.encoding import encode
+from target_voucherify.entities.mapping import ADDRESS, FIELDS, RESERVED_PREFIXES, Plan, Source
 from target_voucherify.errors import NotACustomerError
 
 if TYPE_CHECKING:
@@ -19,46 +19,47 @@ if TYPE_CHECKING:
 
 Json = Any
 Record = dict[str, Any]
-How = tuple["Callable[[Json], Json]", str]
-"""The converter of a value, and its name in a reason."""
+Conversion = tuple["Callable[[Json], Json]", str]
+"""The converter of a value, and the value's name in a reason."""
 
-Field = tuple[str, str, tuple[str, ...], frozenset[type], How]
-"""Field of the customer, property, path inside it, types that need no converter, and the rest."""
+Field = tuple[str, str, tuple[str, ...], frozenset[type], Conversion]
+"""Field of the customer, property, path inside it, types that need no conversion, conversion."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class CustomerBuilder:
-    """Builds the customers of one stream."""
+    """Builds the customers of one stream.
+
+    The plan is compiled once, so that a record costs one loop over its mapped properties.
+
+    Args:
+        plan: the source of each field.
+        schema: the project's metadata schema.
+        config: the settings `nulls` and `unmapped`.
+        log_once: logs a message once per run; takes a topic and the message.
+    """
 
     def __init__(
         self,
         plan: Plan,
         schema: MetadataSchema,
         config: Mapping[str, Any],
-        notice: Callable[[str, str], None],
+        log_once: Callable[[str, str], None],
     ) -> None:
-        """Compile the plan, so that a record costs one loop over its mapped properties.
-
-        Args:
-            plan: which property goes where.
-            schema: the project's metadata schema.
-            config: the settings `nulls` and `unmapped`.
-            notice: is told a topic and a sentence that is said once in a run.
-        """
         self._plan = plan
         self._key = plan.key
         self._schema = schema
         self._send_nulls = config["nulls"] == "send"
         self._unmapped = config["unmapped"]
-        self._notice = notice
-        self._fields = _compiled(plan.fields, lambda name: FIELDS[name])
-        self._address = _compiled(plan.address, lambda _name: converters.text)
-        self._metadata = _compiled(plan.metadata, schema.converter, "metadata.")
-        named = {source.field for source in plan.metadata}
-        self._required = [key for key in schema.required if key in named or plan.whole_metadata]
-        self._required_always = named.intersection(schema.required)
-        self._objects = self._objects_to_add()
+        self._log_once = log_once
+        self._fields = _compile(plan.fields, lambda name: FIELDS[name])
+        self._address = _compile(plan.address, lambda _name: converters.text)
+        self._metadata = _compile(plan.metadata, schema.converter, "metadata.")
+        mapped = {source.field for source in plan.metadata}
+        self._required = [key for key in schema.required if key in mapped or plan.whole_metadata]
+        self._required_always = mapped.intersection(schema.required)
+        self._object_builders = self._choose_object_builders()
 
     def __call__(self, record: Record) -> tuple[str, bytes]:
         """The customer's `source_id` and the customer as JSON.
@@ -67,42 +68,44 @@ class CustomerBuilder:
             NotACustomerError: with everything that is wrong.
         """
         problems: list[str] = []
-        key = key_of(record, self._key, self._notice, problems)
+        key = source_id_of(record, self._key, self._log_once, problems)
         kind = "invalid_source_id" if problems else "invalid_record"
         customer: Record = {"source_id": key}
         self._fill(customer, self._fields, record, problems)
-        for add in self._objects:
+        for add in self._object_builders:
             add(customer, record, problems)
         if not self._plan.declared.issuperset(record):
-            self._look_at_undeclared(record, problems)
+            self._check_undeclared(record, problems)
         if problems:
             raise NotACustomerError(problems, kind)
-        return key, encoded(customer)
+        return key, encode(customer)
 
-    def _objects_to_add(self) -> list[Callable[[Record, Record, list[str]], None]]:
+    def _choose_object_builders(self) -> list[Callable[[Record, Record, list[str]], None]]:
         plan = self._plan
-        adders: list[Callable[[Record, Record, list[str]], None]] = []
+        builders: list[Callable[[Record, Record, list[str]], None]] = []
         if plan.address or plan.whole_address:
-            adders.append(self._add_address)
+            builders.append(self._add_address)
         if plan.has_metadata or self._unmapped == "metadata":
-            adders.append(self._add_metadata)
-        return adders
+            builders.append(self._add_metadata)
+        return builders
 
     def _fill(
         self, into: Record, fields: Iterable[Field], record: Record, problems: list[str]
     ) -> None:
-        for field, prop, path, as_it_is, how in fields:
+        for field, prop, path, kept_types, conversion in fields:
             value = record.get(prop)
             for step in path:
                 value = value.get(step) if type(value) is dict else None
-            if type(value) in as_it_is:
+            if type(value) in kept_types:
                 into[field] = value
             elif value is not None or (self._send_nulls and prop in record):
-                self._set(into, field, value, how, problems)
+                self._set(into, field, value, conversion, problems)
 
-    def _set(self, into: Record, field: str, value: Json, how: How, problems: list[str]) -> None:
+    def _set(
+        self, into: Record, field: str, value: Json, conversion: Conversion, problems: list[str]
+    ) -> None:
         """Convert and set one value, or add the reason why not."""
-        convert, label = how
+        convert, label = conversion
         try:
             converted = None if value is None else convert(value)
         except (ValueError, ArithmeticError) as reason:
@@ -119,7 +122,9 @@ class CustomerBuilder:
             if name in ADDRESS:
                 self._set(address, name, value, (converters.text, f"address.{name}"), problems)
             else:
-                self._notice(f"address.{name}", f"an address has no {name}: not sent")
+                self._log_once(
+                    f"address.{name}", f"Ignoring {name} of address: an address has no such member"
+                )
         self._fill(address, self._address, record, problems)
         self._put(customer, "address", address, source, record)
 
@@ -132,14 +137,14 @@ class CustomerBuilder:
             for name in self._undeclared(record):
                 self._set_metadata(metadata, name, record[name], problems)
         if self._required:
-            self._look_for_required(metadata, problems)
+            self._check_required(metadata, problems)
         self._put(customer, "metadata", metadata, source, record)
 
     def _set_metadata(self, into: Record, key: str, value: Json, problems: list[str]) -> None:
         if value is not None or self._send_nulls:
             self._set(into, key, value, (self._schema.converter(key), f"metadata.{key}"), problems)
 
-    def _look_for_required(self, metadata: Record, problems: list[str]) -> None:
+    def _check_required(self, metadata: Record, problems: list[str]) -> None:
         for key in self._required:
             if metadata.get(key) is None and (metadata or key in self._required_always):
                 label = f"metadata.{key} "
@@ -149,47 +154,52 @@ class CustomerBuilder:
     def _put(
         self, customer: Record, field: str, built: Record, whole: Source | None, record: Record
     ) -> None:
-        """Add an object that says something; an empty one might clear what others wrote."""
+        """Add an object unless it is empty: an empty one might clear what others wrote."""
         if built:
             customer[field] = built
         elif self._send_nulls and whole and record.get(whole.prop, "") is None:
             customer[field] = None
 
     def _whole(self, source: Source | None, record: Record, problems: list[str]) -> Record:
-        """The object that a property holds, also when a database wrote it as JSON text."""
+        """The object in a property, also where a database stores it as JSON text."""
         value = None if source is None else _inside(record, source)
         if type(value) is str and value.lstrip().startswith("{"):
             value = _parsed(value)
         if type(value) is dict:
             return value
         if source and value is not None:
-            problems.append(f"{source.prop} is {converters.a(value)}, not an object")
+            problems.append(f"{source.prop} is {converters.kind_of(value)}, not an object")
         return {}
 
     def _undeclared(self, record: Record) -> list[str]:
         declared = self._plan.declared
-        return [name for name in record if name not in declared and not name.startswith(OURS)]
+        return [
+            name
+            for name in record
+            if name not in declared and not name.startswith(RESERVED_PREFIXES)
+        ]
 
-    def _look_at_undeclared(self, record: Record, problems: list[str]) -> None:
+    def _check_undeclared(self, record: Record, problems: list[str]) -> None:
         for name in self._undeclared(record):
             if self._unmapped == "ignore":
-                said = f"{name} is in records but not in the SCHEMA, and has no place: not sent"
-                self._notice(f"unmapped {name}", said)
+                self._log_once(
+                    f"unmapped {name}", f"Ignoring {name}: unmapped, and not in the SCHEMA"
+                )
             elif self._unmapped == "refuse":
-                problems.append(f"{name} has no place in a customer, and unmapped is refuse")
+                problems.append(f"{name} is unmapped, and the setting unmapped is refuse")
 
 
-def key_of(
-    record: Record, source: Source, notice: Callable[[str, str], None], problems: list[str]
+def source_id_of(
+    record: Record, source: Source, log_once: Callable[[str, str], None], problems: list[str]
 ) -> str:
-    """The `source_id` of a record; "" when it has none, and then there is a problem more."""
+    """The `source_id` of a record; "" and a further problem when it has none."""
     key = record.get(source.prop)
     if source.path or not source_id.is_plain(key):
-        return source_id.in_words(_inside(record, source), source.prop, notice, problems)
+        return source_id.to_source_id(_inside(record, source), source.prop, log_once, problems)
     return str(key)
 
 
-def _compiled(
+def _compile(
     sources: Iterable[Source],
     converter: Callable[[str], Callable[[Json], Json]],
     prefix: str = "",
@@ -198,10 +208,9 @@ def _compiled(
     fields = []
     for field, prop, path in sources:
         convert = converter(field)
-        as_it_is = converters.AS_IT_IS.get(convert, frozenset())
-        fields.append(
-            (field, prop, path, as_it_is, (convert, f"{prefix}{field}" if prefix else prop))
-        )
+        kept_types = converters.KEPT_TYPES.get(convert, frozenset())
+        label = f"{prefix}{field}" if prefix else prop
+        fields.append((field, prop, path, kept_types, (convert, label)))
     return tuple(fields)
 
 

@@ -1,7 +1,7 @@
-"""Turning one value into what Voucherify takes for it, or saying why that cannot be.
+"""Converters of one value into the form that Voucherify accepts.
 
-Every converter takes any JSON value except null, and raises ValueError with a reason that reads on
-after the name of the property. A reason never quotes the value.
+Each takes any JSON value except null, and raises ValueError with a reason that continues a sentence
+begun with the name of the property. A reason never quotes the value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 Json = Any
 
-LARGEST_EXACT = 2**53
-"""Beyond this, JavaScript and most of what reads JSON round integers to a neighbour."""
+MAX_EXACT = 2**53
+"""Larger integers are rounded by JavaScript and most other readers of JSON."""
 
 EXACT_DIGITS = 15
-"""Every number with this many digits before its point is below 2^53."""
+"""Numbers with at most this many digits before the point are below 2^53."""
 
-LARGEST_EXPONENT = 308
+MAX_EXPONENT = 308
 """Decimal digits of the largest number that readers of JSON can hold (IEEE 754 double)."""
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -31,24 +31,24 @@ GEOPOINT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
 MIDNIGHT = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?")
 
 
-def free(value: Json) -> Json:
-    """Any JSON, as long as it means the same on the other side."""
+def any_json(value: Json) -> Json:
+    """Any JSON whose numbers survive the transfer."""
     kind = type(value)
-    if kind in FREE or value is None:
+    if kind in PLAIN_TYPES or value is None:
         return value
     if kind is int or kind is Decimal:
         return number(value)
     if kind is dict:
-        return {str(key): free(member) for key, member in value.items()}
+        return {str(key): any_json(member) for key, member in value.items()}
     if kind is list:
-        return [free(member) for member in value]
+        return [any_json(member) for member in value]
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     return number(value)
 
 
 def text(value: Json) -> str:
-    """Text as it is, numbers as their decimal text."""
+    """Text unchanged, numbers as decimal text."""
     if type(value) is str:
         return value
     if type(value) is int:
@@ -57,11 +57,11 @@ def text(value: Json) -> str:
         return value.isoformat()
     if isinstance(value, float | Decimal) and _is_finite(value):
         return decimal_text(value)
-    raise ValueError(f"is {a(value)}, not text")
+    raise ValueError(f"is {kind_of(value)}, not text")
 
 
 def unless_blank(convert: Callable[[Json], Json]) -> Callable[[Json], Json]:
-    """A converter that takes blank text for null: so many CRMs store that there is no value."""
+    """The converter, but blank text counts as null: many CRMs store a missing value so."""
 
     def converted(value: Json) -> Json:
         return None if type(value) is str and not value.strip() else convert(value)
@@ -70,19 +70,19 @@ def unless_blank(convert: Callable[[Json], Json]) -> Callable[[Json], Json]:
 
 
 def decimal_text(value: float | Decimal) -> str:
-    """A number in digits, as a person writes it; with an exponent only where digits would flood."""
+    """A number in digits; with an exponent only where there would be hundreds of digits."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
-    return format(exact, "f") if abs(exact.adjusted()) <= LARGEST_EXPONENT else str(exact)
+    return format(exact, "f") if abs(exact.adjusted()) <= MAX_EXPONENT else str(exact)
 
 
 def number(value: Json) -> Json:
-    """A number, or text that is one; exact, or refused."""
-    if _is_plain(value):
+    """A number, also from text; refused if JSON readers would round it."""
+    if _is_exact(value):
         return value
     if type(value) is str:
         value = _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError(f"is {a(value)}, not a number")  # noqa: TRY004 - all reasons are ValueErrors
+        raise ValueError(f"is {kind_of(value)}, not a number")  # noqa: TRY004 - all reasons are ValueErrors
     if not _is_finite(value) or _overflows(value):
         raise ValueError("is not a number that JSON readers can hold")
     if _would_be_rounded(value):
@@ -93,10 +93,10 @@ def number(value: Json) -> Json:
     return value
 
 
-def _is_plain(value: Json) -> bool:
-    """Whether this is a number that nobody rounds; nearly all are, and this is cheap to know."""
+def _is_exact(value: Json) -> bool:
+    """Whether a number is surely exact; nearly all are, and this check is cheap."""
     if type(value) is int:
-        return -LARGEST_EXACT <= value <= LARGEST_EXACT
+        return -MAX_EXACT <= value <= MAX_EXACT
     return type(value) is Decimal and value.is_finite() and value.adjusted() < EXACT_DIGITS
 
 
@@ -112,30 +112,30 @@ def _is_finite(value: Json) -> bool:
 
 
 def _would_be_rounded(value: Json) -> bool:
-    return bool(abs(value) > LARGEST_EXACT and value == int(value))
+    return bool(abs(value) > MAX_EXACT and value == int(value))
 
 
 def _overflows(value: Json) -> bool:
-    return isinstance(value, Decimal) and value.adjusted() > LARGEST_EXPONENT
+    return isinstance(value, Decimal) and value.adjusted() > MAX_EXPONENT
 
 
 def boolean(value: Json) -> bool:
-    """True or false, also as the words or as 1 and 0."""
+    """A boolean, also from the words `true` and `false`, 1 and 0."""
     if type(value) is bool:
         return value
     known = BOOLEANS.get(str(value).strip().lower())
     if known is None:
-        raise ValueError(f"is {a(value)}, not true or false")
+        raise ValueError(f"is {kind_of(value)}, not true or false")
     return known
 
 
 def calendar_date(value: Json) -> str:
-    """`YYYY-MM-DD`; of a time stamp only one at midnight, because another may mean another day."""
+    """`YYYY-MM-DD`, also from a timestamp at midnight; any other may mean another day elsewhere."""
     if isinstance(value, (date, datetime)):
         value = value.isoformat()
     day = value[:10] if type(value) is str else ""
     if not (_is_a_day(day) and _is_midnight(value[10:])):
-        raise ValueError("is not a date (YYYY-MM-DD, or a time stamp at midnight)")
+        raise ValueError("is not a date (YYYY-MM-DD, or a timestamp at midnight)")
     return str(day)
 
 
@@ -171,21 +171,21 @@ def geopoint(value: Json) -> str:
 
 
 def image_url(value: Json) -> str:
-    """An address of the web; whether there is a picture behind it is for Voucherify to say."""
+    """An http or https URL; Voucherify checks whether it leads to a picture."""
     if type(value) is not str or not value.startswith(("http://", "https://")):
         raise ValueError("is not the URL of a picture")
     return value
 
 
 def nested(value: Json) -> Json:
-    """An object; the nested schema it must follow is Voucherify's to check."""
+    """An object; Voucherify checks it against its nested schema."""
     if type(value) is not dict:
-        raise ValueError(f"is {a(value)}, not an object")
-    return free(value)
+        raise ValueError(f"is {kind_of(value)}, not an object")
+    return any_json(value)
 
 
-def a(value: Json) -> str:
-    """What kind of thing a value is, in words, without saying the value."""
+def kind_of(value: Json) -> str:
+    """The kind of a value in words, without the value."""
     return NAMES.get(type(value), "a number")
 
 
@@ -197,10 +197,10 @@ NAMES = {
     dict: "an object",
 }
 
-FREE = frozenset((str, bool))
+PLAIN_TYPES = frozenset((str, bool))
 
-AS_IT_IS: Mapping[Callable[[Json], Json], frozenset[type]] = {
+KEPT_TYPES: Mapping[Callable[[Json], Json], frozenset[type]] = {
     text: frozenset((str,)),
-    free: FREE,
+    any_json: PLAIN_TYPES,
 }
-"""Types whose values a converter gives back as they are, so that it need not be asked."""
+"""Types whose values a converter returns unchanged, so that it need not be called."""

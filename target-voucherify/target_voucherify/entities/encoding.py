@@ -1,4 +1,4 @@
-"""A customer as the bytes that are sent, serialised once and counted as they are."""
+"""Customers as JSON, encoded once; batches count these very bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 from target_voucherify.errors import NotACustomerError
 
-LARGEST_BODY = 10_485_760
-"""Bytes that Voucherify takes in one request (reference §7.1); bodies stay under it."""
+MAX_BODY_BYTES = 10_485_760
+"""Bytes that Voucherify accepts in one request, by its published description; ours are fewer."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def encoded(customer: dict[str, Any]) -> bytes:
+def encode(customer: dict[str, Any]) -> bytes:
     """The customer as JSON.
 
     Raises:
@@ -25,7 +25,7 @@ def encoded(customer: dict[str, Any]) -> bytes:
     except UnicodeEncodeError:
         broken = [f"{name} holds broken Unicode" for name in customer if _broken(customer[name])]
         raise NotACustomerError(broken) from None
-    if len(payload) + 2 >= LARGEST_BODY:
+    if len(payload) + 2 >= MAX_BODY_BYTES:
         raise NotACustomerError(["the customer alone is over 10 MB"])
     return payload
 

@@ -1,4 +1,4 @@
-"""Which property of the stream goes into which field of a customer: decided once per SCHEMA."""
+"""The mapping of a stream's properties to the fields of a customer, resolved once per SCHEMA."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
-"""Members of an address (reference §4); all of them text."""
+"""Members of an address in Voucherify's published description; all of them text."""
 
-OURS = ("_sdc_", "_refused_")
-"""Prefixes of properties that the Singer world adds about a record: never part of a customer."""
-
+RESERVED_PREFIXES = ("_sdc_", "_refused_")
+"""Prefixes of properties that Singer plugins add about a record: never part of a customer."""
 
 _date = converters.unless_blank(converters.calendar_date)
 
@@ -28,11 +27,11 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "birthdate": _date,
     "birthday": _date,
 }
-"""Fields of a customer in a bulk request (reference §7.1), besides the two objects."""
+"""Fields of a customer in a bulk request, by the published description, besides the two objects."""
 
 
 class Source(NamedTuple):
-    """Where one field gets its value: a property, and the way inside it when it is an object."""
+    """Where one field gets its value: a property, and the path inside it when it is an object."""
 
     field: str
     prop: str
@@ -40,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The mapping, resolved against one SCHEMA."""
+    """Every field of a customer with its source."""
 
     key: Source
     fields: tuple[Source, ...]
@@ -49,11 +48,11 @@ class Plan(NamedTuple):
     whole_address: Source | None
     whole_metadata: Source | None
     declared: frozenset[str]
-    spare: tuple[str, ...]
+    unmapped: tuple[str, ...]
 
     @property
     def has_metadata(self) -> bool:
-        """Whether any record may carry metadata, so that the metadata schema matters."""
+        """Whether any record may carry metadata, so that the metadata schema is needed."""
         return bool(self.metadata or self.whole_metadata)
 
 
@@ -63,37 +62,38 @@ def resolve(
     properties: Mapping[str, Any],
     key_properties: Sequence[str],
 ) -> Plan:
-    """The plan for a stream.
+    """The mapping settings, resolved against one SCHEMA.
 
     Args:
         config: `source_id`, `mapping` and `unmapped`.
-        stream: its name, for the sentences.
+        stream: its name, for the messages.
         properties: of its SCHEMA.
         key_properties: of its SCHEMA.
 
     Raises:
-        SettingsError: the settings name no Voucherify field.
-        InputError: the stream has not what the settings name, or has too much.
+        SettingsError: a field that `mapping` names does not exist.
+        InputError: a property that the settings name does not exist, or one is unmapped and that
+            is refused.
     """
     key = _key(config.get("source_id"), stream, properties, key_properties)
     mapping = dict(_flat(config.get("mapping") or {}))
     mapping = mapping or {name: name for name in properties if is_field(name)}
     sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
     used = {source.prop for source in sources} | {key.prop}
-    spare = tuple(n for n in properties if n not in used and not n.startswith(OURS))
-    if spare and config["unmapped"] == "refuse":
+    unmapped = tuple(n for n in properties if n not in used and not n.startswith(RESERVED_PREFIXES))
+    if unmapped and config["unmapped"] == "refuse":
         raise InputError(
-            f"the properties {', '.join(spare)} of stream {stream} have no place in a customer: "
+            f"the properties {', '.join(unmapped)} of stream {stream} have no place in a customer: "
             "give them one in mapping, drop them in the tap, or set unmapped to ignore or metadata"
         )
     if config["unmapped"] == "metadata":
-        sources += [Source(f"metadata.{name}", name) for name in spare]
-        spare = ()
-    return _sorted(key, sources, frozenset(properties), spare)
+        sources += [Source(f"metadata.{name}", name) for name in unmapped]
+        unmapped = ()
+    return _plan(key, sources, frozenset(properties), unmapped)
 
 
 def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
-    """The mapping with dotted fields: Meltano hands `address.city` on as an object in an object."""
+    """The mapping with dotted fields: Meltano passes `address.city` as an object in an object."""
     for name, prop in mapping.items():
         if isinstance(prop, dict):
             yield from _flat(prop, f"{outer}{name}.")
@@ -102,7 +102,7 @@ def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, st
 
 
 def is_field(name: str) -> bool:
-    """Whether Voucherify has such a field, for one customer or inside its objects."""
+    """Whether a customer has such a field, at its top or inside its objects."""
     outer, dot, inner = name.partition(".")
     if not dot:
         return name in FIELDS or name in {"address", "metadata"}
@@ -142,8 +142,8 @@ def _source(field: str, name: str, stream: str, properties: Collection[str]) -> 
     return Source(field, prop, tuple(path))
 
 
-def _sorted(
-    key: Source, sources: Sequence[Source], declared: frozenset[str], spare: tuple[str, ...]
+def _plan(
+    key: Source, sources: Sequence[Source], declared: frozenset[str], unmapped: tuple[str, ...]
 ) -> Plan:
     def inside(outer: str) -> tuple[Source, ...]:
         prefix = f"{outer}."
@@ -162,5 +162,5 @@ def _sorted(
         whole_address=whole.get("address"),
         whole_metadata=whole.get("metadata"),
         declared=declared,
-        spare=spare,
+        unmapped=unmapped,
     )

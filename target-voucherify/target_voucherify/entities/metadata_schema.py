@@ -1,7 +1,7 @@
-"""The project's metadata schema for customers: coerce what fits, explain what does not.
+"""The project's metadata schema for customers: convert what fits, explain what does not.
 
-Reference §13: defined keys are always validated by Voucherify, so what it would refuse is refused
-here, where it costs no call and can be explained.
+Voucherify always validates defined keys (its documentation of metadata), so a value that it would
+refuse is refused here, where it costs no call and can be explained.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ PATH = "/v1/metadata-schemas/customer"
 
 
 class MetadataSchema:
-    """What `GET /v1/metadata-schemas/customer` says, or that it says nothing."""
+    """One converter per defined metadata key; none without a schema.
+
+    Args:
+        body: response of `GET /v1/metadata-schemas/customer`; what is malformed in it counts as
+            not defined.
+    """
 
     def __init__(self, body: Mapping[str, Json] | None = None) -> None:
-        """Compile one converter per defined key; anything malformed counts as not defined."""
         body = body if isinstance(body, dict) else {}
         properties = body.get("properties")
         self._definitions = {
@@ -44,23 +48,23 @@ class MetadataSchema:
 
     @property
     def required(self) -> list[str]:
-        """Keys that must be present when a customer is created."""
+        """Keys that a customer must have when it is created."""
         return [key for key, d in self._definitions.items() if d.get("optional") is False]
 
     def converter(self, key: str) -> Callable[[Json], Json]:
-        """What turns a value into what Voucherify takes for `key`; raises ValueError if none."""
+        """The converter for the values of `key`."""
         known = self._converters.get(key)
         if known:
             return known
-        return undefined if self._defined_only else converters.free
+        return undefined if self._defined_only else converters.any_json
 
 
 def read_schema(client: Client) -> MetadataSchema:
-    """Ask for the schema; an empty one where there is none or the key may not see it.
+    """Request the schema; an empty one if there is none or the API key may not read it.
 
     Raises:
         AccessError: the key pair is not accepted at all.
-        VoucherifyError: Voucherify cannot be reached.
+        VoucherifyError: the request failed.
     """
     try:
         return MetadataSchema(client.request("GET", PATH).body)
@@ -76,25 +80,25 @@ def read_schema(client: Client) -> MetadataSchema:
 def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
     """The converter of one definition: its type, its limits, one value or a list of them."""
     kind = str(definition.get("type"))
-    convert = BY_TYPE.get(kind, converters.free)
+    convert = BY_TYPE.get(kind, converters.any_json)
     limits = [check for name, check in LIMITS.items() if definition.get(name) not in (None, [])]
 
-    def one(value: Json) -> Json:
+    def convert_one(value: Json) -> Json:
         value = convert(value)
         for check in limits:
             check(value, definition)
         return value
 
     if definition.get("array") is not True:
-        single = one if limits else convert
-        return converters.unless_blank(single) if kind in NEVER_BLANK else single
+        single = convert_one if limits else convert
+        return converters.unless_blank(single) if kind in BLANK_IS_NULL else single
 
-    def every(value: Json) -> Json:
+    def convert_all(value: Json) -> Json:
         if type(value) is not list:
-            raise ValueError("is not a list, and the metadata schema wants one")
-        return [one(item) for item in value]
+            raise ValueError("must be a list (metadata schema)")
+        return [convert_one(item) for item in value]
 
-    return every
+    return convert_all
 
 
 def undefined(_value: Json) -> Json:
@@ -115,19 +119,19 @@ BY_TYPE: dict[str, Callable[[Json], Json]] = {
     "object": converters.nested,
 }
 
-NEVER_BLANK = frozenset(("number", "boolean", "date", "datetime", "geopoint", "image_url"))
-"""Types of which blank text is no value."""
+BLANK_IS_NULL = frozenset(("number", "boolean", "date", "datetime", "geopoint", "image_url"))
+"""Types for which blank text counts as null."""
 
 
-def _limit(name: str, holds: Callable[[Json, Json], bool], words: str) -> Callable[..., None]:
+def _limit(name: str, holds: Callable[[Json, Json], bool], rule: str) -> Callable[..., None]:
     def check(value: Json, definition: Mapping[str, Json]) -> None:
         limit = definition[name]
         try:
-            fine = holds(value, limit)
+            is_met = holds(value, limit)
         except (TypeError, ValueError):
-            return  # the limit does not fit the type: Voucherify knows what it means by it
-        if not fine:
-            raise ValueError(f"{words} {limit}, as the metadata schema demands")
+            return  # the limit does not fit the type, so only Voucherify can apply it
+        if not is_met:
+            raise ValueError(f"must {rule} {limit} (metadata schema)")
 
     return check
 
@@ -137,13 +141,13 @@ def _one_of(value: Json, allowed: Json) -> bool:
 
 
 LIMITS: dict[str, Callable[..., None]] = {
-    "eq": _limit("eq", _one_of, "is not one of"),
-    "ne": _limit("ne", lambda value, limit: not _one_of(value, limit), "is one of the forbidden"),
-    "lt": _limit("lt", lambda value, limit: bool(value < limit), "is not less than"),
-    "lte": _limit("lte", lambda value, limit: bool(value <= limit), "is more than"),
-    "gt": _limit("gt", lambda value, limit: bool(value > limit), "is not more than"),
-    "gte": _limit("gte", lambda value, limit: bool(value >= limit), "is less than"),
-    "maxLength": _limit("maxLength", lambda value, limit: len(value) <= limit, "is longer than"),
-    "minLength": _limit("minLength", lambda value, limit: len(value) >= limit, "is shorter than"),
-    "exactLength": _limit("exactLength", lambda v, limit: len(v) == limit, "has not the length"),
+    "eq": _limit("eq", _one_of, "be one of"),
+    "ne": _limit("ne", lambda value, limit: not _one_of(value, limit), "be none of"),
+    "lt": _limit("lt", lambda value, limit: bool(value < limit), "be less than"),
+    "lte": _limit("lte", lambda value, limit: bool(value <= limit), "be at most"),
+    "gt": _limit("gt", lambda value, limit: bool(value > limit), "be more than"),
+    "gte": _limit("gte", lambda value, limit: bool(value >= limit), "be at least"),
+    "maxLength": _limit("maxLength", lambda v, limit: len(v) <= limit, "have at most the length"),
+    "minLength": _limit("minLength", lambda v, limit: len(v) >= limit, "have at least the length"),
+    "exactLength": _limit("exactLength", lambda v, limit: len(v) == limit, "have length"),
 }

@@ -1,4 +1,4 @@
-"""The CRM's key as a `source_id`: text that stays the customer's name for ever (reference §6.4)."""
+"""The CRM's key as a `source_id`, which Voucherify never changes once a customer has it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_plain(key: Any) -> bool:
-    """Whether a key can be sent as it is; nearly all can, and this is the cheap way to know."""
+    """Whether a key can be sent as it is; nearly all can, and this check is cheap."""
     return type(key) is str and key.isprintable() and key[-1:] not in {" ", ""}
 
 
-def in_words(value: Any, name: str, notice: Callable[[str, str], None], problems: list[str]) -> str:
-    """The `source_id` for a value that is not plain; "" when there is none, and a problem more.
+def to_source_id(
+    value: Any, name: str, log_once: Callable[[str, str], None], problems: list[str]
+) -> str:
+    """The `source_id` for a value that is not plain; "" and a further problem when there is none.
 
     Args:
         value: what the property holds.
-        name: of the property, for the sentences.
-        notice: is told a topic and a sentence that is said once in a run.
-        problems: where the reason of a refusal is added.
+        name: of the property, for the messages.
+        log_once: logs a message once per run; takes a topic and the message.
+        problems: the reasons of a refusal are added here.
     """
-    key = value if type(value) is str else _number_in_words(value, name, notice, problems)
+    key = value if type(value) is str else _number_to_text(value, name, log_once, problems)
     stripped = key.rstrip(" ")
     if stripped != key and stripped:
-        notice("padded", f"{name} is padded with spaces at its end; they are cut off")
+        log_once("padded", f"{name} is padded with spaces at its end; they are cut off")
     if CONTROL.search(stripped):
         problems.append(f"{name} holds control characters or broken Unicode")
     elif not stripped.strip() and not problems:
@@ -39,16 +41,16 @@ def in_words(value: Any, name: str, notice: Callable[[str, str], None], problems
     return stripped
 
 
-def _number_in_words(
-    value: Any, name: str, notice: Callable[[str, str], None], problems: list[str]
+def _number_to_text(
+    value: Any, name: str, log_once: Callable[[str, str], None], problems: list[str]
 ) -> str:
     if value is None:
         return ""
     number = Decimal(value) if isinstance(value, int | float | Decimal) else None
     if type(value) is bool or number is None or not _is_whole(number):
-        problems.append(f"{name} is {converters.a(value)}, neither text nor a whole number")
+        problems.append(f"{name} is {converters.kind_of(value)}, neither text nor a whole number")
         return ""
-    notice("number", f"{name} is a number; it is sent as its decimal text")
+    log_once("number", f"{name} is a number; it is sent as its decimal text")
     return str(int(number))
 
 

@@ -1,1 +1,1 @@
-"""Singer messages in and states out: the input, and what is replaced in the SDK."""
+"""Reading Singer messages, and routing their records to sinks."""

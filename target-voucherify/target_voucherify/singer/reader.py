@@ -1,4 +1,4 @@
-"""Reading Singer messages: one JSON object per line, fast, and precise about what is wrong."""
+"""The reader of Singer messages: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ if TYPE_CHECKING:
 
     from target_voucherify.voucherify_client.shutdown import Shutdown
 
-BLOCK = 1 << 18
-"""Bytes asked of the input at once; a pipe gives what it has."""
+BLOCK_SIZE = 1 << 18
+"""Bytes read at a time at most; a pipe returns what it has."""
 
 
 class MessageReader(GenericSingerReader[bytes]):
     """Reads to the end of the input, to the first line that is no message, or to a signal.
 
-    What ended it early is kept in `stopped_by` and not raised here: whatever was received before is
-    still written and confirmed, and that is the business of the end of the run.
+    What ended it early is kept in `error` and not raised here: everything received before is still
+    written and confirmed at the end of the run.
     """
 
     def __init__(self) -> None:
-        """Start before the first line."""
         super().__init__()
         self.line = b""
-        self.stopped_by: VoucherifyError | None = None
+        self.error: VoucherifyError | None = None
         self.shutdown: Shutdown | None = None
-        self.bytes_of: Callable[[IO[Any]], float] = _all
-        """How many bytes of the input are read; what lies beyond was not there at first."""
+        self.input_size: Callable[[IO[Any]], float] = lambda _source: inf
+        """How many bytes of the input to read; what was added later is left out."""
         self._bytes_left = inf
         self._source: IO[Any] | None = None
 
@@ -55,11 +54,11 @@ class MessageReader(GenericSingerReader[bytes]):
     ) -> Counter[str]:
         """Call the callback of each message's type; count messages by type.
 
-        The SDK's own loop asserts and counts line by line; this one costs less than the decoding.
+        This loop costs less than the decoding, which the SDK's own does not.
         """
         counter: Counter[str] = Counter()
         self._source = file_input or self.default_input
-        self._bytes_left = self.bytes_of(self._source)
+        self._bytes_left = self.input_size(self._source)
         try:
             for line in self._lines(self._source):
                 self.line = line
@@ -70,9 +69,9 @@ class MessageReader(GenericSingerReader[bytes]):
                 callback(message)
         except InputError as error:
             number = counter.total() + (error.__class__ is UnreadableLineError)
-            self.stopped_by = type(error)(f"Message {number} of the input: {error}.")
+            self.error = type(error)(f"Message {number} of the input: {error}.")
         except VoucherifyError as error:
-            self.stopped_by = error
+            self.error = error
         return counter
 
     @override
@@ -80,28 +79,28 @@ class MessageReader(GenericSingerReader[bytes]):
         """Decode one line; see `json_lines.decode`."""
         return decode(line)
 
-    def drop_the_rest(self) -> None:
-        """Read what is left of the input, and keep nothing of it."""
+    def drain(self) -> None:
+        """Read the rest of the input and discard it."""
         if self._source is not None:
             for _ in self._blocks(self._source):
                 pass
 
     def _lines(self, source: IO[Any]) -> Iterator[bytes]:
-        """Non-empty lines without their end; of a last line without end, whatever there is."""
-        rest: list[bytes] = []
+        """Non-empty lines without their line feed; the last one may have none."""
+        pending: list[bytes] = []
         for block in self._blocks(source):
             first, *others = block.split(b"\n")
-            rest.append(first)
+            pending.append(first)
             if not others:
                 continue
-            others.insert(0, b"".join(rest))
-            rest = [others.pop()]
+            others.insert(0, b"".join(pending))
+            pending = [others.pop()]
             yield from filter(bytes.strip, others)
-        if last := b"".join(rest).strip():
+        if last := b"".join(pending).strip():
             yield last
 
     def _blocks(self, source: IO[Any]) -> Iterator[bytes]:
-        """What the input has, block by block, looking at signals in between."""
+        """The input in blocks; signals are checked in between."""
         binary = getattr(source, "buffer", source)
         read = getattr(binary, "read1", binary.read)
         shutdown = self.shutdown
@@ -109,7 +108,7 @@ class MessageReader(GenericSingerReader[bytes]):
             if shutdown:
                 shutdown.check()
                 shutdown.is_interruptible = True
-            block = read(int(min(BLOCK, self._bytes_left)))
+            block = read(int(min(BLOCK_SIZE, self._bytes_left)))
             if shutdown:
                 shutdown.is_interruptible = False
             if not block:
@@ -118,13 +117,8 @@ class MessageReader(GenericSingerReader[bytes]):
             yield block.encode("utf-8", "surrogatepass") if isinstance(block, str) else block
 
 
-def _all(source: IO[Any]) -> float:
-    del source
-    return inf
-
-
 def _kind(message: Any) -> str:
-    """The type of a message; what is none gets a type that nobody handles."""
+    """The type of a message; a type without a callback if it has none."""
     kind = message.get("type") if type(message) is dict else None
     return kind if type(kind) is str else "no message"
 

@@ -1,9 +1,9 @@
-"""The one place where private hooks of the SDK are replaced, and why.
+"""Private hooks of the SDK that are replaced, and why.
 
 The SDK keeps only the newest STATE and prints it when all sinks are drained: at the end of the
-input, and on SIGTERM, where it may print a state for records that were never written. Nothing of
-that may happen here, so the handlers of messages and signals are replaced. `HOOKS` names them; a
-test compares their code in the installed SDK with what was read when this was written.
+input, and on SIGTERM, where it may print a state for records that were never written. So its
+handlers of messages and signals are replaced. `HOOKS` names them; a test compares their code in the
+installed SDK with the code that this was written for.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ HOOKS = (
     "get_sink",
     "process_endofpipe",
 )
-"""Members of the SDK's target that are replaced here, or relied on as they are."""
+"""Members of the SDK's target that are replaced here, or relied on unchanged."""
 
 
 class Route(NamedTuple):
-    """One way of a stream's records: through a stream map, if there are any, into a sink.
+    """A route of a stream's records: through a stream map, if there are any, into a sink.
 
-    `unfiltered` is the same map without its filter, where the run watches who is missing.
+    `unfiltered` is the same map without its filter, where the run tracks missing customers.
     """
 
     sink: Customers
@@ -57,23 +57,22 @@ class Route(NamedTuple):
 
 
 class FencedTarget(Target):
-    """A target whose states pass a fence, and nothing else."""
+    """A target that emits only the states that the fence lets through."""
 
     message_reader_class: type[GenericSingerReader[Any]] = MessageReader
     default_sink_class = Customers
 
     def __init__(self, **arguments: Any) -> None:
-        """Take the SDK's arguments; the run begins with the configuration they give."""
         super().__init__(**arguments)
         self.run = Run(self.config)
         self._routes: dict[str, list[Route]] = {}
         self._has_maps = bool(
             self.config.get("stream_maps") or self.config.get("flattening_enabled")
         )
-        self._watches = self.run.deletions.watches
+        self._tracks_missing = self.run.deletions.tracks_missing
         self.reader.shutdown = self.run.shutdown
         if self.run.outcomes.file:
-            self.reader.bytes_of = self.run.outcomes.file.begin_replay
+            self.reader.input_size = self.run.outcomes.file.begin_replay
 
     @property
     def reader(self) -> MessageReader:
@@ -100,11 +99,11 @@ class FencedTarget(Target):
     def _mapped_routes(
         self, stream: str, schema: dict[str, Any], keys: list[str] | None
     ) -> list[Route]:
-        """The ways of a stream, none for a map that removes every record.
+        """The routes of a stream, none for a map that removes every record.
 
         Several streams may be mapped to the same name; each keeps the sinks of its own SCHEMA.
         """
-        mappers = [self.mapper, self._unfiltered] if self._watches else [self.mapper] * 2
+        mappers = [self.mapper, self._unfiltered] if self._tracks_missing else [self.mapper] * 2
         for mapper in mappers:
             mapper.register_raw_stream_schema(stream, schema, keys)
         return [
@@ -125,7 +124,7 @@ class FencedTarget(Target):
 
     @cached_property
     def _unfiltered(self) -> PluginMapper:
-        """The stream maps without their filters: what a filter takes out is not missing."""
+        """The stream maps without their filters: what a filter removes is not missing."""
         maps = {
             name: {key: value for key, value in definition.items() if key != MAPPER_FILTER_OPTION}
             if isinstance(definition, dict)
@@ -136,7 +135,7 @@ class FencedTarget(Target):
 
     def _sink_for(self, stream: str, schema: dict[str, Any], keys: Any) -> Customers:
         sink = self.get_sink(stream, schema=schema, key_properties=keys)
-        # Replaced sinks hold nothing that is still to be written: the run does.
+        # A replaced sink needs no draining: the run holds what is still to be written.
         self._sinks_to_clear.clear()
         if not isinstance(sink, Customers):
             raise TypeError("The sinks of this target are customers sinks.")
@@ -145,7 +144,7 @@ class FencedTarget(Target):
 
     @override
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
-        """Hand a record to its sink; the way through stream maps is taken only if there are any."""
+        """Pass a record to its sink, through stream maps only if there are any."""
         record = message_dict.get("record")
         if self._has_maps or type(record) is not dict:
             self._map_record(message_dict)
@@ -155,9 +154,9 @@ class FencedTarget(Target):
         except (KeyError, TypeError):
             raise self._without_schema(message_dict) from None
         self.run.count()
-        if self._watches:
+        if self._tracks_missing:
             self.run.deletions.versions.record(message_dict["stream"], message_dict.get("version"))
-        sink.take(record, self.reader.line)
+        sink.handle(record, self.reader.line)
 
     def _map_record(self, message: dict[str, Any]) -> None:
         stream, record = message.get("stream"), message.get("record")
@@ -165,29 +164,29 @@ class FencedTarget(Target):
             raise InputError("the record of a RECORD is not an object")
         if not isinstance(stream, str) or stream not in self._routes:
             raise self._without_schema(message)
-        if self._watches:
+        if self._tracks_missing:
             self.run.deletions.versions.record(stream, message.get("version"))
-        kept = [self._take_mapped(route, record) for route in self._routes[stream]]
+        kept = [self._handle_mapped(route, record) for route in self._routes[stream]]
         if not any(kept):
             self.run.count()
             self.run.records.removed_by_stream_map += 1
 
-    def _take_mapped(self, route: Route, record: dict[str, Any]) -> bool:
-        """Hand a record through a stream map; whether the map kept it."""
+    def _handle_mapped(self, route: Route, record: dict[str, Any]) -> bool:
+        """Pass a record through a stream map; returns whether the map kept it."""
         mapped = _transformed(route.stream_map, record)
         if mapped is None:
-            if self._watches:
-                self._see_filtered(route, record)
+            if self._tracks_missing:
+                self._mark_filtered(route, record)
             return False
         self.run.count()
-        route.sink.take(mapped, self.reader.line)
+        route.sink.handle(mapped, self.reader.line)
         return True
 
-    def _see_filtered(self, route: Route, record: dict[str, Any]) -> None:
-        """The CRM has a customer whom a filter takes out, so nobody deletes it as missing."""
+    def _mark_filtered(self, route: Route, record: dict[str, Any]) -> None:
+        """Note that the CRM has a customer that a filter removes, so it is not missing."""
         mapped = _transformed(route.unfiltered, record)
-        if mapped is None or not route.sink.see(mapped):
-            self.run.deletions.versions.spoil()
+        if mapped is None or not route.sink.mark_seen(mapped):
+            self.run.deletions.versions.mark_unreadable_key()
 
     def _without_schema(self, message: dict[str, Any]) -> InputError:
         stream = message.get("stream")
@@ -200,14 +199,14 @@ class FencedTarget(Target):
 
     @override
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
-        """Hand a STATE to the fence, as the text that came in."""
+        """Add a STATE to the fence, as the text that came in."""
         if "value" not in message_dict:
             raise InputError("a STATE needs a value")
-        self.run.state(state_text(self.reader.line))
+        self.run.add_state(state_text(self.reader.line))
 
     @override
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
-        """Note that a stream was sent whole."""
+        """Note that a stream was sent completely."""
         stream, version = message_dict.get("stream"), message_dict.get("version")
         if not isinstance(stream, str) or version is None:
             raise InputError("an ACTIVATE_VERSION needs a stream and a version")
@@ -216,22 +215,22 @@ class FencedTarget(Target):
 
     @override
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
-        """Refuse a BATCH: its files are read whole, pass no stream map and carry no states."""
+        """Refuse a BATCH: its files pass no stream map and carry no states."""
         raise InputError("BATCH messages are not read: take batch_config out of the tap's settings")
 
     @override
     def process_endofpipe(self) -> None:
-        """End the run, however the input ended.
+        """Finish the run, however the input ended.
 
-        A run that ends well before its input does reads the rest and drops it: no state covers
-        it, and whoever writes it would otherwise fail on a closed pipe, and the whole job with it.
+        A run that ends well before its input does reads the rest and discards it: no state covers
+        it, and the tap would otherwise fail on a closed pipe, and the whole job with it.
         """
-        self.run.finish(self.reader.stopped_by)
-        self.reader.drop_the_rest()
+        self.run.finish(self.reader.error)
+        self.reader.drain()
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Note the signal and nothing more; the run unwinds where nothing can be half done."""
+        """Set the stop flag and nothing more; the run stops where nothing can be half done."""
         self.logger.warning("Signal %d: taking no new records", signum)
         if not hasattr(self, "run"):
             raise StopSignalError(signum)
@@ -239,7 +238,7 @@ class FencedTarget(Target):
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check the settings in words that never show a value: one of them is a secret."""
+        """Check the settings with messages that never show a value: one of them is a secret."""
         errors = self.setting_errors()
         if errors and raise_errors:
             raise SettingsError(" ".join(errors))
@@ -258,7 +257,7 @@ class FencedTarget(Target):
 
 
 def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:
-    """What a stream map makes of a record; `None` where a filter takes it out."""
+    """The record as a stream map changes it; `None` where a filter removes it."""
     return None if stream_map is None else stream_map.transform(dict(record))
 
 

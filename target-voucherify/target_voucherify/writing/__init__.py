@@ -1,1 +1,1 @@
-"""Requests that write: in bulk, one by one, not at all; and deletions."""
+"""Writers: bulk, single, automatic choice, dry run; and deletions."""

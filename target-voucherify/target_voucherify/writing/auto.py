@@ -1,4 +1,4 @@
-"""Single or bulk, by how much a run brings: decided once, so no key goes both ways in one run."""
+"""Automatic choice of the writer: decided once per run, so that no key takes both paths."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ if TYPE_CHECKING:
     from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.bulk import BulkWriter
-    from target_voucherify.writing.concurrent_requests import Parallel
+    from target_voucherify.writing.concurrent_requests import RequestPool
 
-SINGLE_AT_MOST = 50
-"""Customers that a run writes one by one: half a minute's calls of the smallest plan (reference
-§2.1), while an earlier project could make only a handful of bulk calls in an hour."""
+MAX_SINGLE = 50
+"""Customers that a run writes one by one: half a minute's calls of the smallest plan, while an
+earlier project could make only a handful of bulk calls in an hour (Voucherify's documentation of
+limits)."""
 
 
 class AutoWriter(Writer):
-    """Writes singly if the input ends before there is more than a few customers, else in bulk."""
+    """Writes one by one if the whole input is no more than a few customers, else in bulk."""
 
-    def __init__(self, bulk: BulkWriter, context: RunContext, parallel: Parallel) -> None:
-        """Begin with nothing decided; batches fill up as for bulk writing."""
+    def __init__(self, bulk: BulkWriter, context: RunContext, pool: RequestPool) -> None:
         self._bulk = bulk
-        self._single = SingleWriter(context, parallel)
-        self._writer: Writer | None = None
+        self._single = SingleWriter(context, pool)
+        self._chosen: Writer | None = None
         self._is_last = False
 
     @property
-    def most_rows(self) -> int:  # type: ignore[override]  # the bulk writer learns it
+    def max_rows(self) -> int:  # type: ignore[override]  # the bulk writer may lower it
         """Customers in one batch at most."""
-        return self._bulk.most_rows
+        return self._bulk.max_rows
 
     def end_input(self) -> None:
-        """Take note that the next batch is the last."""
+        """Note that the next batch is the last."""
         self._is_last = True
 
     def write(self, batch: Batch) -> None:
         """Send a batch; the first one decides for all."""
-        if self._writer is None:
-            few = self._is_last and len(batch.rows) <= SINGLE_AT_MOST
-            self._writer = self._single if few else self._bulk
-        self._writer.write(batch)
+        if self._chosen is None:
+            is_small = self._is_last and len(batch.rows) <= MAX_SINGLE
+            self._chosen = self._single if is_small else self._bulk
+        self._chosen.write(batch)
 
     def in_flight(self, key: str) -> bool:
         """Whether a customer of this key is in a job that is not confirmed."""
@@ -53,5 +53,5 @@ class AutoWriter(Writer):
         self._bulk.settle()
 
     def poll(self) -> None:
-        """Settle the oldest job if it is time to ask and it has ended; never wait."""
+        """Settle the oldest job if a poll is due and it has ended; never wait."""
         self._bulk.poll()

@@ -1,10 +1,10 @@
-"""Customers on their way: by `source_id`, the last one wins, the bytes of the request counted."""
+"""A batch of customers: the last record of a `source_id` wins, request bytes are counted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from target_voucherify.entities.encoding import LARGEST_BODY
+from target_voucherify.entities.encoding import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,30 +13,29 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Customers that share one ticket of the fence until each of them is settled."""
+    """Customers that share one ticket of the state fence until each of them is settled.
 
-    __slots__ = ("rows", "size", "ticket", "tries")
+    Args:
+        ticket: of the fence.
+        rows: by `source_id`.
+        attempts: how often these rows were sent in vain.
+    """
 
-    def __init__(self, ticket: int, rows: dict[str, Row] | None = None, tries: int = 0) -> None:
-        """Start with rows, or empty.
+    __slots__ = ("attempts", "rows", "size", "ticket")
 
-        Args:
-            ticket: what the fence gave for them.
-            rows: by `source_id`.
-            tries: how often these rows were sent in vain.
-        """
+    def __init__(self, ticket: int, rows: dict[str, Row] | None = None, attempts: int = 0) -> None:
         self.ticket = ticket
         self.rows = rows or {}
-        self.tries = tries
+        self.attempts = attempts
         self.size = 1 + sum(len(row.payload) + 1 for row in self.rows.values())
 
-    def takes(self, key: str, payload: bytes, most: int) -> bool:
-        """Whether one more customer fits into `most` rows and into the bytes of a request."""
-        fits = self.size + len(payload) + 1 < LARGEST_BODY
-        return fits and (len(self.rows) < most or key in self.rows)
+    def fits(self, key: str, payload: bytes, max_rows: int) -> bool:
+        """Whether one more customer fits into `max_rows` and into the bytes of a request."""
+        has_room = self.size + len(payload) + 1 < MAX_BODY_BYTES
+        return has_room and (len(self.rows) < max_rows or key in self.rows)
 
     def add(self, key: str, row: Row) -> bool:
-        """Add a customer; True when it replaced an earlier record of the same key."""
+        """Add a customer; returns whether it replaced an earlier record of the same key."""
         earlier = self.rows.pop(key, None)
         self.rows[key] = row
         self.size += len(row.payload) + 1
@@ -46,19 +45,19 @@ class Batch:
         return True
 
     def body(self) -> bytes:
-        """The body of the bulk request: exactly `size` bytes."""
+        """The body of a bulk request: exactly `size` bytes."""
         return b"[" + b",".join([row.payload for row in self.rows.values()]) + b"]"
 
     def without(self, keys: Iterable[str]) -> Batch:
-        """The same batch, not yet settled, minus some of its rows."""
-        gone = set(keys)
-        rest = {key: row for key, row in self.rows.items() if key not in gone}
-        return Batch(self.ticket, rest, self.tries)
+        """The same batch without some of its rows."""
+        removed = set(keys)
+        rows = {key: row for key, row in self.rows.items() if key not in removed}
+        return Batch(self.ticket, rows, self.attempts)
 
-    def parts(self, most: int) -> list[Batch]:
-        """The batch cut into pieces of at most `most` rows, in order."""
-        if len(self.rows) <= most:
+    def split(self, max_rows: int) -> list[Batch]:
+        """The batch in parts of at most `max_rows` rows, in order."""
+        if len(self.rows) <= max_rows:
             return [self]
         items = list(self.rows.items())
-        pieces = [dict(items[start : start + most]) for start in range(0, len(items), most)]
-        return [Batch(self.ticket, piece, self.tries) for piece in pieces]
+        parts = [dict(items[at : at + max_rows]) for at in range(0, len(items), max_rows)]
+        return [Batch(self.ticket, part, self.attempts) for part in parts]

@@ -1,4 +1,4 @@
-"""Several requests at once, with what follows from them left to the caller."""
+"""Several requests at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REQUESTS_IN_FLIGHT = 8
 Item = TypeVar("Item")
 
 
-class Round(Generic[Item]):
+class RequestBatch(Generic[Item]):
     """One list of requests and how they ended.
 
     `done` and `refused` are in the order of the list. `error` is what cut the work short, if
@@ -27,7 +27,6 @@ class Round(Generic[Item]):
     """
 
     def __init__(self, send: Callable[[Item], object], shutdown: Shutdown) -> None:
-        """Take the function that sends one item."""
         self._send = send
         self._shutdown = shutdown
         self.done: list[Item] = []
@@ -44,7 +43,7 @@ class Round(Generic[Item]):
                 self.done.append(item)
 
     def _attempt(self, item: Item) -> VoucherifyError | None:
-        """None when the item was taken; runs in a thread."""
+        """`None` when the item was accepted; runs in a thread."""
         if self.error is not None:
             return self.error
         try:
@@ -58,18 +57,17 @@ class Round(Generic[Item]):
         return None
 
 
-class Parallel:
+class RequestPool:
     """Threads that send requests; none is started before there is work."""
 
     def __init__(self, shutdown: Shutdown) -> None:
-        """Start without threads."""
         self._shutdown = shutdown
         self._pool: ThreadPoolExecutor | None = None
 
-    def each(self, items: Iterable[Item], send: Callable[[Item], object]) -> Round[Item]:
-        """Send every item and wait for all answers."""
+    def send(self, items: Iterable[Item], send: Callable[[Item], object]) -> RequestBatch[Item]:
+        """Send every item and wait for all responses."""
         self._pool = self._pool or ThreadPoolExecutor(REQUESTS_IN_FLIGHT)
-        this = Round(send, self._shutdown)
+        this = RequestBatch(send, self._shutdown)
         try:
             this.run(items, self._pool)
         finally:

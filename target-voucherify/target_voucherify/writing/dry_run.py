@@ -1,4 +1,4 @@
-"""A dry run: what would happen and what it would cost, found out by reading only."""
+"""A dry run: what would happen and what it would cost, by reading only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from target_voucherify.voucherify_client.client import Client
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
-from target_voucherify.writing.deletions import is_safe
+from target_voucherify.writing.deletions import is_safe_in_path
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 CUSTOMER = "/v1/customers/{id}"
 
-SAMPLE = 100
-"""Customers that are looked up when there is no ledger; of more, a random sample of as many."""
+SAMPLE_SIZE = 100
+"""Customers that are looked up when there is no ledger; of more, a random sample of this size."""
 
-LOOKS_PER_JOB = 2
+POLLS_PER_JOB = 2
 
 
 class ReadOnlyClient(Client):
-    """The client of a dry run: it cannot send anything but GET, and what makes a token."""
+    """The client of a dry run: it sends only GET, and the request for an OAuth token."""
 
     @override
     def request(self, method: str, path: str, *arguments: Any, **options: Any) -> Response:
@@ -39,34 +39,39 @@ class ReadOnlyClient(Client):
 
 
 class DryRunWriter(Writer):
-    """A writer that only counts."""
+    """A writer that only counts.
 
-    def __init__(self, context: RunContext, most_rows: int, *, single_at_most: int) -> None:
-        """Count for single writing up to so many customers, beyond it for bulk writing."""
+    Args:
+        context: of the run.
+        max_rows: customers in one batch.
+        max_single: customers up to which the run would write one by one.
+    """
+
+    def __init__(self, context: RunContext, max_rows: int, *, max_single: int) -> None:
         self._context = context
-        self._single_at_most = single_at_most
+        self._max_single = max_single
         self._batches = 0
         self._rows = 0
         self._known = 0
         self._sample: list[str] = []
         self._log = logging.getLogger("target-voucherify")
-        self.most_rows = most_rows
+        self.max_rows = max_rows
 
     def write(self, batch: Batch) -> None:
         """Count a batch instead of sending it."""
         self._batches += 1
         for key in batch.rows:
             self._rows += 1
-            if self._context.ledger.is_kept:
+            if self._context.ledger.is_enabled:
                 self._known += self._context.ledger.has(key)
             else:
-                self._sample_one(key)
-        self._context.outcomes.settled(batch.ticket)
+                self._add_to_sample(key)
+        self._context.outcomes.release(batch.ticket)
 
     def finish(self, deletions: Deletions) -> None:
-        """Add to the summary what would happen, and say it; nobody is deleted."""
-        deleted = deletions.would_delete()
-        updates = self._known if self._context.ledger.is_kept else self._estimated_updates()
+        """Log what would happen and add it to the summary; nothing is deleted."""
+        deleted = deletions.count_due()
+        updates = self._known if self._context.ledger.is_enabled else self._estimated_updates()
         calls = self._calls() + deleted
         limit = self._context.summary.usage.quota_limit
         self._context.summary.extra.update(
@@ -89,26 +94,26 @@ class DryRunWriter(Writer):
     def _calls(self) -> int:
         if not self._rows:
             return 0
-        if self._rows <= self._single_at_most:
+        if self._rows <= self._max_single:
             return 1 + self._rows
-        return 1 + self._batches * (1 + LOOKS_PER_JOB)
+        return 1 + self._batches * (1 + POLLS_PER_JOB)
 
-    def _sample_one(self, key: str) -> None:
-        """Keep each key with the same probability, without knowing how many there will be."""
-        if len(self._sample) < SAMPLE:
+    def _add_to_sample(self, key: str) -> None:
+        """Reservoir sampling: each key is kept with the same probability."""
+        if len(self._sample) < SAMPLE_SIZE:
             self._sample.append(key)
-        elif (place := random.randrange(self._rows)) < SAMPLE:  # noqa: S311 - a sample, no secret
+        elif (place := random.randrange(self._rows)) < SAMPLE_SIZE:  # noqa: S311 - a sample, no secret
             self._sample[place] = key
 
     def _estimated_updates(self) -> int:
-        """Customers that are there already: exact up to a hundred, from the sample beyond."""
-        keys = [key for key in self._sample if is_safe(key)]
+        """Customers that already exist: exact up to the sample's size, estimated beyond."""
+        keys = [key for key in self._sample if is_safe_in_path(key)]
         client = self._context.client
-        found = sum(_is_there(client, key) for key in keys)
+        found = sum(_exists(client, key) for key in keys)
         return round(self._rows * found / len(keys)) if keys else 0
 
 
-def _is_there(client: Client, key: str) -> bool:
+def _exists(client: Client, key: str) -> bool:
     try:
         return bool(client.request("GET", CUSTOMER, {"id": key}).text_field("id"))
     except NotFoundError:

@@ -1,8 +1,8 @@
-"""Reading the result of a bulk job: a pure function from what Voucherify says to what it means.
+"""The result of a bulk job: a pure function of the job that Voucherify returns.
 
-An answer of 202 says nothing about rows, and neither does `DONE` alone (reference §8.2). Rows count
-as accepted only when the job is done, did not fail, its counts add up to what was sent, and every
-failure has a name.
+A response of 202 says nothing about rows, and neither does `DONE` alone: in Voucherify's samples a
+job is done although every row failed. Rows count as accepted only when the job is done, did not
+fail, its counts add up to what was sent, and every failure has a name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ENDED = frozenset({"DONE", "FAILED"})
 
 
-class Rest(Enum):
-    """What is known of the rows that no error names."""
+class Unnamed(Enum):
+    """The outcome of the rows that no error names."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused without a name"
@@ -25,16 +25,16 @@ class Rest(Enum):
     UNKNOWN = "unknown"
 
 
-class Verdict(NamedTuple):
-    """What became of the rows of one job.
+class JobResult(NamedTuple):
+    """The outcome of the rows of one job.
 
-    `named` holds the error object of each row that was refused by name; `rest` says what is known
-    of all others, and `why` explains it in words.
+    `named` holds the error object of each row that was refused by name, `unnamed` is the outcome of
+    all others, and `description` is for the log.
     """
 
     named: dict[str, Mapping[str, Any]]
-    rest: Rest
-    why: str
+    unnamed: Unnamed
+    description: str
 
 
 def has_ended(action: Mapping[str, Any]) -> bool:
@@ -42,24 +42,24 @@ def has_ended(action: Mapping[str, Any]) -> bool:
     return action.get("status") in ENDED
 
 
-def verdict(action: Mapping[str, Any], sent: Collection[str]) -> Verdict:
-    """Judge an ended job.
+def job_result(action: Mapping[str, Any], sent: Collection[str]) -> JobResult:
+    """The result of an ended job.
 
     Args:
-        action: the answer of `GET /v1/async-actions/{id}`; {} when it knows no such job.
+        action: response of `GET /v1/async-actions/{id}`; {} where there is no such job.
         sent: the keys of the rows that were sent.
     """
     result = action.get("result")
     result = result if isinstance(result, dict) else {}
-    named = _named(result.get("errors"), sent)
+    named = _named_errors(result.get("errors"), sent)
     done, failed = result.get("done_count"), result.get("failed_count")
-    said = (
+    description = (
         f"status {action.get('status', 'unknown')}, operation_status "
         f"{action.get('operation_status')}, {done} done, {failed} failed of {len(sent)}"
     )
     if _is_trustworthy(action, done, failed, len(sent)):
-        return Verdict(named, _rest(len(named), failed, len(sent)), said)
-    return Verdict(named, Rest.UNKNOWN, said)
+        return JobResult(named, _unnamed(len(named), failed, len(sent)), description)
+    return JobResult(named, Unnamed.UNKNOWN, description)
 
 
 def _is_trustworthy(action: Mapping[str, Any], done: object, failed: object, sent: int) -> bool:
@@ -73,16 +73,16 @@ def _is_trustworthy(action: Mapping[str, Any], done: object, failed: object, sen
     )
 
 
-def _rest(named: int, failed: Any, sent: int) -> Rest:
+def _unnamed(named: int, failed: Any, sent: int) -> Unnamed:
     if named == failed:
-        return Rest.ACCEPTED
+        return Unnamed.ACCEPTED
     if named > failed:
-        return Rest.UNKNOWN
-    return Rest.REFUSED if failed == sent else Rest.SOME_REFUSED
+        return Unnamed.UNKNOWN
+    return Unnamed.REFUSED if failed == sent else Unnamed.SOME_REFUSED
 
 
-def _named(errors: object, sent: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """Errors by row; an error without a known `source_id` names nobody."""
+def _named_errors(errors: object, sent: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """Errors by row; an error without the `source_id` of a row that was sent is left out."""
     rows = errors if isinstance(errors, list) else []
     return {
         error["source_id"]: error

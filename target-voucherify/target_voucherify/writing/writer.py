@@ -1,4 +1,4 @@
-"""What every way of writing has: batches go in, and at the end nothing is in flight."""
+"""The interface of all writers: batches go in, and at the end nothing is in flight."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """Writes batches. This base is for writers that have nothing in flight between two batches.
+    """Writes batches. The defaults are for writers that have nothing in flight between batches.
 
     Attributes:
-        most_rows: customers in one batch at most.
+        max_rows: customers in one batch at most.
     """
 
-    most_rows: int
+    max_rows: int
 
     def write(self, batch: Batch) -> None:
         """Write a batch.
@@ -32,14 +32,14 @@ class Writer:
         return False
 
     def poll(self) -> None:
-        """Settle what has ended, if it is time to ask; never wait."""
+        """Settle what has ended, if a poll is due; never wait."""
 
     def settle(self) -> None:
         """Wait until nothing is in flight."""
 
     def end_input(self) -> None:
-        """Take note that the next batch is the last."""
+        """Note that the next batch is the last."""
 
     def finish(self, deletions: Deletions) -> None:
-        """Carry out the deletions, now that nothing is in flight that could undo them."""
+        """Carry out the deletions, now that nothing in flight could undo them."""
         deletions.carry_out()
