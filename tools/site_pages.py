@@ -1,8 +1,7 @@
-"""What the pages of docs/ need to be a site: an order, the READMEs, and links that lead somewhere.
+"""MkDocs hooks: the order of pages, the READMEs as pages, and links between documents.
 
-MkDocs calls these functions. A link from docs/ to a file of the repository becomes a link to its
-page where it has one, and its plain name where it has none, because the site holds pages only. A
-link to a file that is not there stays as it is, and MkDocs reports it.
+A link to a file of the repository becomes a link to its page, or its plain name where it has no
+page. A link to a file that does not exist is left alone, and MkDocs reports it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ READMES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
-"""Documents of the repository to the pages that they become."""
+"""Documents of the repository to their pages."""
 
 ORDER = {
     "Start": ["index", "quick-start", "recipes"],
@@ -37,13 +36,13 @@ ORDER = {
     "Trust": ["how-a-sync-works"],
     "Project": ["contributing", "security"],
 }
-"""Pages by section; those that no section names come under Trust, and decisions at the end."""
+"""Pages by section; others come under Trust. Decisions are not in the navigation."""
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Put the pages in order."""
+    """Set the navigation."""
     docs = Path(config.docs_dir)
     named = {name for names in ORDER.values() for name in names}
     others = sorted(page.stem for page in docs.glob("*.md") if page.stem not in named)
@@ -51,12 +50,10 @@ def on_config(config: MkDocsConfig) -> None:
         {section: [f"{name}.md" for name in (*names, *(others if section == "Trust" else ()))]}
         for section, names in ORDER.items()
     ]
-    decisions = sorted(docs.glob("decisions/*.md"))
-    config.nav.append({"Decisions": [str(page.relative_to(docs)) for page in decisions]})
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the documents that lie outside of docs/."""
+    """Add the documents outside of docs/."""
     for document, name in READMES.items():
         content = (ROOT / document).read_text(encoding="utf-8")
         files.append(File.generated(config, name, content=content))
@@ -64,22 +61,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Let links lead to pages."""
+    """Rewrite links to point to pages."""
     name = page.file.src_uri
     sources = {made: document for document, made in READMES.items()}
     source = sources.get(name, f"docs/{name}")
 
-    def led(match: re.Match[str]) -> str:
+    def rewritten(match: re.Match[str]) -> str:
         picture, text, target, anchor = match.groups()
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         if not (ROOT / path).exists():
             return match.group()
         made = READMES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else "")
         if path == "docs/decisions":
-            made = "decisions/0001-no-shared-package.md"
+            made = "decisions/README.md"
         if not made:
             return text if "`" in text else f"`{path}`"
         relative = posixpath.relpath(made, posixpath.dirname(name) or ".")
         return f"{picture}[{text}]({relative}{anchor or ''})"
 
-    return LINK.sub(led, markdown)
+    return LINK.sub(rewritten, markdown)

@@ -306,7 +306,7 @@ TIME_GOES = (
     "`requests` and below it, a quarter is one decoding that checks a page and finds its rows, a tenth",
     "the walk, a sixth making and writing lines; importing the SDK takes a quarter of a second. Two",
     "decodings, the schema check row by row, and the SDK's work per record are gone",
-    "(`decisions/0301-rows-pass-untouched.md`). What would come next is a leaner HTTP client: a bare",
+    "(`decisions/0301-raw-rows.md`). What would come next is a leaner HTTP client: a bare",
     "`http.client` needs 0.05 ms of CPU for a page where `requests` needs 0.23 ms.",
     "",
     "Where columns are deselected, or streams mapped or flattened, the SDK's way is taken: two to",

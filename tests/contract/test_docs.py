@@ -1,4 +1,4 @@
-"""One truth about settings, streams and versions: the code; the documents say the same."""
+"""Documents agree with the code on settings, streams, jobs, versions, make targets and links."""
 
 from __future__ import annotations
 
@@ -116,3 +116,12 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     ]
 
     assert dead == []
+
+
+def test_the_list_of_decisions_has_each_with_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    table = (folder / "README.md").read_text()
+
+    for decision in folder.glob("0*.md"):
+        number, _, title = decision.read_text().splitlines()[0].removeprefix("# ").partition(". ")
+        assert f"| [{number}]({decision.name}) | {title} |" in table
