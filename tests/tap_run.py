@@ -32,7 +32,7 @@ def extract(
     """
     printed = io.TextIOWrapper(io.BytesIO(), write_through=True)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    catalog = whole(full_table) if full_table else None
+    catalog = full_table_catalog(full_table) if full_table else None
     try:
         with redirect_stdout(printed):
             tap = TapVoucherify(config=dict(config), state=dict(state), catalog=catalog)
@@ -47,7 +47,7 @@ def extract(
 
 
 @cache
-def whole(stream: str) -> dict[str, Any]:
+def full_table_catalog(stream: str) -> dict[str, Any]:
     """The catalog that reads one stream alone, as a full table."""
     catalog: dict[str, Any] = TapVoucherify(config=NO_PROJECT).catalog_dict
     for entry in catalog["streams"]:

@@ -11,7 +11,7 @@ from tap_voucherify.streams.catalog import STREAMS
 from tap_voucherify.streams.child import ChildStream
 from tap_voucherify.streams.paged import FullTableStream, NewestFirstStream
 from tap_voucherify.streams.reward_events import RewardEvents
-from tap_voucherify.streams.time_range import TimeFilteredStream
+from tap_voucherify.streams.time_range import TimeRangeStream
 
 SOURCES = {
     "customers": f"GET {endpoints.CUSTOMERS}",
@@ -55,7 +55,7 @@ COSTS: dict[str, tuple[str, str]] = {
 """Calls and limits of the streams that differ from their kind."""
 
 COSTS_BY_KIND: dict[type, tuple[str, str]] = {
-    TimeFilteredStream: (
+    TimeRangeStream: (
         "first run 1 per 100 rows; then 2, and 1 per 100 changed",
         "9,900 rows in one millisecond",
     ),

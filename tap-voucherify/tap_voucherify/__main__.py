@@ -9,10 +9,10 @@ from tap_voucherify.voucherify_client.exit_status import exit_status
 
 
 def main() -> None:
-    """Run the tap; what went wrong is one sentence in the log, and the exit code tells the rest."""
+    """Run the tap; an error is one sentence in the log, and the exit status."""
     try:
         TapVoucherify.cli()
-    except Exception as error:  # noqa: BLE001 - users have no use for a traceback
+    except Exception as error:  # noqa: BLE001 - a traceback helps no user
         sys.exit(exit_status(error, TapVoucherify.logger))
 
 

@@ -1,4 +1,4 @@
-"""The settings of the tap, and what a JSON schema cannot say about them."""
+"""The settings of the tap, and the checks that a JSON schema cannot express."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = th.PropertiesList(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="Only what changed at or after this instant. None: everything.",
+        description="Only what changed at or after this instant. Unset: everything.",
     ),
     th.Property(
         "end_date",
@@ -46,7 +46,7 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=64),
         default=8,
         title="Maximum concurrency",
-        description="Requests in flight at most.",
+        description="Maximum number of requests in flight.",
     ),
     th.Property(
         "customers_backfill",
@@ -71,16 +71,17 @@ SETTINGS = th.PropertiesList(
         allowed_values=["changed", "all"],
         default="changed",
         title="Reward events scan",
-        description="changed: ask only customers that may have something new since the bookmark. "
-        "all: ask every customer, one call each, and report what changed would have missed.",
+        description="changed: read the activity of customers that may have something new since the "
+        "bookmark. all: read that of every customer, one call each, and report what changed would "
+        "have missed.",
     ),
     th.Property(
         "webhook_store",
         th.StringType(min_length=1),
         title="Webhook store",
-        description="File in which `voucherify-webhooks serve` keeps events. reward_events come "
-        "from it without an API call, customers that it names are read anew, and "
-        "customer_deletions are known. None: polling alone.",
+        description="File in which `voucherify-webhooks serve` stores events. The tap reads "
+        "reward_events from it without an API call, reads the customers that it names again, and "
+        "knows customer_deletions. Unset: polling alone.",
     ),
     th.Property(
         "reconciliation_interval",
@@ -88,14 +89,14 @@ SETTINGS = th.PropertiesList(
         default=24,
         title="Reconciliation interval",
         description="With webhook_store: hours after which a run also reads reward_events by "
-        "polling and reports what no webhook had brought. 0: every run does.",
+        "polling and reports events that no webhook delivered. 0: in every run.",
     ),
     MAX_CALLS,
 ).to_dict()
 
 
-def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Refuse settings that cannot work, naming the setting and the rule but never its value.
+def validate_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raise for settings that cannot work, naming the setting and the rule but never its value.
 
     Raises:
         SettingsError: the first problem found.

@@ -1,4 +1,4 @@
-"""The tap: its settings, its streams, and what a run says at its end."""
+"""The tap: its settings, its streams, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
+from tap_voucherify import settings
 from tap_voucherify.pagination.endpoints import CUSTOMERS, page_of
 from tap_voucherify.records.metadata_types import RESOURCES, with_metadata_types
-from tap_voucherify.settings import SETTINGS, check
 from tap_voucherify.streams.catalog import STREAMS, MetadataSchemas
 from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
 from tap_voucherify.voucherify_client.client import Client, Connection
@@ -33,26 +33,26 @@ SCOPE = (
     "customers redemptions publications campaigns vouchers rewards referrals orders segments "
     "metadata-schemas exports"
 )
-"""What an OAuth token may do: as little as all streams together need."""
+"""Scope of OAuth tokens: as little as all streams together need."""
 
 
 class TapVoucherify(GracefulTap):
     """Singer tap for Voucherify: customers and reward events."""
 
     name = "tap-voucherify"
-    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
+    config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
     message_writer_class = MsgSpecWriter
 
     def __init__(self, *, validate_config: bool = True, **options: Any) -> None:
-        given = options.get("config")
-        if isinstance(given, dict):
-            # Platforms pass a setting that nobody set as null; its default is meant.
-            options["config"] = {name: fact for name, fact in given.items() if fact is not None}
-        # The SDK's own check repeats the values it objects to, and so would print secrets.
+        config = options.get("config")
+        if isinstance(config, dict):
+            # Platforms pass unset settings as null and mean the default.
+            options["config"] = {key: value for key, value in config.items() if value is not None}
+        # The SDK's own validation repeats invalid values and so would print secrets.
         super().__init__(validate_config=False, **options)
         self._config.update(stripped(self._config))
         if validate_config:
-            check(self.config, self.config_jsonschema)
+            settings.validate_config(self.config, self.config_jsonschema)
 
     @cached_property
     @override
@@ -71,29 +71,29 @@ class TapVoucherify(GracefulTap):
 
     @override
     def run_discovery(self) -> str:
-        """Print the catalog, metadata typed as the project defined it; that costs one call."""
+        """Print the catalog with the project's types of metadata, which cost one call."""
         definitions = self._metadata_schemas()
         for name, stream in self.streams.items():
             if isinstance(stream, VoucherifyStream) and name in RESOURCES:
-                stream.announce(with_metadata_types(stream.schema, name, definitions))
+                stream.override_schema(with_metadata_types(stream.schema, name, definitions))
         return super().run_discovery()
 
     def _metadata_schemas(self) -> list[Row]:
-        """What metadata the project has defined; nothing where it cannot be asked for.
+        """The project's metadata schemas; empty if they cannot be requested.
 
-        Discovery must work without settings, and for a key that may not read this.
+        Discovery must work without settings, and for a key that may not read them.
         """
         if not (self.config.get("application_id") and self.config.get("secret_key")):
             return []
         try:
-            check(self.config, self.config_jsonschema)
+            settings.validate_config(self.config, self.config_jsonschema)
             return page_of(self.client.get(MetadataSchemas.path)).rows
         except VoucherifyError as reason:
             self.logger.warning("Metadata stays without types. %s", reason)
             return []
 
     def test_connection(self) -> None:
-        """Prove the keys and the region with one call.
+        """Check the keys and the region with one call.
 
         Raises:
             VoucherifyError: what to fix.
@@ -101,8 +101,8 @@ class TapVoucherify(GracefulTap):
         page_of(self.client.get(CUSTOMERS, params={"limit": 1}))
         self.logger.info("Voucherify accepts the keys at %s.", self.config["api_url"])
 
-    def tell_summary(self) -> None:
-        """Log what the run did as one JSON object, the last line of its log."""
+    def log_summary(self) -> None:
+        """Log the run summary as one JSON object, the last line of the log."""
         usage = self.client.usage
         streams = {
             name: stream.report.to_summary()
@@ -130,28 +130,28 @@ class TapVoucherify(GracefulTap):
         if value != CliTestOptionValue.All.value:
             super().cb_test(ctx, param, value)
             return
-        given = ctx.params["config"]
-        cls(config=given.config, parse_env_config=given.parse_env).test_connection()
+        config = ctx.params["config"]
+        cls(config=config.config, parse_env_config=config.parse_env).test_connection()
         ctx.exit()
 
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
-        """Run the tap as the SDK does, and tell at the end, however it ended, what was done."""
+        """Run the tap as the SDK does, and log the summary however the run ends."""
         if options.get("about"):
             super().invoke(**options)
-        given, state, catalog = options["config"], options["state"], options["catalog"]
+        config, state, catalog = options["config"], options["state"], options["catalog"]
         tap = cls(
-            config=given.config,
+            config=config.config,
             state=json.load(state) if state else None,
             catalog=json.load(catalog) if catalog else None,
-            parse_env_config=given.parse_env,
+            parse_env_config=config.parse_env,
         )
-        ended = 0
+        status = 0
         try:
             tap.sync_all()
             tap.shutdown.check()
-        except Exception as error:  # noqa: BLE001 - told, so that the summary is the last line
-            ended = exit_status(error, cls.logger)
-        tap.tell_summary()
-        sys.exit(tap.shutdown.exit_status or ended)
+        except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line
+            status = exit_status(error, cls.logger)
+        tap.log_summary()
+        sys.exit(tap.shutdown.exit_status or status)

@@ -13,7 +13,7 @@ import pytest
 import leaks
 from singer import Process, command, run, selecting
 from singer_input import contacts, lines, record, schema
-from tap_voucherify.pagination.ordered_map import in_order
+from tap_voucherify.pagination.ordered_map import ordered_map
 from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.errors import StopSignalError, VoucherifyError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
@@ -156,7 +156,7 @@ def test_who_stops_taking_results_does_not_wait_for_those_who_sleep(
             shutdown.wait(HOUR)
         return item
 
-    results = in_order(work, range(20), at_once=AT_ONCE, give_up=client.fail)
+    results = ordered_map(work, range(20), concurrency=AT_ONCE, fail=client.fail)
     assert [item for item, _ in zip(range(number + 1), results, strict=False)] == list(
         range(number + 1)
     )
@@ -176,7 +176,7 @@ def test_a_failure_that_is_not_of_the_api_ends_the_waits_of_others(sandbox: Sand
         return item
 
     with pytest.raises(KeyError):
-        list(in_order(work, range(8), at_once=AT_ONCE, give_up=client.fail))
+        list(ordered_map(work, range(8), concurrency=AT_ONCE, fail=client.fail))
 
 
 def test_a_second_failure_does_not_replace_the_first() -> None:

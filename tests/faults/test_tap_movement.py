@@ -270,7 +270,7 @@ def test_a_row_that_is_counted_and_never_listed_fails_once_and_then_is_a_warning
     second = tap.run()
 
     assert second.exit_code == 0, second.log
-    assert "in two whole reads the API counts more rows than it lists" in second.log
+    assert "in two full reads the API counts more rows than it lists" in second.log
     assert tap.found >= listed
     assert tap.is_complete is (stream not in FULL_TABLES)
 
@@ -295,7 +295,7 @@ def test_a_row_that_no_export_holds_fails_once_and_then_is_a_warning(
     assert first.exit_code == 1
     assert "the API counted 450 customers but gave 449" in first.log
     assert second.exit_code == 0, second.log
-    assert "in two whole reads the API counts more rows than it lists" in second.log
+    assert "in two full reads the API counts more rows than it lists" in second.log
     assert len(sandbox.project.exports.all) == ordered + 1
     assert tap.is_complete
 
@@ -315,7 +315,7 @@ def test_the_second_read_is_resumed_where_it_was_cut(
 
     assert tap.is_complete
     assert [done.exit_code for done in runs] == [0] * len(runs)
-    assert "in two whole reads" in runs[-1].log
+    assert "in two full reads" in runs[-1].log
     assert len(runs) >= 3
     assert tap.found == listed
     assert sandbox.calls <= 2 + 16 + 3 * len(runs) + 4

@@ -1,4 +1,4 @@
-"""Candidates: whoever may have rewards, whether a row passed untouched or not."""
+"""Candidates for rewards are found whether a row is decoded or passes as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_voucherify.rewards.candidates import Candidates, may_have_rewards
+from tap_voucherify.rewards.candidates import RewardCandidates, may_have_rewards
+from tap_voucherify.streams.stream import RunRange
 
 SINCE = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 COUNTER = st.one_of(
@@ -31,9 +32,9 @@ CUSTOMER = st.fixed_dictionaries(
 )
 
 
-def ids(candidates: Candidates, since: datetime | None) -> list[str] | None:
+def ids(candidates: RewardCandidates, since: datetime | None) -> list[str] | None:
     """Who is known to have changed since then, or that nobody is known."""
-    found = candidates.changed_since(since)
+    found = candidates.changed_since(RunRange(since).since)
     if found is None:
         return None
     with found:
@@ -46,8 +47,8 @@ def test_who_may_have_rewards_is_noted_however_the_row_passes(rows: list[dict[st
     untouched = [None, *(msgspec.Raw(json.dumps(row).encode()) for row in rows)]
     noted = []
     for records in (rows, untouched):
-        candidates = Candidates()
-        passed = list(candidates.noting(iter(records), SINCE))
+        candidates = RewardCandidates()
+        passed = list(candidates.tee_ids(iter(records), SINCE))
         assert passed == records
         noted.append(ids(candidates, SINCE))
 
@@ -55,9 +56,9 @@ def test_who_may_have_rewards_is_noted_however_the_row_passes(rows: list[dict[st
 
 
 def test_hundreds_of_candidates_are_all_noted() -> None:
-    candidates = Candidates()
+    candidates = RewardCandidates()
     rows = [{"id": f"cust_{number:03}"} for number in range(250)]
-    list(candidates.noting(iter(rows), None))
+    list(candidates.tee_ids(iter(rows), None))
 
     assert ids(candidates, None) == [row["id"] for row in rows]
 
@@ -76,21 +77,21 @@ def test_only_a_walk_from_the_same_millisecond_will_do(
     since: datetime | None,
     known: bool,  # noqa: FBT001 - a table
 ) -> None:
-    candidates = Candidates()
-    list(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+    candidates = RewardCandidates()
+    list(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
 
     assert (ids(candidates, since) == ["cust_1"]) is known
 
 
 def test_a_walk_that_was_not_finished_tells_nothing() -> None:
-    candidates = Candidates()
-    next(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+    candidates = RewardCandidates()
+    next(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
 
     assert ids(candidates, SINCE) is None
 
 
 def test_candidates_are_handed_on_once() -> None:
-    candidates = Candidates()
-    list(candidates.noting(iter([{"id": "cust_1"}]), SINCE))
+    candidates = RewardCandidates()
+    list(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
 
     assert [ids(candidates, SINCE), ids(candidates, SINCE)] == [["cust_1"], None]

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from tap_voucherify.records.conformance import Fitting, whole_number
+from tap_voucherify.records.conformance import Conformance, whole_number
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 SCHEMA: dict[str, Any] = {
@@ -60,10 +60,10 @@ NESTED: Any = reduce(lambda inner, _: {"a": inner}, range(900), "\0")
 
 
 def fitted(**values: Any) -> tuple[Any, dict[str, int]]:
-    fitting = Fitting(SCHEMA)
-    made = fitting.fitted({"id": "x", **values})
+    conformance = Conformance(SCHEMA)
+    made = conformance.conform({"id": "x", **values})
     assert STRICT.is_valid(made)
-    return made, dict(fitting.nulled)
+    return made, dict(conformance.nulled)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_unknown_columns_are_left_out_and_nothing_else_changes() -> None:
 def test_a_record_that_fits_is_given_back_as_it_is() -> None:
     record = {"id": "x", "order": {"amount": 1, "unheard_of": [1]}}
 
-    assert Fitting(SCHEMA).fitted(record) is record
+    assert Conformance(SCHEMA).conform(record) is record
 
 
 def test_half_a_surrogate_pair_does_not_end_the_run() -> None:
@@ -154,7 +154,7 @@ def test_a_key_that_is_missing_is_an_error_without_the_value(sent: object) -> No
     record = {**SCHEMA, "properties": {"id": {"type": "integer"}}}
 
     with pytest.raises(VoucherifyError, match="A row has no `id`"):
-        Fitting(record).fitted({"id": sent})
+        Conformance(record).conform({"id": sent})
 
 
 def test_values_that_are_no_whole_number_are_none() -> None:

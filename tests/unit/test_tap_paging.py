@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tap_voucherify.pagination.page_number import NumberedPages, is_newest_first, pages_by_cursor
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Tally
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,9 +61,9 @@ def listing(count: int, **options: Any) -> List:
     return List({f"r{number}": float(number) for number in range(count)}, **options)
 
 
-def read(listed: List, since: float | None = None, stamp: str | None = "time") -> list[str]:
+def read(listed: List, since: float | None = None, time_field: str | None = "time") -> list[str]:
     instant = None if since is None else EPOCH + timedelta(seconds=since)
-    pages = NumberedPages(listed.page, Tally(), stamp, instant)
+    pages = NumberedPages(listed.page, ReadStats(), time_field, instant)
     return [row["id"] for row in pages.rows()]
 
 
@@ -121,7 +121,7 @@ def test_rows_of_one_instant_may_come_in_another_order_at_each_request(seed: int
 def test_a_list_in_no_order_is_read_until_its_count_is_met_or_nothing_new_comes(seed: int) -> None:
     listed = List({f"r{number}": 0.0 for number in range(250)}, shuffled=True, seed=seed)
 
-    assert set(read(listed, stamp=None)) == set(listed.rows)
+    assert set(read(listed, time_field=None)) == set(listed.rows)
 
 
 def test_a_list_without_a_count_is_read_down_and_up_again() -> None:
@@ -134,7 +134,7 @@ def test_a_list_without_a_count_is_read_down_and_up_again() -> None:
 @pytest.mark.parametrize(("count", "capped"), [(9_999, False), (10_000, False), (10_001, True)])
 def test_the_cap_of_the_pages_is_told(count: int, capped: bool) -> None:  # noqa: FBT001 - a table
     listed = listing(count)
-    pages = NumberedPages(listed.page, Tally(), "time")
+    pages = NumberedPages(listed.page, ReadStats(), "time")
 
     assert len(list(pages.rows())) == min(count, 10_000)
     assert pages.capped is capped

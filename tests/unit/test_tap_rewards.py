@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tap_voucherify.rewards.event import REWARD_EVENT_TYPES, recipient_role, reward_event
+from tap_voucherify.rewards.event import REWARD_EVENT_TYPES, RewardPayload, reward_event
 
 REFEREE = {"id": "cust_rita", "source_id": "crm-2", "object": "customer"}
 REFERRER = {"id": "cust_adam", "source_id": "crm-1", "object": "customer"}
@@ -237,7 +237,7 @@ def test_a_referee_reward_answers_the_four_questions() -> None:
 def test_the_role_of_the_recipient(payload: dict[str, Any], role: str | None) -> None:
     asked = (payload.get("customer") or REFERRER)["id"]
 
-    assert recipient_role(payload, asked) == role
+    assert RewardPayload(payload, asked).recipient_role == role
     assert columns(payload, asked)["recipient_role"] == role
 
 

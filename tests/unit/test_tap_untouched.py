@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_voucherify import schemas
-from tap_voucherify.records.conformance import Fitting
+from tap_voucherify.records.conformance import Conformance
 from tap_voucherify.records.metadata_types import with_metadata_types
 from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRow, UntouchedRows
 from tap_voucherify.voucherify_client.errors import VoucherifyError
@@ -64,10 +64,10 @@ def read(content: bytes, name: str = "customers") -> tuple[bool, list[dict[str, 
 
 def fits(record: dict[str, Any], name: str) -> bool:
     """Whether the ordinary way leaves a record as it is."""
-    fitting = Fitting(SCHEMAS[name])
+    conformance = Conformance(SCHEMAS[name])
     whole = {**record, "modified_at": LATER}
     try:
-        return fitting.fitted(whole) is whole
+        return conformance.conform(whole) is whole
     except VoucherifyError:
         return False
 

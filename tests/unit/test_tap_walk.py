@@ -13,23 +13,23 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tap_voucherify.pagination.parallel_windows import Source, Window, WindowedWalk
+from tap_voucherify.pagination.parallel_windows import ParallelWindows, Source, Window
 from tap_voucherify.pagination.replication_value import changed_rows
 from tap_voucherify.pagination.time_cursor import (
-    LAST_PAGE,
+    LAST_PAGE_BY_TIME,
     PAGE_ROWS,
-    Listing,
     Page,
     Query,
+    ReadStats,
     Row,
-    Tally,
-    Timed,
-    walk,
+    TimedRow,
+    TimeOrderedEndpoint,
+    rows_by_time,
 )
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
-BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
-BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")
+BY_CREATION = TimeOrderedEndpoint("created_at", time_field="created_at", tie_order="source_id")
+BY_UPDATE = TimeOrderedEndpoint("updated_at", time_field="updated_at", tie_order="source_id")
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -163,7 +163,7 @@ COARSE = {"seconds", "mixed"}
 """Prints that leave open, by up to a second, when a row was stored."""
 
 
-def in_order(rows: list[Timed], reading: Readings) -> bool:
+def in_order(rows: list[TimedRow], reading: Readings) -> bool:
     """Whether rows ascend, as far as their prints tell."""
     slack = timedelta(seconds=reading.printed in COARSE)
     latest = EPOCH
@@ -186,7 +186,7 @@ def filled(api: Api, times: list[int], updated_every: int = 2) -> Api:
 def test_every_row_comes_once_and_in_order(reading: Readings, times: list[int], seed: int) -> None:
     api = filled(Api(reading, seed=seed), times)
 
-    rows = list(walk(api.fetch, BY_CREATION))
+    rows = list(rows_by_time(api.fetch, BY_CREATION))
 
     assert sorted(row["id"] for _, row in rows) == sorted(api.stored)
     assert in_order(rows, reading)
@@ -199,7 +199,7 @@ def test_every_change_since_the_bookmark_comes(
 ) -> None:
     api = filled(Api(reading, seed=seed), times, updated_every=3)
 
-    rows = list(changed_rows(api.fetch, BY_CREATION, BY_UPDATE, at(since), Tally()))
+    rows = list(changed_rows(api.fetch, BY_CREATION, BY_UPDATE, at(since), ReadStats()))
 
     changed = {
         key
@@ -233,12 +233,12 @@ def test_rows_that_move_come_again_and_none_is_lost(
             del api.stored[key]
 
     api.between = between
-    by_creation = {row["id"] for _, row in walk(api.fetch, BY_CREATION)}
+    by_creation = {row["id"] for _, row in rows_by_time(api.fetch, BY_CREATION)}
 
     assert throughout <= by_creation
 
     api.queries.clear()
-    by_update = {row["id"] for _, row in walk(api.fetch, BY_UPDATE)}
+    by_update = {row["id"] for _, row in rows_by_time(api.fetch, BY_UPDATE)}
 
     assert {key for key in throughout if api.stored[key]["updated_at"]} <= by_update
 
@@ -249,11 +249,11 @@ def test_a_walk_cut_anywhere_goes_on_from_the_last_instant(
     reading: Readings, times: list[int], seed: int, data: st.DataObject
 ) -> None:
     api = filled(Api(reading, seed=seed), times)
-    whole = list(walk(api.fetch, BY_CREATION))
+    whole = list(rows_by_time(api.fetch, BY_CREATION))
     cut = data.draw(st.integers(1, len(whole)))
 
     first = whole[:cut]
-    rest = walk(api.fetch, BY_CREATION, since=first[-1][0])
+    rest = rows_by_time(api.fetch, BY_CREATION, since=first[-1][0])
 
     assert {row["id"] for _, row in first} | {row["id"] for _, row in rest} == set(api.stored)
 
@@ -267,7 +267,7 @@ def test_slices_share_no_row_and_miss_none(
     bounds = [None, *(at(border) for border in sorted(set(borders))), None]
 
     slices = [
-        [row["id"] for _, row in walk(api.fetch, BY_CREATION, since=since, until=until)]
+        [row["id"] for _, row in rows_by_time(api.fetch, BY_CREATION, since=since, until=until)]
         for since, until in itertools.pairwise(bounds)
     ]
 
@@ -288,13 +288,13 @@ def test_windows_read_side_by_side_are_the_one_walk(
     reading: Readings, times: list[int], windows: tuple[int, int], when: str, seed: int
 ) -> None:
     api = filled(Api(reading, seed=seed), times)
-    tally = Tally(total=len(times))
+    stats = ReadStats(total=len(times))
     window_rows, at_once = windows
     source = Source(api.locked_fetch, BY_CREATION, as_it_is, len(times))
-    windowed = WindowedWalk(source, at_once=at_once, tally=tally, window_rows=window_rows)
+    windows = ParallelWindows(source, concurrency=at_once, stats=stats, window_rows=window_rows)
     now = at(40_000_000 if when == "long ago" else max(times) // 2 + 1_000)
 
-    rows = list(windowed.rows(Window(None, None), at(min(times)), now))
+    rows = list(windows.records(Window(None, None), at(min(times)), now))
 
     assert {row["id"] for _, row in rows} == set(api.stored)
     assert len(rows) == len(api.stored) or reading.printed in COARSE
@@ -313,10 +313,10 @@ def test_a_burst_is_cut_and_its_pieces_are_read_side_by_side() -> None:
         return api.locked_fetch(query)
 
     source = Source(fetch, BY_CREATION, as_it_is, len(api.stored))
-    tally = Tally(total=len(api.stored))
-    windowed = WindowedWalk(source, at_once=3, tally=tally, window_rows=300)
+    stats = ReadStats(total=len(api.stored))
+    windows = ParallelWindows(source, concurrency=3, stats=stats, window_rows=300)
 
-    rows = list(windowed.rows(Window(None, None), at(0), at(100_000_000)))
+    rows = list(windows.records(Window(None, None), at(0), at(100_000_000)))
 
     assert [row["id"] for _, row in rows] == sorted(api.stored)
     assert len(api.queries) <= 3_010 / 99 + 2 * 3_000 / 300
@@ -332,14 +332,14 @@ def test_windows_lose_nothing_whatever_the_api_counts(count: int | None, until: 
         return Page(page.rows, count, page.has_more)
 
     span = Window(None, None if until is None else at(until))
-    windowed = WindowedWalk(
+    windows = ParallelWindows(
         Source(fetch, BY_CREATION, as_it_is, count),
-        at_once=3,
-        tally=Tally(total=count),
+        concurrency=3,
+        stats=ReadStats(total=count),
         window_rows=300,
     )
 
-    rows = [row["id"] for _, row in windowed.rows(span, at(0), at(10**7))]
+    rows = [row["id"] for _, row in windows.records(span, at(0), at(10**7))]
 
     assert rows == sorted(api.stored)[: None if until is None else 2_500]
 
@@ -347,9 +347,11 @@ def test_windows_lose_nothing_whatever_the_api_counts(count: int | None, until: 
 def test_the_time_after_the_last_counted_row_is_read_as_one_window() -> None:
     api = filled(Api(), [number * 1_000 for number in range(3_000)])
     source = Source(api.locked_fetch, BY_CREATION, as_it_is, len(api.stored))
-    windowed = WindowedWalk(source, at_once=1, tally=Tally(total=len(api.stored)), window_rows=300)
+    windows = ParallelWindows(
+        source, concurrency=1, stats=ReadStats(total=len(api.stored)), window_rows=300
+    )
 
-    rows = list(windowed.rows(Window(None, None), at(0), at(10**9)))
+    rows = list(windows.records(Window(None, None), at(0), at(10**9)))
 
     assert [row["id"] for _, row in rows] == sorted(api.stored)
     assert sum(query.before is None for query in api.queries) == 1
@@ -367,33 +369,35 @@ def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_pas
         return Page(hidden, page.total, len(page.rows) == PAGE_ROWS)
 
     source = Source(hiding, BY_CREATION, as_it_is, whole.total)
-    windowed = WindowedWalk(source, at_once=3, tally=Tally(total=whole.total), window_rows=300)
+    windows = ParallelWindows(
+        source, concurrency=3, stats=ReadStats(total=whole.total), window_rows=300
+    )
     given_rows: list[str] = []
     with pytest.raises(VoucherifyError, match="but gave"):
         given_rows.extend(
-            row["id"] for _, row in windowed.rows(Window(None, None), at(0), at(10**7))
+            row["id"] for _, row in windows.records(Window(None, None), at(0), at(10**7))
         )
 
     assert "c00776" not in given_rows
 
 
 def test_an_instant_may_hold_as_many_rows_as_the_pages_reach() -> None:
-    api = filled(Api(), [5_000] * (LAST_PAGE * PAGE_ROWS) + [9_000_000] * 3)
+    api = filled(Api(), [5_000] * (LAST_PAGE_BY_TIME * PAGE_ROWS) + [9_000_000] * 3)
 
-    assert len(list(walk(api.fetch, BY_CREATION))) == LAST_PAGE * PAGE_ROWS + 3
+    assert len(list(rows_by_time(api.fetch, BY_CREATION))) == LAST_PAGE_BY_TIME * PAGE_ROWS + 3
 
 
 def test_an_instant_beyond_the_pages_is_an_error_and_no_silence() -> None:
-    api = filled(Api(), [5_000] * (LAST_PAGE * PAGE_ROWS + 1))
+    api = filled(Api(), [5_000] * (LAST_PAGE_BY_TIME * PAGE_ROWS + 1))
 
     with pytest.raises(VoucherifyError, match="More than 9,900 rows share one instant"):
-        list(walk(api.fetch, BY_CREATION))
+        list(rows_by_time(api.fetch, BY_CREATION))
 
 
 def test_the_cost_is_one_call_a_hundred_rows() -> None:
     api = filled(Api(), [number * 1_500 for number in range(5_000)])
 
-    list(walk(api.fetch, BY_CREATION))
+    list(rows_by_time(api.fetch, BY_CREATION))
 
     assert len(api.queries) <= 1.03 * 50 + 10
 
@@ -401,7 +405,7 @@ def test_the_cost_is_one_call_a_hundred_rows() -> None:
 def test_an_instant_over_many_pages_costs_its_pages_once() -> None:
     api = filled(Api(), [number * 1_500 for number in range(1_000)] + [2_000_000] * 1_500)
 
-    list(walk(api.fetch, BY_CREATION))
+    list(rows_by_time(api.fetch, BY_CREATION))
 
     assert len(api.queries) <= 25 + 5
 
@@ -432,7 +436,7 @@ def test_an_answer_that_could_hide_rows_ends_the_run(
     answers: list[dict[str, Any]], sentence: str
 ) -> None:
     with pytest.raises(VoucherifyError, match=sentence):
-        list(walk(lambda _: Page(answers), BY_CREATION))
+        list(rows_by_time(lambda _: Page(answers), BY_CREATION))
 
 
 def test_a_page_that_says_there_is_more_is_not_the_last() -> None:
@@ -443,14 +447,14 @@ def test_a_page_that_says_there_is_more_is_not_the_last() -> None:
         ]
     )
 
-    assert len(list(walk(lambda _: next(pages), BY_CREATION))) == 2
+    assert len(list(rows_by_time(lambda _: next(pages), BY_CREATION))) == 2
 
 
 def test_duplicates_at_the_edge_are_counted() -> None:
     api = filled(Api(replace(Readings(), inclusive=True)), [n * 1_000 for n in range(250)])
-    tally = Tally()
+    stats = ReadStats()
 
-    list(walk(api.fetch, BY_CREATION, tally=tally))
+    list(rows_by_time(api.fetch, BY_CREATION, stats=stats))
 
-    assert tally.total == 250
-    assert tally.duplicates > 0
+    assert stats.total == 250
+    assert stats.duplicates > 0

@@ -1,1 +1,1 @@
-"""Exports: a whole list as one CSV file, ordered, awaited and read."""
+"""Exports: a whole list as one CSV file, created, polled, downloaded and read."""

@@ -1,8 +1,9 @@
-"""A customers export read back as the rows that the list would give (reference §9).
+"""Read the CSV file of a customers export as the rows that the list would give.
 
-Columns are taken by position, because the documentation and the one published file disagree on
-their headings. An export has no per-campaign loyalty, no referrals, no system metadata and no gift
-or loyalty-card totals, and it tells a missing value from an empty text as little as any CSV file.
+Columns are taken by position, because Voucherify's documentation and the one published file
+disagree on their headings. An export has no per-campaign loyalty, no referrals, no system metadata
+and no gift or loyalty-card totals, and like any CSV file it shows no difference between a missing
+value and an empty text.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ PATHS: dict[str, tuple[str, ...]] = {
     "orders_last_order_date": ("summary", "orders", "last_order_date"),
     **{f"loyalty_{name}": ("loyalty", name) for name in LOYALTY},
 }
-"""Exported field to its place in a customer (reference §9.2)."""
+"""Exported field, by the name in Voucherify's documentation, to its place in a customer."""
 
 METADATA = "metadata"
-"""Asked for last: it may become one column of JSON or a column for each key of the schema."""
+"""Requested last: it may become one column of JSON or a column for each key of the schema."""
 
 FIELDS = (*PATHS, METADATA)
 
@@ -57,34 +58,34 @@ NUMBERS = frozenset(
     if path[0] in {"summary", "loyalty"} and path[-1] != "last_order_date"
 )
 
-MOST_CHARACTERS = 10_485_760
-"""Characters of one cell at most; the default of 131,072 is less than metadata may have."""
+MAX_CELL_CHARACTERS = 10_485_760
+"""The default of 131,072 is less than metadata may have."""
 
 
-def rows_of(
+def read_customers(
     file: IO[bytes], definitions: Mapping[str, Any], replaced: Callable[[int], None]
 ) -> Iterator[Row]:
-    """The customers in a file, one at a time.
+    """The customers in a file, one by one.
 
     Args:
         file: the download; UTF-8, with or without a byte order mark.
-        definitions: the keys of the project's metadata schema, which tell numbers from text.
-        replaced: is given the number of characters and numbers that could not be kept.
+        definitions: the keys of the project's metadata schema, which distinguish numbers from text.
+        replaced: called with the number of characters and numbers that could not be kept.
 
     Raises:
-        VoucherifyError: the file has other columns than were asked for, or ends in mid-row.
+        VoucherifyError: the file has other columns than requested, or is truncated.
     """
-    csv.field_size_limit(MOST_CHARACTERS)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     lines = csv.reader(_lines(file, replaced), strict=True)
     try:
         header = next(lines, [])
         metadata = _metadata_reader(header, definitions, replaced)
         for cells in lines:
             if len(cells) != len(header):
-                raise _broken()
+                raise _invalid_file()
             yield _row(cells, metadata)
     except csv.Error:
-        raise _broken() from None
+        raise _invalid_file() from None
 
 
 def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
@@ -98,9 +99,10 @@ def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
         yield text
 
 
-def _broken() -> VoucherifyError:
+def _invalid_file() -> VoucherifyError:
     return VoucherifyError(
-        "The export's file is cut short or no CSV: run again, or set customers_backfill to list."
+        "The export file is truncated or not valid CSV: run again, or set customers_backfill to "
+        "list."
     )
 
 
@@ -124,7 +126,7 @@ def _value(name: str, cell: str) -> str | int | float | None:
 
 
 def _number(cell: str) -> int | float | None:
-    """A number; sums of money may come with decimals (reference §9.3)."""
+    """A number; in the published sample, sums of money have decimals."""
     try:
         number = float(cell)
     except ValueError:
@@ -135,10 +137,10 @@ def _number(cell: str) -> int | float | None:
 def _metadata_reader(
     header: list[str], definitions: Mapping[str, Any], replaced: Callable[[int], None]
 ) -> Callable[[Sequence[str]], dict[str, Any]]:
-    """How the columns behind the fixed ones become metadata.
+    """A function that makes metadata of the columns after the fixed ones.
 
     Raises:
-        VoucherifyError: they are not what was asked for.
+        VoucherifyError: the columns are not those requested.
     """
     named = [heading.strip().lower().replace(" ", "_") for heading in header]
     fixed, rest = named[: len(PATHS)], header[len(PATHS) :]
@@ -147,7 +149,7 @@ def _metadata_reader(
     reordered = sorted(fixed) == sorted(PATHS) and fixed != list(PATHS)
     if len(fixed) < len(PATHS) or reordered or not (expanded or len(rest) == 1):
         raise VoucherifyError(
-            f"The export has {len(header)} columns that are not the {len(FIELDS)} asked for: set "
+            f"The export has {len(header)} columns that are not the {len(FIELDS)} requested: set "
             "customers_backfill to list, and report it to the maintainers with the run's log."
         )
     if expanded:
@@ -160,7 +162,7 @@ def _metadata_reader(
 
 
 def _typed(cell: str, definition: Mapping[str, Any], replaced: Callable[[int], None]) -> Any:
-    """The value of a metadata key; only text is written as it is, all else as JSON."""
+    """The value of a metadata key: text is written plain, all else as JSON."""
     if definition.get("array") or definition.get("type") in {"number", "boolean", "object"}:
         return _json(cell, replaced)
     return cell

@@ -1,39 +1,47 @@
-"""Which lists are walked by time, and how a walk's query becomes a request."""
+"""The lists that can be read by time, and how a query becomes the parameters of a request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Fetch, Listing, Page, Query
+from tap_voucherify.pagination.time_cursor import (
+    PAGE_ROWS,
+    Fetch,
+    Page,
+    Query,
+    TimeOrderedEndpoint,
+)
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 CUSTOMERS = "/v1/customers"
-CUSTOMERS_BY_CREATION = Listing("created_at", stamp="created_at", tie_order="source_id")
-CUSTOMERS_BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="source_id")
+CUSTOMERS_BY_CREATION = TimeOrderedEndpoint("created_at", "created_at", tie_order="source_id")
+CUSTOMERS_BY_UPDATE = TimeOrderedEndpoint("updated_at", "updated_at", tie_order="source_id")
 
 REDEMPTIONS = "/v1/redemptions"
-REDEMPTIONS_BY_CREATION = Listing("created_at", stamp="date", tie_order="id")
-"""Filters and orders call it `created_at`, rows call it `date` (reference §12)."""
+REDEMPTIONS_BY_CREATION = TimeOrderedEndpoint("created_at", time_field="date", tie_order="id")
+"""The published description calls it `created_at` in filters and orders, and `date` in rows."""
 
 VOUCHERS = "/v1/vouchers"
-VOUCHERS_BY_CREATION = Listing("created_at", stamp="created_at", tie_order="code")
-VOUCHERS_BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="code")
+VOUCHERS_BY_CREATION = TimeOrderedEndpoint("created_at", "created_at", tie_order="code")
+VOUCHERS_BY_UPDATE = TimeOrderedEndpoint("updated_at", "updated_at", tie_order="code")
 
 CAMPAIGNS = "/v1/campaigns"
-CAMPAIGNS_BY_CREATION = Listing("created_at", stamp="created_at", tie_order="created_at")
-CAMPAIGNS_BY_UPDATE = Listing("updated_at", stamp="updated_at", tie_order="updated_at")
+CAMPAIGNS_BY_CREATION = TimeOrderedEndpoint("created_at", "created_at", tie_order="created_at")
+CAMPAIGNS_BY_UPDATE = TimeOrderedEndpoint("updated_at", "updated_at", tie_order="updated_at")
 CAMPAIGN_FILTERS: Mapping[str, str] = {"created_at": "created_date", "updated_at": "updated_at"}
-"""The names under which the list of campaigns filters by what its order calls otherwise (§12)."""
+"""The list of campaigns orders by `created_at` and, as published, filters by `created_date`."""
 
 SEGMENTS = "/v1/segments"
-SEGMENTS_BY_CREATION = Listing("created_at", stamp="created_at", tie_order="created_at")
+SEGMENTS_BY_CREATION = TimeOrderedEndpoint("created_at", "created_at", tie_order="created_at")
 SEGMENT_FILTERS: Mapping[str, str] = {"created_at": "created_at"}
 
 Get = Callable[..., dict[str, Any]]
+
+ResponseBody = dict[str, Any]
 
 
 def pages_of(
@@ -43,14 +51,14 @@ def pages_of(
     filters: Mapping[str, str] | None = None,
     params: Mapping[str, str] | None = None,
 ) -> Fetch:
-    """The function that answers a walk's queries about the list at `path`.
+    """The function that fetches pages of the list at `path`.
 
     Args:
-        get: makes the call.
+        get: makes the request.
         path: the list's path.
-        filters: for a list that takes times as `filters[name][conditions]` only, the name of each
-            time there; for others none.
-        params: parameters that every request has besides.
+        filters: for a list that takes times only as `filters[name][conditions]`, the name of each
+            time there; `None` for others.
+        params: more parameters of every request.
     """
 
     def fetch(query: Query) -> Page:
@@ -60,16 +68,17 @@ def pages_of(
     return fetch
 
 
-def page_of(body: dict[str, Any]) -> Page:
-    """The page that a list's answer holds; `data_ref` names the member with the rows (§5.2).
+def page_of(body: ResponseBody) -> Page:
+    """The page in a list's response; `data_ref` names the member with the rows.
 
     Raises:
-        VoucherifyError: the answer is no list.
+        VoucherifyError: the response is not a list.
     """
     rows = body.get(str(body.get("data_ref")))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise VoucherifyError(
-            "The answer is not a Voucherify list: check that api_url is a Voucherify API endpoint."
+            "The response is not a Voucherify list: check that api_url is a Voucherify API "
+            "endpoint."
         )
     total, has_more = body.get("total"), body.get("has_more")
     return Page(
@@ -86,22 +95,24 @@ def _params(query: Query) -> dict[str, Any]:
 
 def _window(query: Query) -> dict[str, str]:
     """The times of a query as `created_at[after]` and `created_at[before]`."""
-    sides = {"after": query.after, "before": query.before}
-    return {f"{query.field}[{side}]": in_milliseconds(at) for side, at in sides.items() if at}
+    return {f"{query.field}[{side}]": in_milliseconds(at) for side, at in _sides(query)}
 
 
 def _conditions(query: Query, name: str) -> dict[str, str]:
-    """The times of a query in the style of `filters` (reference §12)."""
+    """The times of a query as `filters[name][conditions]`."""
     made: dict[str, str] = {}
-    if query.after is not None:
-        made |= condition(name, "after", query.after)
-    if query.before is not None:
-        made |= condition(name, "before", query.before)
+    for side, at in _sides(query):
+        made |= condition(name, side, at)
     return made
 
 
+def _sides(query: Query) -> list[tuple[str, datetime]]:
+    sides = (("after", query.after), ("before", query.before))
+    return [(side, at) for side, at in sides if at is not None]
+
+
 def condition(name: str, operator: str, instant: datetime) -> dict[str, str]:
-    """One condition on a time in the style of `filters`, and that all conditions must hold."""
+    """One condition on a time as `filters`, and that all conditions must hold."""
     return {
         f"filters[{name}][conditions][${operator}][0]": in_milliseconds(instant),
         "filters[junction]": "and",
@@ -109,5 +120,5 @@ def condition(name: str, operator: str, instant: datetime) -> dict[str, str]:
 
 
 def in_milliseconds(instant: datetime) -> str:
-    """An instant in the form the API itself prints most often (reference §1.1)."""
+    """An instant in the form of most published samples: UTC, three decimals, `Z`."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,4 +1,4 @@
-"""Work fetched ahead by a few threads and handed on in order, in bounded memory."""
+"""Map a function over items in a few threads, in the order of the items and in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
-    work: Callable[[Item], Result],
+def ordered_map(
+    function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
-    at_once: int,
-    give_up: Callable[[Exception], None],
+    concurrency: int,
+    fail: Callable[[Exception], None],
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item with its result, in the order of the items, at most `at_once` under way.
+    """Each item with its result, in the order of the items.
 
-    The first failure, in that order, is raised; nothing new is begun after it. Closing the
-    iterator waits for what is under way, and so does a failure.
+    The first failure, in that order, is raised; nothing new is begun after it. A failure, and
+    closing the iterator, wait for what is in flight.
 
     Args:
-        work: makes the result of an item; called from several threads.
-        items: what to work on.
-        at_once: how many threads.
-        give_up: ends the waits of the other threads, which a failure would wait for.
+        function: makes the result of an item; called from several threads.
+        items: read ahead by `concurrency`.
+        concurrency: the number of threads.
+        fail: ends the waits of the other threads, so that a failure is raised at once.
     """
     pending: deque[tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
+    with ThreadPoolExecutor(max_workers=concurrency) as pool:
         try:
             for item in items:
-                pending.append((item, pool.submit(_attempt, work, item, give_up)))
-                if len(pending) >= at_once:
+                pending.append((item, pool.submit(_attempt, function, item, fail)))
+                if len(pending) >= concurrency:
                     yield _finished(pending)
             while pending:
                 yield _finished(pending)
         finally:
             if pending:
-                give_up(CancelledError())
+                fail(CancelledError())
             for _, future in pending:
                 future.cancel()
 
 
 def _attempt(
-    work: Callable[[Item], Result], item: Item, give_up: Callable[[Exception], None]
+    function: Callable[[Item], Result], item: Item, fail: Callable[[Exception], None]
 ) -> Result:
     try:
-        return work(item)
+        return function(item)
     except Exception as error:
-        give_up(error)
+        fail(error)
         raise
 
 

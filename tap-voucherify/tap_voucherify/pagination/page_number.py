@@ -1,20 +1,21 @@
-"""Lists without a time filter, read to their end or back to an instant: nothing may slip through.
+"""Read lists without a time filter by page number or cursor, without losing a row.
 
 Between two requests rows can come, go and move, and rows of one instant may change places. A row
 that comes or moves to the front pushes others down, which shows them twice; a row that goes pulls
-others up, past a page that was read. So pages are read again, down and up, until that brought
+others up, onto a page that was read already. So pages are read again, down and up, until that finds
 nothing new, unless the first pass already proves that nothing was pulled.
 
-Nothing here knows HTTP: a page comes from a function.
+This module knows no HTTP: a function returns a page.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tap_voucherify.pagination.endpoints import page_of
+from tap_voucherify.pagination.endpoints import ResponseBody, page_of
+from tap_voucherify.pagination.time_cursor import pages_to_reread
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse
 
@@ -22,22 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from tap_voucherify.pagination.time_cursor import Page, Row, Tally
+    from tap_voucherify.pagination.time_cursor import Page, ReadStats, Row
 
 LAST_PAGE = 100
-"""The last page of the lists that have no time filter (reference §12); 10,000 rows."""
+"""The highest `page` in the published description of lists without a time filter: 10,000 rows."""
 
 QUIET_PASSES = 6
-"""Passes, down and up in turn, that must bring nothing new where no count proves it.
+"""Passes, down and up in turn, that must find nothing new where no count proves it.
 
 They cost something only where rows of one instant lie across a page's edge, or where the list has
-neither an order nor a count that holds.
+neither an order nor a reliable count.
 """
 
 DISTINCT_TIMES = 20
 """Times in falling order on one page that show that the list's ids grow with time."""
-
-Body = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -45,23 +44,23 @@ class NumberedPages:
     """One list by page number, its newest rows first or in no known order.
 
     Attributes:
-        ask: fetches the page with this number.
-        tally: counts calls and duplicates, and keeps the last `total`.
-        stamp: the time that orders the list, newest first; none if no order is known.
-        since: rows older than this end the reading; none reads everything.
-        began: when the reading began; rows that came since are given as far as they are met, and
-            nothing is read again for them, or a busy list would never end.
+        fetch_page: returns the page with this number.
+        stats: counts calls and duplicates, and keeps the last `total`.
+        time_field: the time that orders the list, newest first; `None` if no order is known.
+        since: rows older than this end the read; `None` reads everything.
+        started: when the read began. Rows that came since are given if they are met, but nothing
+            is read again for them, or the read of a busy list would never end.
         number: the page being read; rows of earlier pages were all given.
         last_page: the last page that the API serves.
         capped: whether the API served no further page although there were more rows.
-        first_total: `total` of the first answer.
+        first_total: `total` of the first response.
     """
 
-    ask: Callable[[int], Page]
-    tally: Tally
-    stamp: str | None = None
+    fetch_page: Callable[[int], Page]
+    stats: ReadStats
+    time_field: str | None = None
     since: datetime | None = None
-    began: Callable[[], datetime] | None = None
+    started: Callable[[], datetime] | None = None
     number: int = 1
     last_page: int = LAST_PAGE
     capped: bool = False
@@ -76,56 +75,52 @@ class NumberedPages:
     _tied: bool = False
 
     def rows(self) -> Iterator[Row]:
-        """Each row once; old ones may be among them."""
+        """Each row once; some may be older than `since`."""
         first = self.number
         for number in range(first, self.last_page + 1):
             self.number = number
-            page = self._asked(number)
-            yield from self._fresh(page)
+            page = self._fetch(number)
+            yield from self._deduplicate(page)
             if self._is_last(page):
                 break
         else:
             # Rows that come meanwhile push others off the last page, which were read before.
-            total = self._totals[-1] if self.stamp is None else self.first_total
+            total = self._totals[-1] if self.time_field is None else self.first_total
             self.capped = total is None or len(self.distinct) < total
-        if self.number > first and not self._is_proven():
-            yield from self._again(first, self.number)
+        if self.number == first or self._is_proven():
+            return
+        numbers = pages_to_reread(
+            first, self.number, QUIET_PASSES, lambda: self._awaited, self._is_counted
+        )
+        for number in numbers:
+            yield from self._deduplicate(self._fetch(number))
 
-    def _again(self, first: int, last: int) -> Iterator[Row]:
-        quiet, numbers = 0, range(last, first - 1, -1)
-        while quiet < QUIET_PASSES and not self._is_counted():
-            known = self._awaited
-            for number in numbers:
-                yield from self._fresh(self._asked(number))
-            quiet = quiet + 1 if self._awaited == known else 0
-            numbers = numbers[::-1]
-
-    def _asked(self, number: int) -> Page:
-        page = self.ask(number)
-        self.tally.calls += 1
+    def _fetch(self, number: int) -> Page:
+        page = self.fetch_page(number)
+        self.stats.calls += 1
         if not self._begun:
             self._begun, self.first_total = True, page.total
         if page.total is not None:
-            self.tally.total = page.total
+            self.stats.total = page.total
         return page
 
-    def _fresh(self, page: Page) -> list[Row]:
+    def _deduplicate(self, page: Page) -> list[Row]:
         fresh = []
         for row in page.rows:
-            identity = row.get("id")
-            if identity in self.distinct:
-                self.tally.duplicates += 1
+            row_id = row.get("id")
+            if row_id in self.distinct:
+                self.stats.duplicates += 1
             else:
-                self.distinct.add(str(identity))
+                self.distinct.add(str(row_id))
                 self._awaited += not self._came_since(row)
                 fresh.append(row)
         return fresh
 
     def _came_since(self, row: Row) -> bool:
-        time = row.get(self.stamp or "created_at")
-        if self.began is None or time is None:
+        time = row.get(self.time_field or "created_at")
+        if self.started is None or time is None:
             return False
-        return parse(time, what="the time of a row") >= self.began()
+        return parse(time, what="the time of a row") >= self.started()
 
     def _is_last(self, page: Page) -> bool:
         """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""
@@ -139,22 +134,22 @@ class NumberedPages:
 
     def _is_tied(self, row: Row) -> bool:
         """Whether the first row of a page and the last one before could change places unseen."""
-        if self.stamp is None or self._edge is None:
+        if self.time_field is None or self._edge is None:
             return self._edge is not None
-        time = row.get(self.stamp)
-        if time is None or self._edge.get(self.stamp) != time:
+        time = row.get(self.time_field)
+        if time is None or self._edge.get(self.time_field) != time:
             return False
-        # The same row again is one that a new row pushed down, if the count grew with it.
+        # If the count grew, the same row again is one that a new row pushed down.
         pushed = self._edge.get("id") == row.get("id") and len(set(self._totals[-2:])) > 1
         return not pushed
 
     def _is_counted(self) -> bool:
-        """Whether the list was read whole and its count shows that every row was seen.
+        """Whether the list was read to its end and its count shows that every row was seen.
 
         Rows that come in go to the front of a list with the newest first, so there the count of
-        the first answer is enough; elsewhere every answer must count the same.
+        the first response is enough; elsewhere every response must count the same.
         """
-        if self.stamp is None or self._shrank():
+        if self.time_field is None or self._shrank():
             return self._ended and set(self._totals) == {len(self.distinct)}
         first = self._totals[0]
         return self._ended and first is not None and len(self.distinct) >= first
@@ -171,33 +166,37 @@ class NumberedPages:
 
     def _is_old(self, page: Page) -> bool:
         """Whether the page reaches past `since`, or past all rows that have the time."""
-        if self.since is None or self.stamp is None:
+        if self.since is None or self.time_field is None:
             return False
-        last = page.rows[-1].get(self.stamp)
-        self._timed = self._timed or bool(page.rows[0].get(self.stamp))
+        last = page.rows[-1].get(self.time_field)
+        self._timed = self._timed or bool(page.rows[0].get(self.time_field))
         if last is None:
             return self._timed  # whether rows without the time sort first or last is not published
-        return parse(last, what=f"`{self.stamp}` of a row") < self.since
+        return parse(last, what=f"`{self.time_field}` of a row") < self.since
 
 
 def is_newest_first(times: list[datetime]) -> bool:
-    """Whether rows that came in the order of their ids are so surely ordered by time as well.
+    """Whether rows in descending order of their ids are surely in that order of time as well.
 
-    That ids grow with time is not published. Where it does not hold, that many distinct times
-    would stand in order by chance once in 20! pages.
+    It is not published that ids grow with time. If they do not, so many distinct times would stand
+    in order by chance once in 20! pages.
     """
     return len(set(times)) >= DISTINCT_TIMES and times == sorted(times, reverse=True)
 
 
-def pages_by_cursor(body: Body | None, ask: Callable[[str], Body | None]) -> Iterator[Page]:
-    """All pages behind a first answer; the cursor is the last row's id unless the answer names it.
+def pages_by_cursor(
+    body: ResponseBody | None, fetch: Callable[[str], ResponseBody | None]
+) -> Iterator[Page]:
+    """A first page and all that follow it by cursor.
+
+    The cursor is `more_starting_after` if the response has it, else the id of the last row.
 
     Args:
-        body: the first answer; none for a parent that is gone.
-        ask: fetches the answer behind a cursor, none if the parent is gone by then.
+        body: the first response; `None` for a parent that is gone.
+        fetch: returns the response behind a cursor, `None` if the parent is gone by then.
 
     Raises:
-        VoucherifyError: the cursor leads nowhere, so rows could be missed.
+        VoucherifyError: the cursor does not move, so rows could be missed.
     """
     used: str | None = None
     while body is not None:
@@ -212,4 +211,4 @@ def pages_by_cursor(body: Body | None, ask: Callable[[str], Body | None]) -> Ite
                 "support with the time of this run."
             )
         used = cursor
-        body = ask(cursor)
+        body = fetch(cursor)

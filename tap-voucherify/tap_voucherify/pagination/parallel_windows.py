@@ -1,15 +1,15 @@
-"""One long walk cut into windows of time that are read ahead and given back in order.
+"""Read consecutive windows of time side by side, and give their rows in order.
 
-A walk needs each answer before it can ask again, so it is bound by latency: at 200 ms an answer it
-uses a tenth of a large plan's quota. Consecutive windows of `created_at`, which never changes, can
-be read side by side. Each is a walk of its own and holds by itself; their rows in the order of the
-windows are the rows of the one walk.
+A read by time needs each response before it can request the next page, so latency bounds it: at
+200 ms per response it uses a tenth of a large plan's quota. Windows of `created_at`, which never
+changes, can be read side by side. Each is a read by time of its own; their rows in the order of
+the windows are the rows of the whole list.
 
-    probe ─► [ window 1 ][ window 2 ][ window 3 ] … [ last, open ended ]
-               read by several threads, packed, handed on in this order
+    first page ─► [ window 1 ][ window 2 ][ window 3 ] … [ last, open ended ]
+                    read by several threads, packed, given in this order
 
-How many rows a window holds is a guess from the windows before it. One that turns out larger stops
-at a bound, and the rest of it is cut again.
+The number of rows in a window is estimated from the windows before it. A window that turns out
+larger stops at a bound, and the rest of it is cut again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Query, Row, Tally, walk, widened
+from tap_voucherify.pagination.time_cursor import (
+    PAGE_ROWS,
+    Query,
+    ReadStats,
+    Row,
+    rows_by_time,
+    widened,
+)
 from tap_voucherify.pagination.total_check import FilteredCount
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND, whole_millisecond
@@ -33,48 +40,47 @@ from tap_voucherify.voucherify_client.timestamps import MILLISECOND, whole_milli
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tap_voucherify.pagination.time_cursor import Fetch, Listing
+    from tap_voucherify.pagination.time_cursor import Fetch, TimeOrderedEndpoint
 
 WINDOW_ROWS = 5_000
-"""Rows a window should hold: many, because each ends with a page that is not full."""
+"""Rows that a window should hold: many, because each window ends with a page that is not full."""
 
-MOST_WINDOWS_WORTH = 1.6
-"""A window that holds this many times what it should is cut, so that memory stays bounded."""
+MAX_OVERFILL = 1.6
+"""A window with this many times the rows it should hold is cut, so that memory stays bounded."""
 
-FAR_TOO_LARGE = 2.5
-"""How many times its bound a window holds that is cut at once; each piece may cost a call more."""
+CUT_AT_ONCE = 2.5
+"""How many times that bound a window holds that is cut before it is read; each piece may cost one
+more call."""
 
-LAST_WINDOWS_WORTH = 0.5
-"""A window at the end of a long walk holds no less of what it should, so that no thread is left to
-read alone for long. Smaller ones would cost more calls than the time is worth."""
+MIN_WINDOW_SHARE = 0.5
+"""Minimum window size near the end of a long list, as a share of `WINDOW_ROWS`, so that threads
+stay busy. Smaller windows would cost more calls than the time is worth."""
 
-LONG_WALK = 10
-"""How many windows a walk must be worth for that: a shorter one is over in seconds anyway."""
+LONG_LIST = 10
+"""Windows in a list for which that pays: a shorter one is read in seconds."""
 
-CALLS_A_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
+CALLS_PER_WINDOW = WINDOW_ROWS // PAGE_ROWS + 2
 
 LIGHT_ROWS = 3 * PAGE_ROWS
-"""Rows that a window may keep in memory without counting among those that are read side by side."""
+"""Rows of a window in memory up to which it does not count among those being read."""
 
-MOST_PIECES = 16
-"""Into how many windows the rest of one that held too many rows is cut at once."""
+MAX_PIECES = 16
+"""Pieces into which the rest of a window is cut at most."""
+
+TimedRecord = tuple[datetime, Row | msgspec.Raw]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of time, closed at `since` and open at `until`; none means unbounded."""
+    """A span of time, closed at `since` and open at `until`; `None` means unbounded."""
 
     since: datetime | None
     until: datetime | None
 
 
-Record = Row | msgspec.Raw
-TimedRecord = tuple[datetime, Record]
-
-
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Some records as they wait for those before them, in a fifth of the memory of objects."""
+class PackedRecords:
+    """Records waiting for those before them, in a fifth of the memory of objects."""
 
     instants: list[datetime]
     text: bytes
@@ -82,7 +88,7 @@ class Chunk:
 
     @classmethod
     def of(cls, records: list[TimedRecord]) -> Self:
-        """These records: a line each where they are text already, else an array."""
+        """Pack records: one line each if all are JSON text already, else one array."""
         instants = [instant for instant, _ in records]
         texts = [record for _, record in records if isinstance(record, msgspec.Raw)]
         if len(texts) == len(records):
@@ -92,8 +98,8 @@ class Chunk:
         )
 
     def records(self) -> Iterator[TimedRecord]:
-        """The records again, in their order."""
-        records: Iterable[Record] = (
+        """The records in their order."""
+        records: Iterable[Row | msgspec.Raw] = (
             map(msgspec.Raw, self.text.split(b"\n"))
             if self.untouched
             else msgspec.json.decode(self.text)
@@ -102,168 +108,181 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Part:
-    """What one window gave: its records, and what is left to read of it."""
+class WindowResult:
+    """The records of one window so far, and what is left to read of it.
 
-    chunks: deque[Chunk] = field(default_factory=deque)
+    Attributes:
+        packed: the records, given and freed from the left.
+        rows: how many there were.
+        rest: what was not read because the window holds too many rows.
+        stats: what reading it has cost.
+        failure: why it ended early; the records up to there are complete.
+    """
+
+    packed: deque[PackedRecords] = field(default_factory=deque)
     rows: int = 0
     rest: Window | None = None
-    tally: Tally = field(default_factory=Tally)
+    stats: ReadStats = field(default_factory=ReadStats)
     failure: Exception | None = None
-    """Why the window ended early; its rows up to there are whole."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where windows are read from.
+    """The list that windows are read from.
 
     Attributes:
-        fetch: answers a query; called from several threads.
-        listing: the list, ordered by a time that never changes.
+        fetch: returns a page; called from several threads.
+        endpoint: the list, ordered by a time that never changes.
         record: makes the record of a row and its time; called from several threads.
-        total: the count of all rows; an answer with the same count says nothing of its window.
-        fail: ends the waits of all threads that read; called where the walk ends early.
+        total: the count of all rows; a page with the same count says nothing about its window.
+        fail: ends the waits of all reading threads when the read ends early.
     """
 
     fetch: Fetch
-    listing: Listing
-    record: Callable[[Row, datetime], Record]
+    endpoint: TimeOrderedEndpoint
+    record: Callable[[Row, datetime], Row | msgspec.Raw]
     total: int | None = None
     fail: Callable[[Exception], None] = field(default=lambda _error: None)
 
-    def counted(self, tally: Tally) -> int | None:
-        """How many rows the API counts in a window; none where it counts all, or not at all."""
-        if tally.total is None or tally.total == self.total:
+    def counted(self, stats: ReadStats) -> int | None:
+        """Rows that the API counts in a window; `None` if it counts all rows, or none at all."""
+        if stats.total is None or stats.total == self.total:
             return None
-        # A count of all rows moves while they are read, but it does not fall by half.
-        is_small = self.total is None or 2 * tally.total <= self.total
-        return tally.total if is_small or self._count.heeds_filters else None
+        # A count of all rows moves during the read, but it does not fall by half.
+        is_small = self.total is None or 2 * stats.total <= self.total
+        return stats.total if is_small or self._count.heeds_filters else None
 
     @cached_property
     def _count(self) -> FilteredCount:
-        return FilteredCount(self.fetch, self.listing)
+        return FilteredCount(self.fetch, self.endpoint)
 
 
-def read(source: Source, window: Window, most_rows: int, part: Part) -> Part:
-    """Walk one window, up to `most_rows` rows and then to the next row that is surely later.
+def read(source: Source, window: Window, max_rows: int, result: WindowResult) -> WindowResult:
+    """Read one window, up to `max_rows` rows and then to the next row that is surely later.
 
-    Of a window that the first answer shows to hold far more, only a page is read: the rest of it
-    can be cut in pieces at once, and these be read side by side.
+    If the first page shows that the window holds far more, only that page is read: the rest can
+    be cut in pieces at once, and these be read side by side.
 
     Args:
-        source: where it is read from.
+        source: the list.
         window: what to read.
-        most_rows: after so many rows the rest is left for other windows.
-        part: gets what the window gives.
+        max_rows: the bound at which the rest is left for other windows.
+        result: is filled.
     """
-    listing, limit = source.listing, most_rows
-    chunk: list[TimedRecord] = []
+    endpoint, limit = source.endpoint, max_rows
+    records: list[TimedRecord] = []
     ceiling: datetime | None = None
     try:
-        for timed in walk(
-            source.fetch, listing, since=window.since, until=window.until, tally=part.tally
+        for timed in rows_by_time(
+            source.fetch, endpoint, since=window.since, until=window.until, stats=result.stats
         ):
             instant, row = timed
-            if part.rows == 0 and _is_worth_cutting(window, instant):
-                is_far_too_large = (source.counted(part.tally) or 0) > FAR_TOO_LARGE * most_rows
-                limit = PAGE_ROWS if is_far_too_large else most_rows
-            if part.rows >= limit and ceiling is not None and instant >= ceiling:
-                part.rest = Window(instant, window.until)
+            if result.rows == 0 and _is_worth_cutting(window, instant):
+                is_far_too_large = (source.counted(result.stats) or 0) > CUT_AT_ONCE * max_rows
+                limit = PAGE_ROWS if is_far_too_large else max_rows
+            if result.rows >= limit and ceiling is not None and instant >= ceiling:
+                result.rest = Window(instant, window.until)
                 break
-            end = listing.end(timed)
+            end = endpoint.end(timed)
             ceiling = end if ceiling is None or end > ceiling else ceiling
-            chunk.append((instant, source.record(row, instant)))
-            part.rows += 1
-            if len(chunk) == PAGE_ROWS:
-                part.chunks.append(Chunk.of(chunk))
-                chunk = []
-    except Exception as failure:  # noqa: BLE001 - raised again after the rows before it were given
-        part.failure = failure
-    part.chunks.append(Chunk.of(chunk))
-    return part
+            records.append((instant, source.record(row, instant)))
+            result.rows += 1
+            if len(records) == PAGE_ROWS:
+                result.packed.append(PackedRecords.of(records))
+                records = []
+    except Exception as failure:  # noqa: BLE001 - raised again once the rows before it are given
+        result.failure = failure
+    result.packed.append(PackedRecords.of(records))
+    return result
 
 
 def _is_worth_cutting(window: Window, first: datetime) -> bool:
     """Whether the window is wide enough for as many pieces as one may be cut into."""
-    return window.until is not None and window.until - first >= MOST_PIECES * MILLISECOND
+    return window.until is not None and window.until - first >= MAX_PIECES * MILLISECOND
 
 
 @dataclass(slots=True)
-class Reading:
-    """A window whose turn comes, or that is being read, or that was read."""
+class WindowTask:
+    """A window that waits to be read, is being read, or was read.
+
+    Attributes:
+        window: what to read.
+        future: its read, once that began.
+        is_cut: whether its rest became tasks of their own.
+        result: what it has given so far; the thread that reads it goes on to fill it.
+    """
 
     window: Window
-    future: Future[Part] | None = None
+    future: Future[WindowResult] | None = None
     is_cut: bool = False
-    begun: Part = field(default_factory=Part)
-    """What it has given so far, which the thread that reads it goes on to fill."""
+    result: WindowResult = field(default_factory=WindowResult)
 
     @property
-    def part(self) -> Part | None:
-        """What it gave, once it was read."""
+    def done(self) -> WindowResult | None:
+        """The result, once the window was read."""
         return self.future.result() if self.future is not None and self.future.done() else None
 
     @property
     def is_light(self) -> bool:
-        """Whether it waits for its turn with next to nothing in memory."""
-        part = self.part
-        return self.future is None or (part is not None and part.rows <= LIGHT_ROWS)
+        """Whether it waits with next to nothing in memory."""
+        done = self.done
+        return self.future is None or (done is not None and done.rows <= LIGHT_ROWS)
 
 
-class WindowedWalk:
-    """The records of one walk, read `at_once` windows at a time.
+class ParallelWindows:
+    """The records of one list, several windows of which are read at a time.
 
     Args:
-        source: the list, and what becomes of its rows.
-        at_once: windows read side by side.
-        tally: its `total` is the count of all rows to read; gets the sums of the windows.
+        source: the list, and how a row becomes a record.
+        concurrency: windows read side by side.
+        stats: its `total` is the count of all rows to read; gets the sums of the windows.
         window_rows: rows that a window should hold.
-        fails_early: whether a window that lacks rows ends the walk; not where all rows are held
-            against a count at its end.
+        fails_early: whether a window that lacks rows ends the read; not where all rows are
+            compared with a count at its end.
     """
 
     def __init__(
         self,
         source: Source,
         *,
-        at_once: int,
-        tally: Tally,
+        concurrency: int,
+        stats: ReadStats,
         window_rows: int = WINDOW_ROWS,
         fails_early: bool = True,
     ) -> None:
         self._fails_early = fails_early
         self._window_rows = window_rows
         self._source = source
-        self._at_once = at_once
-        self._tally = tally
+        self._concurrency = concurrency
+        self._stats = stats
         self._width = MILLISECOND
-        self._readings: deque[Reading] = deque()
+        self._tasks: deque[WindowTask] = deque()
         self._given = 0
         self._settled: datetime | None = None
 
-    def rows(self, span: Window, first: datetime, now: datetime) -> Iterator[TimedRecord]:
-        """The records of every row of a span of time, ascending.
+    def records(self, span: Window, first: datetime, now: datetime) -> Iterator[TimedRecord]:
+        """The records of a span of time, ascending.
 
         Args:
             span: what to read.
             first: time of the first row in it.
-            now: up to here the rows are settled; the last window begins before and has no bound
-                of its own.
+            now: before this instant rows are settled; the last window begins before it and has no
+                bound of its own.
 
         Raises:
             VoucherifyError: a window gave fewer rows than the API counts in it, twice.
         """
         settled = self._settled = now if span.until is None else min(now, span.until)
         self._width = max(
-            MILLISECOND, (settled - first) * self._window_rows / max(1, self._tally.total or 1)
+            MILLISECOND, (settled - first) * self._window_rows / max(1, self._stats.total or 1)
         )
         windows = self._windows(span, first, settled)
-        with ThreadPoolExecutor(max_workers=self._at_once) as pool:
+        with ThreadPoolExecutor(max_workers=self._concurrency) as pool:
             try:
                 self._fill(pool, windows)
-                while self._readings:
+                while self._tasks:
                     yield from self._oldest()
-                    self._cut_what_holds_too_much()
+                    self._cut_overfull()
                     self._fill(pool, windows)
             finally:
                 if not all(future.done() for future in self._futures()):
@@ -272,12 +291,12 @@ class WindowedWalk:
                     future.cancel()
 
     def _windows(self, span: Window, first: datetime, settled: datetime) -> Iterator[Window]:
-        """Consecutive windows, each as wide as seems right when it is asked for."""
+        """Consecutive windows, each as wide as seems right when it is requested."""
         since, frontier = span.since, first
         while frontier + MILLISECOND < settled:
             if self._rows_to_come() <= 0:
-                # Nothing is counted there. If something is there all the same it can be cut, as
-                # this window has an end.
+                # The API counts nothing there. If rows are there all the same, this window can be
+                # cut, as it has an end.
                 yield Window(since, whole_millisecond(settled))
                 since = whole_millisecond(settled)
                 break
@@ -291,123 +310,122 @@ class WindowedWalk:
             yield Window(since, span.until)
 
     def _fill(self, pool: ThreadPoolExecutor, windows: Iterator[Window]) -> None:
-        """Let the oldest windows be read, as many as may be in memory."""
-        while len(self._readings) < self._at_once and (window := next(windows, None)) is not None:
-            self._readings.append(Reading(window))
+        """Begin to read the oldest windows, as many as may be in memory."""
+        while len(self._tasks) < self._concurrency and (window := next(windows, None)) is not None:
+            self._tasks.append(WindowTask(window))
         if self._rows_to_come() <= 0:
-            self._join_what_waits()
-        places = self._at_once - sum(not reading.is_light for reading in self._readings)
-        waiting = (reading for reading in self._readings if reading.future is None)
-        for reading in islice(waiting, max(0, places)):
-            most_rows = int(self._wanted_rows() * MOST_WINDOWS_WORTH)
-            reading.future = pool.submit(
-                read, self._source, reading.window, most_rows, reading.begun
-            )
+            self._join_waiting()
+        places = self._concurrency - sum(not task.is_light for task in self._tasks)
+        waiting = (task for task in self._tasks if task.future is None)
+        for task in islice(waiting, max(0, places)):
+            max_rows = int(self._wanted_rows() * MAX_OVERFILL)
+            task.future = pool.submit(read, self._source, task.window, max_rows, task.result)
 
-    def _join_what_waits(self) -> None:
-        """Make one of neighbouring windows that are not begun: nothing is counted in them.
+    def _join_waiting(self) -> None:
+        """Join neighbouring windows that were not begun: the API counts nothing in them.
 
-        The last one stays alone where it has no end, as such a window cannot be cut.
+        The last one stays alone if it has no end, as such a window cannot be cut.
         """
-        readings: deque[Reading] = deque()
-        for reading in self._readings:
-            until = reading.window.until
-            if reading.future is None and until and readings and readings[-1].future is None:
-                readings.append(Reading(Window(readings.pop().window.since, until)))
+        tasks: deque[WindowTask] = deque()
+        for task in self._tasks:
+            until = task.window.until
+            if task.future is None and until and tasks and tasks[-1].future is None:
+                tasks.append(WindowTask(Window(tasks.pop().window.since, until)))
             else:
-                readings.append(reading)
-        self._readings = readings
+                tasks.append(task)
+        self._tasks = tasks
 
     def _wanted_rows(self) -> int:
-        """Rows that a window begun now should hold: fewer towards the end of a long walk."""
-        if (self._tally.total or 0) < LONG_WALK * self._window_rows:
+        """Rows that a window begun now should hold: fewer towards the end of a long list."""
+        if (self._stats.total or 0) < LONG_LIST * self._window_rows:
             return self._window_rows
-        least = int(LAST_WINDOWS_WORTH * self._window_rows)
-        return min(self._window_rows, max(least, self._rows_to_come() // self._at_once))
+        least = int(MIN_WINDOW_SHARE * self._window_rows)
+        return min(self._window_rows, max(least, self._rows_to_come() // self._concurrency))
 
     def _rows_to_come(self) -> int:
         """Rows in windows that were not begun, as far as the API counts them."""
-        if self._tally.total is None:
+        if self._stats.total is None:
             return self._window_rows
-        begun = self._given + sum(self._expected(reading) for reading in self._readings)
-        return self._tally.total - begun
+        begun = self._given + sum(self._expected(task) for task in self._tasks)
+        return self._stats.total - begun
 
-    def _expected(self, reading: Reading) -> int:
+    def _expected(self, task: WindowTask) -> int:
         """Rows that a window has given and will give, as far as is known."""
-        part = reading.begun
-        counted = None if reading.part else self._source.counted(part.tally)
-        return max(part.rows, counted or 0)
+        counted = None if task.done else self._source.counted(task.result.stats)
+        return max(task.result.rows, counted or 0)
 
-    def _futures(self) -> list[Future[Part]]:
-        return [reading.future for reading in self._readings if reading.future is not None]
+    def _futures(self) -> list[Future[WindowResult]]:
+        return [task.future for task in self._tasks if task.future is not None]
 
     def _oldest(self) -> Iterator[TimedRecord]:
-        """The records of the oldest window; nothing if another one was read before it was."""
-        part = self._readings[0].part
-        if part is None:
+        """The records of the oldest window; nothing if another window was read before it."""
+        result = self._tasks[0].done
+        if result is None:
             unread = [future for future in self._futures() if not future.done()]
             wait(unread, return_when=FIRST_COMPLETED)
             return
-        self._cut_what_holds_too_much()
-        window = self._readings.popleft().window
-        self._tally.add(part.tally)
-        if part.rest is None and part.failure is None:
-            if self._lacks(window, part.tally):
-                part = self._read_again(window)
-            self._learn(window, part.rows)
-        self._given += part.rows
-        while part.chunks:
-            yield from part.chunks.popleft().records()
-        if part.failure is not None:
-            raise part.failure
+        self._cut_overfull()
+        window = self._tasks.popleft().window
+        self._stats.add(result.stats)
+        if result.rest is None and result.failure is None:
+            if self._lacks(window, result.stats):
+                result = self._read_again(window)
+            self._learn(window, result.rows)
+        self._given += result.rows
+        while result.packed:
+            yield from result.packed.popleft().records()
+        if result.failure is not None:
+            raise result.failure
 
-    def _cut_what_holds_too_much(self) -> None:
+    def _cut_overfull(self) -> None:
         """Put the rest of each window that was not read to its end behind it, in pieces."""
-        readings: deque[Reading] = deque()
-        for reading in self._readings:
-            readings.append(reading)
-            part = reading.part
-            if part is None or part.rest is None or reading.is_cut:
+        tasks: deque[WindowTask] = deque()
+        for task in self._tasks:
+            tasks.append(task)
+            result = task.done
+            if result is None or result.rest is None or task.is_cut:
                 continue
-            reading.is_cut = True
-            pieces = max(2, ((part.tally.total or 0) - part.rows) // self._wanted_rows())
-            readings.extend(Reading(piece) for piece in _cut(part.rest, min(pieces, MOST_PIECES)))
-        self._readings = readings
+            task.is_cut = True
+            pieces = max(2, ((result.stats.total or 0) - result.rows) // self._wanted_rows())
+            tasks.extend(WindowTask(piece) for piece in _cut(result.rest, min(pieces, MAX_PIECES)))
+        self._tasks = tasks
 
-    def _lacks(self, window: Window, tally: Tally) -> int:
-        """How many rows a window lacks by the API's count of it; 0 where that counts everything.
+    def _lacks(self, window: Window, stats: ReadStats) -> int:
+        """How many rows a window lacks by the API's count of it; 0 if that counts all rows.
 
-        Rows that came after its last answer count nowhere: only settled time is counted again.
+        Rows that came after its last page are in neither figure: only settled time is counted
+        again.
         """
-        if self._settled is None or tally.rows >= (self._source.counted(tally) or 0):
+        if self._settled is None or stats.rows >= (self._source.counted(stats) or 0):
             return 0
         ends = [at for at in (window.until, self._settled) if at is not None]
         span = widened(window.since, min(ends))
         if window.since is not None and min(ends) <= window.since:
             return 0
-        field = self._source.listing.field
+        field = self._source.endpoint.field
         recount = self._source.fetch(Query(field, field, *span)).total
-        return max(0, (recount or 0) - tally.rows)
+        return max(0, (recount or 0) - stats.rows)
 
-    def _read_again(self, window: Window) -> Part:
-        """A window that lacked rows, whole.
+    def _read_again(self, window: Window) -> WindowResult:
+        """The result of a second, whole read of a window that lacked rows.
 
         Raises:
-            VoucherifyError: it still lacks rows, and nothing holds them against a count later.
+            VoucherifyError: it still lacks rows, and they are not compared with a count later.
         """
-        part = read(self._source, window, sys.maxsize, Part())
-        self._tally.add(part.tally)
-        lacking = 0 if part.failure else self._lacks(window, part.tally)
+        result = read(self._source, window, sys.maxsize, WindowResult())
+        self._stats.add(result.stats)
+        lacking = 0 if result.failure else self._lacks(window, result.stats)
         if lacking and self._fails_early:
             raise VoucherifyError(
-                f"The API counts {part.tally.rows + lacking:,} rows in a span of "
-                f"`{self._source.listing.field}` but gave {part.tally.rows:,}, twice: run again; "
-                "if the figures stay, ask Voucherify's support what `total` counts in this project."
+                f"The API counts {result.stats.rows + lacking:,} rows in a span of "
+                f"`{self._source.endpoint.field}` but gave {result.stats.rows:,}, twice: run "
+                "again; if the figures stay, ask Voucherify's support what `total` counts in this "
+                "project."
             )
-        return part
+        return result
 
     def _learn(self, window: Window, rows: int) -> None:
-        """Guess the next width from a window that was read to its end."""
+        """Estimate the next width from a window that was read to its end."""
         size = self._window_rows
         if window.until is not None and window.since is not None:
             width = (window.until - window.since) * size / max(rows, size // 8)
@@ -415,7 +433,7 @@ class WindowedWalk:
 
 
 def _cut(rest: Window, pieces: int) -> list[Window]:
-    """The rest of a window in pieces of equal width; whole, if it has no end or is too narrow."""
+    """The window in pieces of equal width; in one, if it has no end or is too narrow."""
     if rest.since is None or rest.until is None or pieces <= 1:
         return [rest]
     step = (rest.until - rest.since) / pieces // MILLISECOND * MILLISECOND

@@ -1,11 +1,18 @@
-"""When a row of any list last changed, and the rows that did: pure functions of rows."""
+"""When a row last changed, and the rows that changed since an instant."""
 
 from __future__ import annotations
 
 import heapq
 from typing import TYPE_CHECKING
 
-from tap_voucherify.pagination.time_cursor import Fetch, Listing, Row, Tally, Timed, walk
+from tap_voucherify.pagination.time_cursor import (
+    Fetch,
+    ReadStats,
+    Row,
+    TimedRow,
+    TimeOrderedEndpoint,
+    rows_by_time,
+)
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import normalize, parse
 
@@ -15,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def modified_at(row: Row, stream: str) -> datetime:
-    """`updated_at`, or `created_at` for a row that was never updated (reference §4.2).
+    """`updated_at`, or `created_at` if the row was never updated and has no `updated_at`.
 
     Raises:
         VoucherifyError: the row has neither.
@@ -24,7 +31,7 @@ def modified_at(row: Row, stream: str) -> datetime:
 
 
 def modified_at_text(row: Row, stream: str) -> str:
-    """The same instant in the one form in which the tap writes instants.
+    """The same instant in the form of `to_iso`.
 
     Raises:
         VoucherifyError: the row has neither.
@@ -47,15 +54,19 @@ def _text(row: Row, stream: str) -> str:
 
 
 def changed_rows(
-    fetch: Fetch, by_creation: Listing, by_update: Listing, since: datetime, tally: Tally
-) -> Iterator[Timed]:
+    fetch: Fetch,
+    by_creation: TimeOrderedEndpoint,
+    by_update: TimeOrderedEndpoint,
+    since: datetime,
+    stats: ReadStats,
+) -> Iterator[TimedRow]:
     """Rows changed at or after `since`, ascending by the instant of their last change.
 
-    Whether a filter on `updated_at` ever returns a row that was never updated is not published
-    (reference §5.4), so those come from a walk of their own, by `created_at`; two ascending walks
-    merged are one ascending stream, which can be cut and resumed anywhere.
+    It is not published whether a filter on `updated_at` ever selects a row that was never updated.
+    So those are read by `created_at`; two ascending reads merged are one ascending stream, which
+    can be cut and resumed anywhere.
     """
-    created = walk(fetch, by_creation, since=since, tally=tally)
+    created = rows_by_time(fetch, by_creation, since=since, stats=stats)
     never_updated = ((at, row) for at, row in created if not row.get("updated_at"))
-    updated = walk(fetch, by_update, since=since, tally=tally)
+    updated = rows_by_time(fetch, by_update, since=since, stats=stats)
     return heapq.merge(never_updated, updated, key=lambda timed: timed[0])

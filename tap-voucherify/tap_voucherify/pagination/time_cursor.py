@@ -1,19 +1,18 @@
-"""Walk a list that is ordered by time, so that no row is lost whatever the API leaves open.
+"""Read a list in order of time by moving a time filter, without losing a row.
 
-Published facts do not say whether time filters include their bound, how rows with equal times are
-ordered, whether stored times are finer than printed ones, or where rows without a time sort
-(reference §5.4 and §14). The walk therefore uses documented filters only and holds under each
-answer:
+It is not published whether time filters include their bound, how rows with equal times are ordered,
+whether stored times are finer than printed ones, or where rows without a time sort. So only
+documented filters are used, and in a way that is right under each of these readings:
 
     ── rows by time ──────────────────────────────────────────────►
     request 1   [ 100 rows ........ last ]
     request 2                   (last - 1 ms  [ 100 rows ........ last ]
                                  └ rows seen before: dropped by id and time
 
-A full page that does not get past its own start is an instant with more rows than a page holds.
-Only there the walk turns pages, by another order that has no ties, until it is sure of them.
+A full page that does not get past its own start is one instant with more rows than a page holds.
+Only such an instant is read by page number, in an order that has no ties.
 
-Nothing here knows HTTP: a page comes from the function `fetch`.
+This module knows no HTTP: the function `fetch` returns a page.
 """
 
 from __future__ import annotations
@@ -33,17 +32,16 @@ from tap_voucherify.voucherify_client.timestamps import (
 )
 
 Row = dict[str, Any]
-Timed = tuple[datetime, Row]
+TimedRow = tuple[datetime, Row]
 
 PAGE_ROWS = 100
-"""Rows asked for in one request: the documented maximum of `limit` (reference §5.1)."""
+"""Rows per request: the documented maximum of `limit`."""
 
-LAST_PAGE = 99
-"""The last page the API serves (reference §5.1); 99 pages hold 9,900 rows."""
+LAST_PAGE_BY_TIME = 99
+"""The highest `page` that the published description of `GET /v1/customers` allows."""
 
-
-BOTH_WAYS = 2
-"""Passes over the pages of one instant that must bring nothing new: one up and one down."""
+PASSES_OF_AN_INSTANT = 2
+"""Passes over the pages of one instant that must find nothing new: one up and one down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer: its rows, and what the API said about the rest (either may be missing)."""
+    """The rows of one response; `total` and `has_more` may be missing from it."""
 
     rows: list[Row]
     total: int | None = None
@@ -67,7 +65,10 @@ class Page:
 
     @property
     def may_have_successor(self) -> bool:
-        """Neither fullness nor `has_more` can be relied on alone (reference §14, question 6)."""
+        """Whether another page may follow.
+
+        `has_more` is optional and a page may be short before the last, so neither decides alone.
+        """
         return bool(self.rows) and (len(self.rows) >= PAGE_ROWS or self.has_more is True)
 
 
@@ -75,65 +76,70 @@ Fetch = Callable[[Query], Page]
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """How one list is walked.
+class TimeOrderedEndpoint:
+    """A list that can be ordered and filtered by a time.
 
     Attributes:
-        field: the time that orders the list and that its filters take.
-        stamp: the member of a row that holds this time, where it has another name.
-        tie_order: an order without ties, for turning pages inside one instant.
+        field: the time in `order` and in the filters.
+        time_field: the member of a row that holds this time, which may have another name.
+        tie_order: an order without ties, for paging inside one instant.
     """
 
     field: str
-    stamp: str
+    time_field: str
     tie_order: str
 
     def instant(self, row: Row) -> datetime | None:
-        """The row's place in the walk; none for a row that has no such time."""
-        text = row.get(self.stamp)
-        return None if text is None else parse(text, what=f"`{self.stamp}` of a row")
+        """The time of a row; `None` for a row without it."""
+        text = row.get(self.time_field)
+        return None if text is None else parse(text, what=f"`{self.time_field}` of a row")
 
-    def end(self, timed: Timed) -> datetime:
-        """Before which instant a row was stored, given the one it prints."""
+    def end(self, timed: TimedRow) -> datetime:
+        """The instant before which a row was stored, given the one it prints."""
         instant, row = timed
-        return end(instant, row[self.stamp])
+        return end(instant, row[self.time_field])
 
 
 def end(instant: datetime, text: str) -> datetime:
-    """Before which instant a row was stored whose time is printed as this text."""
+    """The instant before which a row was stored whose time is printed as this text."""
     return whole_millisecond(instant) + resolution(text)
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a walk saw, for the completeness line."""
+class ReadStats:
+    """What a read of a list has cost and found, for the completeness line.
+
+    Attributes:
+        duplicates: rows that were dropped because they came before.
+        total: `total` of the first response, which counts all rows or those of the filter.
+        calls: requests made.
+        rows: distinct rows received, those a millisecond beyond the bounds included.
+    """
 
     duplicates: int = 0
     total: int | None = None
-    """`total` of the first answer; it may or may not count filtered rows (reference §5.2)."""
     calls: int = 0
     rows: int = 0
-    """Distinct rows of the answers, those a millisecond beyond the bounds included."""
 
-    def add(self, part: Tally) -> None:
-        """Add what a part of the walk saw; `total` stays that of the whole."""
+    def add(self, part: ReadStats) -> None:
+        """Add the figures of a part of the list; `total` stays that of the whole list."""
         self.duplicates += part.duplicates
         self.calls += part.calls
         self.rows += part.rows
 
 
-def walk(
+def rows_by_time(
     fetch: Fetch,
-    listing: Listing,
+    endpoint: TimeOrderedEndpoint,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    tally: Tally | None = None,
-) -> Iterator[Timed]:
+    stats: ReadStats | None = None,
+) -> Iterator[TimedRow]:
     """Each row with `since` <= time < `until`, once, ascending; both bounds to the millisecond.
 
-    Rows without the time are passed over. A row whose time moves while the walk is under way may
-    come again with its new time.
+    Rows without the time are left out. A row whose time moves during the read may come again with
+    its new time.
 
     Raises:
         VoucherifyError: the list breaks its order, a row has no id, or one instant holds more
@@ -141,10 +147,10 @@ def walk(
     """
     since = None if since is None else whole_millisecond(since)
     until = None if until is None else whole_millisecond(until)
-    steps = _Steps(fetch, listing, tally if tally is not None else Tally())
-    for timed in steps.rows(*widened(since, until)):
+    cursor = TimeCursor(fetch, endpoint, stats if stats is not None else ReadStats())
+    for timed in cursor.rows(*widened(since, until)):
         instant = timed[0]
-        begins = since is None or instant >= since or listing.end(timed) > since
+        begins = since is None or instant >= since or endpoint.end(timed) > since
         if begins and (until is None or instant < until):
             yield timed
 
@@ -152,30 +158,30 @@ def walk(
 def widened(
     since: datetime | None, until: datetime | None
 ) -> tuple[datetime | None, datetime | None]:
-    """The bounds of a walk as filters that hold whether the API includes a bound or not."""
+    """The bounds as filters that select enough whether the API includes a bound or not."""
     return (
         None if since is None else since - MILLISECOND,
         None if until is None else until + MILLISECOND,
     )
 
 
-class _Steps:
-    """The moving filter of one walk and the rows known at its edge."""
+class TimeCursor:
+    """Moves the time filter from page to page, and drops the rows of the overlap."""
 
-    def __init__(self, fetch: Fetch, listing: Listing, tally: Tally) -> None:
-        self._fetch = fetch
-        self._listing = listing
-        self._tally = tally
-        self._edge: dict[tuple[str, datetime], str] = {}
+    def __init__(self, fetch: Fetch, endpoint: TimeOrderedEndpoint, stats: ReadStats) -> None:
+        self._fetch_page = fetch
+        self._endpoint = endpoint
+        self._stats = stats
+        self._seen: dict[tuple[str, datetime], str] = {}
 
-    def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[Timed]:
+    def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[TimedRow]:
+        """Every row between two instants, ascending, and perhaps some just outside."""
         while True:
-            query = Query(self._listing.field, self._listing.field, cursor, before)
-            page = self._ask(query)
+            query = Query(self._endpoint.field, self._endpoint.field, cursor, before)
+            page = self._fetch(query)
             timed = self._timed(page.rows)
             self._check_order(timed, cursor)
-            fresh = self._fresh(timed)
-            yield from fresh
+            yield from self._deduplicate(timed)
             if not page.may_have_successor or self._is_past_all_times(page, timed):
                 return
             following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
@@ -187,132 +193,142 @@ class _Steps:
             self._forget_before(following)
             cursor = following
 
-    def _end_of_instant(self, timed: list[Timed], cursor: datetime | None) -> datetime | None:
-        """Before which instant a stuck page's rows were stored; none if no row has a time."""
+    def _end_of_instant(self, timed: list[TimedRow], cursor: datetime | None) -> datetime | None:
+        """The instant before which a stuck page's rows were stored; `None` if none has a time."""
         if not timed:
             return None
-        end = max(self._listing.end(one) for one in timed)
+        end = max(self._endpoint.end(one) for one in timed)
         return end if cursor is None else max(end, cursor + MILLISECOND)
 
-    def _instant(self, query: Query, end: datetime | None) -> Iterator[Timed]:
+    def _instant(self, query: Query, end: datetime | None) -> Iterator[TimedRow]:
         """Every row from the query's start up to `end`, in order of time.
 
-        Without an end, a whole page of rows without the time stands in the way: everything that
-        the query selects is paged through.
+        `end` is `None` behind a whole page of rows without the time: then everything that the
+        query selects is paged through.
         """
         bounds = (query.before, None if end is None else end + MILLISECOND)
         before = min((bound for bound in bounds if bound is not None), default=None)
-        window = replace(query, order=self._listing.tie_order, before=before)
-        found = _page_through(self._ask, window, self._timed)
-        yield from self._fresh(sorted(found, key=_time_of))
+        query = replace(query, order=self._endpoint.tie_order, before=before)
+        yield from self._deduplicate(sorted(self._by_page(query), key=lambda timed: timed[0]))
 
-    def _ask(self, query: Query) -> Page:
-        page = self._fetch(query)
-        if self._tally.calls == 0:
-            self._tally.total = page.total
-        self._tally.calls += 1
+    def _by_page(self, query: Query) -> list[TimedRow]:
+        """All rows of a query that have the time, by page number.
+
+        A row that leaves moves later rows to an earlier page, so a pass up the pages can miss one;
+        a row that enters does the same to a pass down. One pass is enough if all its pages count
+        as many rows as it found: no row enters a span that lies in the past.
+
+        Raises:
+            VoucherifyError: the query selects more rows than the API's pages reach.
+        """
+        pages = list(self._pages_up(query))
+        found = {row["id"]: (at, row) for page in pages for at, row in self._timed(page.rows)}
+        counted = query.before is not None and {page.total for page in pages} == {len(found)}
+        if len(pages) == 1 or counted:
+            return list(found.values())
+        if pages[-1].may_have_successor:
+            raise VoucherifyError(
+                f"More than {LAST_PAGE_BY_TIME * PAGE_ROWS:,} rows share one instant of "
+                f"`{query.field}`, and the API pages no further: ask Voucherify's support for an "
+                "export of them."
+            )
+        for number in pages_to_reread(1, len(pages), PASSES_OF_AN_INSTANT, lambda: len(found)):
+            rows = self._fetch(replace(query, page=number)).rows
+            found.update((row["id"], (at, row)) for at, row in self._timed(rows))
+        return list(found.values())
+
+    def _pages_up(self, query: Query) -> Iterator[Page]:
+        """The pages of a query from the first to its last, or to the last that the API serves."""
+        for number in range(1, LAST_PAGE_BY_TIME + 1):
+            page = self._fetch(replace(query, page=number))
+            yield page
+            if not page.may_have_successor:
+                return
+
+    def _fetch(self, query: Query) -> Page:
+        page = self._fetch_page(query)
+        if self._stats.calls == 0:
+            self._stats.total = page.total
+        self._stats.calls += 1
         return page
 
-    def _timed(self, rows: list[Row]) -> list[Timed]:
-        timed = ((self._listing.instant(row), row) for row in rows if _id_of(row))
+    def _timed(self, rows: list[Row]) -> list[TimedRow]:
+        timed = ((self._endpoint.instant(row), row) for row in rows if _checked_id(row))
         return [(instant, row) for instant, row in timed if instant is not None]
 
-    def _fresh(self, timed: list[Timed]) -> list[Timed]:
-        """The rows not seen before; a row that came back with another time is a new row."""
+    def _deduplicate(self, timed: list[TimedRow]) -> list[TimedRow]:
+        """The rows not seen before; a row with another time than before is a new row."""
         fresh = []
         for instant, row in timed:
             known = (row["id"], instant)
-            if known in self._edge:
-                self._tally.duplicates += 1
+            if known in self._seen:
+                self._stats.duplicates += 1
             else:
-                self._edge[known] = row[self._listing.stamp]
+                self._seen[known] = row[self._endpoint.time_field]
                 fresh.append((instant, row))
-        self._tally.rows += len(fresh)
+        self._stats.rows += len(fresh)
         return fresh
 
     def _forget_before(self, cursor: datetime) -> None:
-        """Keep only what the next answers can hold again, so that memory stays constant."""
+        """Keep only what the next pages can hold again, so that memory stays constant."""
         kept = cursor - MILLISECOND
-        earliest = kept - LONGEST_RESOLUTION  # whoever prints an earlier time was stored before
-        self._edge = {
+        earliest = kept - LONGEST_RESOLUTION  # a row that prints an earlier time was stored before
+        self._seen = {
             known: text
-            for known, text in self._edge.items()
+            for known, text in self._seen.items()
             if known[1] >= earliest and end(known[1], text) >= kept
         }
 
-    def _is_past_all_times(self, page: Page, timed: list[Timed]) -> bool:
+    def _is_past_all_times(self, page: Page, timed: list[TimedRow]) -> bool:
         """Whether rows without the time sort last, and this page shows the first of them."""
-        return bool(timed) and self._listing.instant(page.rows[-1]) is None
+        return bool(timed) and self._endpoint.instant(page.rows[-1]) is None
 
-    def _check_order(self, timed: list[Timed], cursor: datetime | None) -> None:
-        """A list that ignores its filter or its order would be read wrongly without a sign."""
+    def _check_order(self, timed: list[TimedRow], cursor: datetime | None) -> None:
+        """Raise if the list ignores its filter or its order, since rows could be missed."""
         floor = timed[0][0] if cursor is None and timed else cursor
         for one in timed:
             if (
                 floor is not None
                 and one[0] < floor
-                and self._listing.end(one) < floor - MILLISECOND
+                and self._endpoint.end(one) < floor - MILLISECOND
             ):
                 raise VoucherifyError(
-                    f"The list does not keep the order `{self._listing.field}` or its filter, so "
+                    f"The list does not keep the order `{self._endpoint.field}` or its filter, so "
                     "rows could be missed; nothing past this point was read: report it to the "
                     "maintainers with the run's log."
                 )
             floor = one[0] if floor is None else max(floor, one[0])
 
 
-def _page_through(
-    ask: Fetch, window: Query, timed: Callable[[list[Row]], list[Timed]]
-) -> list[Timed]:
-    """All rows of one window that have the time, by page number.
+def pages_to_reread(
+    first: int,
+    last: int,
+    quiet_passes: int,
+    found: Callable[[], int],
+    is_complete: Callable[[], bool] = lambda: False,
+) -> Iterator[int]:
+    """Numbers of pages to read again, down and up in turn, until that finds nothing new.
 
-    A row that leaves the window moves later rows to an earlier page, so a pass up the pages can
-    miss one, and a row that enters does the same to a pass down. Passes therefore alternate until
-    one of each kind brought nothing new. One pass is enough if its answers all counted as many
-    rows as it found: into a window that lies in the past no row enters.
-
-    Raises:
-        VoucherifyError: the window holds more rows than the API's pages reach.
+    Args:
+        first: the lowest page.
+        last: the highest page.
+        quiet_passes: passes in a row that must find nothing new.
+        found: the number of rows found so far.
+        is_complete: whether a count proves, before a pass, that no row is missing.
     """
-    pages = list(_pages_up(ask, window))
-    found = {row["id"]: (instant, row) for page in pages for instant, row in timed(page.rows)}
-    counted = window.before is not None and {page.total for page in pages} == {len(found)}
-    if len(pages) == 1 or counted:
-        return list(found.values())
-    if pages[-1].may_have_successor:
-        raise VoucherifyError(
-            f"More than {LAST_PAGE * PAGE_ROWS:,} rows share one instant of `{window.field}`, "
-            "and the API pages no further: ask Voucherify's support for an export of them."
-        )
-    quiet, numbers = 0, range(len(pages), 0, -1)
-    while quiet < BOTH_WAYS:
-        known = len(found)
-        for number in numbers:
-            page = ask(replace(window, page=number))
-            found.update((row["id"], (instant, row)) for instant, row in timed(page.rows))
-        quiet = quiet + 1 if len(found) == known else 0
+    quiet, numbers = 0, range(last, first - 1, -1)
+    while quiet < quiet_passes and not is_complete():
+        known = found()
+        yield from numbers
+        quiet = quiet + 1 if found() == known else 0
         numbers = numbers[::-1]
-    return list(found.values())
 
 
-def _pages_up(ask: Fetch, window: Query) -> Iterator[Page]:
-    """The pages of a window from the first to the last that it has, or that the API serves."""
-    for number in range(1, LAST_PAGE + 1):
-        page = ask(replace(window, page=number))
-        yield page
-        if not page.may_have_successor:
-            return
-
-
-def _id_of(row: Row) -> str:
-    identity = row.get("id")
-    if not isinstance(identity, str) or not identity:
+def _checked_id(row: Row) -> str:
+    row_id = row.get("id")
+    if not isinstance(row_id, str) or not row_id:
         raise VoucherifyError(
             "A row of the list has no `id`, so it cannot be told from the others: report it to "
             "Voucherify's support with the time of this run."
         )
-    return identity
-
-
-def _time_of(timed: Timed) -> datetime:
-    return timed[0]
+    return row_id

@@ -1,17 +1,17 @@
-"""Whether a whole read saw everything that the API counts, while the project goes on changing.
+"""Check that a full read has every row that the API counts, while the project goes on changing.
 
 One rule, for every list that has a `total`:
 
-    read      distinct rows read that were created before the read began
-    total     rows that the first answer counts
-    counted   rows created before the read began that the API counts afterwards
+    rows      distinct rows read that were created before the read began
+    total     rows that the first response counts
+    recount   rows created before the read began that the API counts afterwards
 
-A read is complete if `read` reaches `total`, or `counted`, because the rest was deleted meanwhile.
+A read is complete if `rows` reaches `total`, or `recount`, because the rest was deleted meanwhile.
 Rows created since the read began are in neither figure.
 
 A difference fails the run once and keeps the position. The next run goes on from there, and if the
-rows that are missing do not come, it reads the list once more. A difference that two whole reads
-show is a matter of what `total` counts, so it ends in a warning.
+missing rows do not come, it reads the list once more. A difference that two full reads show is a
+matter of what `total` counts, so it ends in a warning.
 """
 
 from __future__ import annotations
@@ -21,16 +21,25 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
-from tap_voucherify.pagination.time_cursor import Fetch, Listing, Query, walk
+from typing_extensions import override
+
+from tap_voucherify.pagination.position import Position
+from tap_voucherify.pagination.time_cursor import Query, rows_by_time
 from tap_voucherify.voucherify_client.errors import VoucherifyError
-from tap_voucherify.voucherify_client.timestamps import MILLISECOND, parse, to_iso
+from tap_voucherify.voucherify_client.timestamps import MILLISECOND, parse
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
 
     from tap_voucherify.pagination.page_number import NumberedPages
-    from tap_voucherify.pagination.time_cursor import Page, Tally
+    from tap_voucherify.pagination.time_cursor import (
+        Fetch,
+        Page,
+        ReadStats,
+        Row,
+        TimeOrderedEndpoint,
+    )
 
 Item = TypeVar("Item")
 
@@ -39,26 +48,24 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COUNTS = 3
 """Times that a list is counted whose rows come faster than they can be read."""
 
-SAME_DIFFERENCE = 2
-"""How many times the rows that a read lacked may be missing from the next one to count as the same
-difference: it can grow with each deletion, and a list cut short lacks far more."""
+SAME_DIFFERENCE_FACTOR = 2
+"""Missing rows count as those that the read before lacked up to this many times their number: the
+difference can grow with each deletion, and a truncated list lacks far more."""
 
 
 @dataclass
-class WholeRead:
-    """How far the read of a whole list has come, and what it has to account for.
+class FullRead(Position):
+    """The progress of the read of a whole list, and what it has to account for.
 
     Attributes:
-        started: when the read began, at its first answer or before; the bookmark that it leaves.
         reached: time of creation of the last record written.
-        total: rows that the read has to account for: `total` of the first answer, once the read
-            failed less what was deleted.
+        total: rows that the read has to account for: `total` of the first response; once the read
+            failed, less what was deleted.
         rows: distinct rows read that were created before the read began.
-        missing: rows that the read lacked when it came to its end; `None` until then.
-        lacked: rows that the whole read before this one lacked; `None` if this is the first.
+        missing: rows that the read lacked at its end; `None` until then.
+        lacked: rows that the full read before this one lacked; `None` if this is the first.
     """
 
-    started: datetime | None = None
     reached: datetime | None = None
     total: int | None = None
     rows: int = 0
@@ -71,40 +78,13 @@ class WholeRead:
         self._resumed_at = self.reached
         self._rows_at_reached = 0
 
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """The read that an earlier run left, or a new one."""
-
-        def instant(name: str) -> datetime | None:
-            text = state.get(name)
-            return parse(text, what=f"`{name}` in the state") if text else None
-
-        return cls(
-            started=instant("started"),
-            reached=instant("reached"),
-            total=state.get("total"),
-            rows=int(state.get("rows", 0)),
-            missing=state.get("missing"),
-            lacked=state.get("lacked"),
-        )
-
+    @override
     def to_state(self) -> dict[str, Any]:
-        """The read as JSON values, of constant size.
-
-        The rows of the last instant are not counted in it, because the next run reads them again.
-        """
-        values = {
-            "started": self.started and to_iso(self.started),
-            "reached": self.reached and to_iso(self.reached),
-            "total": self.total,
-            "rows": self.rows - self._rows_at_reached,
-            "missing": self.missing,
-            "lacked": self.lacked,
-        }
-        return {name: value for name, value in values.items() if value is not None}
+        """As the base, without the rows of the last instant: the next run reads them again."""
+        return {**super().to_state(), "rows": self.rows - self._rows_at_reached}
 
     def begin(self, started: datetime, total: int | None) -> None:
-        """Note what the first answer says; later answers change nothing."""
+        """Note what the first response says; later calls change nothing."""
         if self.started is None:
             self.started, self.total = started, total
 
@@ -114,7 +94,7 @@ class WholeRead:
 
     @property
     def border(self) -> datetime:
-        """Rows created before this instant have to be there.
+        """The instant before which rows were created that have to be there.
 
         It is a whole second, because a time printed without decimals may stand for any in it.
         """
@@ -148,46 +128,46 @@ class WholeRead:
         would be taken for what is missing.
 
         Args:
-            count: asks how many rows the API counts that were created before an instant.
+            count: returns how many rows the API counts that were created before an instant.
         """
         if self.total is not None and self.rows < self.total and self.missing is None:
-            counted = count(self.border)
-            self.total = self.total if counted is None else min(self.total, counted)
+            recount = count(self.border)
+            self.total = self.total if recount is None else min(self.total, recount)
         self.missing = max(0, (self.total or 0) - self.rows) or None
 
     @property
     def is_known_difference(self) -> bool:
-        """Whether the rows missing are those that the whole read before this one lacked."""
-        return (self.missing or 0) <= SAME_DIFFERENCE * (self.lacked or 0)
+        """Whether the missing rows are those that the full read before this one lacked."""
+        return (self.missing or 0) <= SAME_DIFFERENCE_FACTOR * (self.lacked or 0)
 
 
-Read = TypeVar("Read", bound=WholeRead)
+Read = TypeVar("Read", bound=FullRead)
 
 
 class CheckedStream(Protocol):
-    """What of a stream the check needs: its name, where it logs, and what its read cost."""
+    """What the check needs of a stream: its name, its log, and what the read has cost."""
 
     name: str
-    tally: Tally
+    stats: ReadStats
 
     @property
     def logger(self) -> logging.Logger:
-        """Where the completeness line goes."""
+        """The log for the completeness line."""
 
 
-def verified(
+def verified_rows(
     stream: CheckedStream,
     read: Read,
     rows: Callable[[Read], Iterator[Item]],
     count: Callable[[datetime], int | None],
 ) -> Iterator[Item]:
-    """Everything that a whole read gives, and a second one where an earlier run lacked rows.
+    """All rows of a full read, and of a second one if rows are missing as in an earlier run.
 
     Args:
         stream: the stream that reads.
-        read: how far it has come.
-        rows: gives what is left of a read, and counts it there.
-        count: asks how many rows the API counts that were created before an instant.
+        read: its progress.
+        rows: yields what is left of a read, and counts it there.
+        count: returns how many rows the API counts that were created before an instant.
 
     Raises:
         VoucherifyError: rows are missing and no deletion explains it.
@@ -204,30 +184,30 @@ def verified(
         read = read.again()
         yield from rows(read)
         read.check(count)
-    conclude(stream, read)
+    report_or_raise(stream, read)
 
 
-def conclude(stream: CheckedStream, read: WholeRead) -> None:
-    """Log how a whole read ended.
+def report_or_raise(stream: CheckedStream, read: FullRead) -> None:
+    """Log how a full read ended.
 
     Raises:
-        VoucherifyError: rows are missing, and the read before this one did not show the same.
+        VoucherifyError: rows are missing, and the read before this one did not lack the same.
     """
     if read.missing is None:
-        counted = f"{read.total} {stream.name} counted by the API"
-        if read.total is None:
-            counted = f"{stream.name} without a total to compare with"
+        counted = "the API gave no total to compare with"
+        if read.total is not None:
+            counted = f"the API counts {read.total:,}"
         stream.logger.info(
-            "complete: %s, %d distinct rows created before the read began, %d duplicates "
-            "dropped, %d calls",
+            "complete: %s %s created before the read began (%s), %d duplicates dropped, %d calls",
+            f"{read.rows:,}",
+            stream.name,
             counted,
-            read.rows,
-            stream.tally.duplicates,
-            stream.tally.calls,
+            stream.stats.duplicates,
+            stream.stats.calls,
         )
     elif read.is_known_difference:
         stream.logger.warning(
-            "%s: in two whole reads the API counts more rows than it lists (%s and %s); the "
+            "%s: in two full reads the API counts more rows than it lists (%s and %s); the "
             "stream ends here: ask Voucherify's support what `total` counts in this project",
             stream.name,
             f"{read.rows + read.missing:,}",
@@ -242,25 +222,25 @@ def conclude(stream: CheckedStream, read: WholeRead) -> None:
 
 
 class FilteredCount:
-    """What `total` says of a list that takes the time of creation as a filter.
+    """Counts rows by `total` of a list that takes the time of creation as a filter.
 
-    Whether `total` heeds filters is not published (reference §5.2).
+    It is not published whether `total` heeds filters.
     """
 
-    def __init__(self, fetch: Fetch, listing: Listing) -> None:
+    def __init__(self, fetch: Fetch, endpoint: TimeOrderedEndpoint) -> None:
         self._fetch = fetch
-        self._listing = listing
+        self._endpoint = endpoint
 
     @cached_property
     def heeds_filters(self) -> bool:
-        """Whether `total` counts only what a filter selects: nothing was created so long ago."""
+        """Whether `total` counts only what a filter selects: nothing was created before 1970."""
         return self._total(EPOCH) == 0
 
     def before(self, border: datetime) -> int | None:
         """Rows created before an instant, as far as the API counts them now.
 
-        Where `total` counts everything, the rows created since are read. They come last, so the
-        last answer counts just those that were read and those created before.
+        If `total` counts all rows, those created since are read. They come last, so the last
+        response counts just those that were read and those created before.
         """
         # A row stored in the last millisecond may or may not be selected.
         total = self._total(border - MILLISECOND)
@@ -268,35 +248,35 @@ class FilteredCount:
             return total
         totals: list[int | None] = []
 
-        def noted(query: Query) -> Page:
+        def fetch(query: Query) -> Page:
             page = self._fetch(query)
             totals.append(page.total)
             return page
 
-        newer = sum(1 for _ in walk(noted, self._listing, since=border))
+        newer = sum(1 for _ in rows_by_time(fetch, self._endpoint, since=border))
         last = totals[-1]
         return None if last is None else last - newer
 
     def _total(self, before: datetime) -> int | None:
-        field = self._listing.field
+        field = self._endpoint.field
         return self._fetch(Query(field, field, before=before)).total
 
 
 def counted_in_pages(pages: Callable[[], NumberedPages], border: datetime) -> int | None:
     """Rows created before an instant, as a list without a time filter counts them now.
 
-    The rows created since are read and taken off. Where rows come meanwhile the figure may be too
+    The rows created since are read and subtracted. If rows come meanwhile the figure may be too
     high, never too low, so it is taken a few times.
 
     Args:
-        pages: the pages that hold what was created since, anew at each call.
+        pages: makes a new read of the pages that hold what was created since.
         border: the instant.
     """
     counts: list[int] = []
     for _ in range(COUNTS):
         listed = pages()
         newer = sum(not is_older(row, border) for row in listed.rows())
-        total = listed.tally.total
+        total = listed.stats.total
         if total is None:
             return None
         counts.append(total - newer)
@@ -305,13 +285,13 @@ def counted_in_pages(pages: Callable[[], NumberedPages], border: datetime) -> in
     return min(counts)
 
 
-def is_older(row: dict[str, Any], border: datetime) -> bool:
-    """Whether a row was created before an instant; one without a time counts as old."""
+def is_older(row: Row, border: datetime) -> bool:
+    """Whether a row was created before an instant; a row without the time counts as old."""
     created = created_at(row)
     return created is None or created < border
 
 
-def created_at(row: dict[str, Any]) -> datetime | None:
-    """When a row was created, if it says so."""
+def created_at(row: Row) -> datetime | None:
+    """When a row was created; `None` for a row without the time."""
     text = row.get("created_at")
     return None if text is None else parse(text, what="`created_at` of a row")

@@ -1,1 +1,1 @@
-"""Records that fit their schema, whatever the API sends."""
+"""Schema conformance: every record fits its schema, whatever the API sends."""

@@ -1,7 +1,7 @@
-"""Make a record fit its schema: one value that does not can abort a loader's whole run.
+"""Make records conform to their schema, since one wrong value can abort a loader's whole run.
 
-Every record is checked by a compiled validator, and nearly every one passes; only a record that
-does not is taken apart. What can be kept is kept in another form, and what cannot becomes null.
+A compiled validator checks every record, and nearly every one passes. Only a record that fails is
+taken apart: a value is kept in another form if the schema allows one, and else becomes null.
 """
 
 from __future__ import annotations
@@ -17,31 +17,30 @@ import jsonschema_rs
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 
-Json = Mapping[str, Any]
-Record = dict[str, Any]
+Schema = Mapping[str, Any]
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-"""What an integer column holds; a loader of a database aborts beyond."""
+"""The range of 64-bit integers; database loaders abort on others."""
 
 NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 NO_NUL = "^[^\\x00]*$"
 """PostgreSQL stores the character NUL neither as text nor inside JSON."""
 
-OPEN: Json = {
+OPEN: Schema = {
     "pattern": NO_NUL,
     "propertyNames": {"pattern": NO_NUL},
     "additionalProperties": {"$ref": "#/$defs/open"},
     "items": {"$ref": "#/$defs/open"},
 }
-"""Any value without a NUL in it, however deep."""
+"""Schema of any value without a NUL in it, however deep."""
 
-NO_PLACE = object()
-"""What a conversion gives where the value has no form that the schema allows."""
+NOT_ALLOWED = object()
+"""Result of a conversion if the value has no form that the schema allows."""
 
 
 def whole_number(value: object) -> int | None:
-    """A whole number of 64 bits, also where it came as text or as a float; none for all else."""
+    """A 64-bit integer, also from text or a float; `None` for any other value."""
     if isinstance(value, str) and NUMBER.fullmatch(value):
         value = json.loads(value)
     if isinstance(value, float) and value.is_integer():
@@ -51,27 +50,27 @@ def whole_number(value: object) -> int | None:
     return value if SMALLEST <= value <= LARGEST else None
 
 
-class Fitting:
-    """Fits the records of one stream to the schema that was announced for it.
+class Conformance:
+    """Makes the records of one stream conform to its schema.
 
     Attributes:
-        nulled: how many values had no place and became null, by path such as `items[].price`.
+        nulled: number of values that became null, by path such as `items[].price`.
     """
 
-    def __init__(self, schema: Json) -> None:
+    def __init__(self, schema: Schema) -> None:
         self.nulled: Counter[str] = Counter()
-        self._properties: Mapping[str, Json] = schema["properties"]
+        self._properties: Mapping[str, Schema] = schema["properties"]
         self._columns = frozenset(self._properties)
         strict = {**_strict(schema), "$defs": {"open": OPEN}}
         self._passes: Callable[[Any], bool] = jsonschema_rs.validator_for(
             strict, validate_formats=True
         ).is_valid
 
-    def fitted(self, record: Record) -> Record:
-        """The record without unknown columns, and each value of a type that its schema allows.
+    def conform(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record without unknown columns, each value of a type that its schema allows.
 
         Raises:
-            VoucherifyError: a value that a record cannot be without has no place.
+            VoucherifyError: a required value has no form that the schema allows.
         """
         if not record.keys() <= self._columns:
             record = {name: value for name, value in record.items() if name in self._columns}
@@ -80,7 +79,7 @@ class Fitting:
                 return record
         except ValueError:
             pass  # half of a surrogate pair, which the validator cannot read
-        made = {name: self._fit_column(name, value) for name, value in record.items()}
+        made = {name: self._column(name, value) for name, value in record.items()}
         for name, value in made.items():
             if value is None and "null" not in types_of(self._properties[name]):
                 raise VoucherifyError(
@@ -89,47 +88,47 @@ class Fitting:
                 )
         return made
 
-    def _fit_column(self, name: str, value: Any) -> Any:
+    def _column(self, name: str, value: Any) -> Any:
         try:
-            return self._fit(value, self._properties[name], name)
-        except RecursionError:  # nested some hundred deep, which no loader takes apart either
+            return self._value(value, self._properties[name], name)
+        except RecursionError:  # nested hundreds deep, which no loader reads either
             self.nulled[name] += 1
             return None
 
-    def _fit(self, value: Any, schema: Json, path: str) -> Any:
+    def _value(self, value: Any, schema: Schema, path: str) -> Any:
         if value is None:
             return None
         types = types_of(schema)
         made = value if not types or _kind(value) in types else _converted(value, types)
         made = _checked(made, schema)
-        if made is NO_PLACE:
+        if made is NOT_ALLOWED:
             self.nulled[path] += 1
             return None
         if isinstance(made, dict):
-            return self._fit_members(made, schema, path)
+            return self._members(made, schema, path)
         if isinstance(made, list):
-            return [self._fit(part, schema.get("items", {}), f"{path}[]") for part in made]
+            return [self._value(part, schema.get("items", {}), f"{path}[]") for part in made]
         return made
 
-    def _fit_members(self, value: Json, schema: Json, path: str) -> Record:
+    def _members(self, value: Mapping[str, Any], schema: Schema, path: str) -> dict[str, Any]:
         """The members of an object; the path names only those that the schema names."""
         known, other = schema.get("properties", {}), schema.get("additionalProperties")
         rest = other if isinstance(other, dict) else {}
         return {
-            storable(name): self._fit(part, known[name], f"{path}.{name}")
+            storable(name): self._value(part, known[name], f"{path}.{name}")
             if name in known
-            else self._fit(part, rest, f"{path}.*")
+            else self._value(part, rest, f"{path}.*")
             for name, part in value.items()
         }
 
 
 def storable(text: str) -> str:
-    """The text without NUL characters, and with a mark where half a surrogate pair stood."""
+    """The text without NUL, and with `?` for half a surrogate pair."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _strict(schema: Json) -> Record:
-    """The schema with what loaders want beyond it: integers of 64 bits, and no NUL."""
+def _strict(schema: Schema) -> dict[str, Any]:
+    """The schema with what loaders need beyond it: 64-bit integers, and no NUL."""
     types, made = types_of(schema), dict(schema)
     if "string" in types:
         made["pattern"] = NO_NUL
@@ -146,14 +145,14 @@ def _strict(schema: Json) -> Record:
     return made if types else {"$ref": "#/$defs/open"}
 
 
-def types_of(schema: Json) -> tuple[str, ...]:
-    """The JSON types that a schema allows; none where it allows any."""
+def types_of(schema: Schema) -> tuple[str, ...]:
+    """The JSON types that a schema allows; empty if it allows any."""
     types = schema.get("type", ())
     return (types,) if isinstance(types, str) else tuple(types)
 
 
 def _kind(value: object) -> str:
-    """The JSON type of a value; a whole float is told from an integer, as databases do."""
+    """The JSON type of a value; a whole float is a number and no integer, as in databases."""
     for kind, name in (
         (bool, "boolean"),
         (int, "integer"),
@@ -177,13 +176,13 @@ def _converted(value: Any, types: tuple[str, ...]) -> Any:
             return json.loads(value)
     if "string" in types:
         return json.dumps(value, ensure_ascii=False)
-    return NO_PLACE
+    return NOT_ALLOWED
 
 
-def _checked(value: Any, schema: Json) -> Any:
-    """The value, if it also keeps what the type alone does not say; text in a storable form."""
+def _checked(value: Any, schema: Schema) -> Any:
+    """The value if it also keeps the range and format; text in a storable form."""
     if _kind(value) == "integer" and "integer" in types_of(schema):
-        return NO_PLACE if whole_number(value) is None else value
+        return NOT_ALLOWED if whole_number(value) is None else value
     if not isinstance(value, str):
         return value
     if schema.get("format") != "date-time":
@@ -191,7 +190,7 @@ def _checked(value: Any, schema: Json) -> Any:
     try:
         return value if is_instant(value) else to_iso(parse(value))
     except VoucherifyError:
-        return NO_PLACE
+        return NOT_ALLOWED
 
 
 is_instant: Callable[[Any], bool] = jsonschema_rs.validator_for(

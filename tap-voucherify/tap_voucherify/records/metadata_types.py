@@ -1,16 +1,18 @@
-"""Types for `metadata`, from what the project has defined (reference §13): pure functions.
+"""Types for the member `metadata` of records, from the project's metadata schemas.
 
 A defined key gets its type, and always text and null beside it: a value that was stored before the
-key was defined passes as text. Keys that are not defined still pass, as they come.
+key was defined passes as text. Keys that are not defined pass unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tap_voucherify.records.conformance import Schema
 
 RESOURCES: Mapping[str, str] = {
     "customers": "customer",
@@ -21,9 +23,9 @@ RESOURCES: Mapping[str, str] = {
     "publications": "publication",
     "rewards": "reward",
 }
-"""Stream to the resource whose metadata schema its rows follow."""
+"""The resource whose metadata schema a stream's rows follow, by stream."""
 
-TYPES: Mapping[str, Json] = {
+TYPES: Mapping[str, Schema] = {
     "number": {"type": ["number", "string", "null"]},
     "boolean": {"type": ["boolean", "string", "null"]},
     "object": {
@@ -32,11 +34,13 @@ TYPES: Mapping[str, Json] = {
         "additionalProperties": True,
     },
 }
-TEXT: Json = {"type": ["string", "null"]}
-"""Dates stay text: a value that was stored before the key became a date need not be one."""
+TEXT: Schema = {"type": ["string", "null"]}
+"""Dates stay text: a value that was stored before the key became a date may be anything."""
 
 
-def with_metadata_types(schema: Json, stream: str, definitions: Iterable[Json]) -> dict[str, Any]:
+def with_metadata_types(
+    schema: Schema, stream: str, definitions: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     """A stream's schema with the types of the metadata that the project has defined.
 
     Args:
@@ -54,8 +58,8 @@ def with_metadata_types(schema: Json, stream: str, definitions: Iterable[Json]) 
     return made
 
 
-def _typed(properties: Json) -> dict[str, Any]:
-    """The keys that a loader can tell from each other, each with its type.
+def _typed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that loaders can tell apart, each with its type.
 
     Loaders crash on names that differ in case alone, and on quotes in names; such keys pass
     untyped like undefined ones. So do keys that were removed.
@@ -73,7 +77,7 @@ def _typed(properties: Json) -> dict[str, Any]:
     }
 
 
-def _type_of(rule: Json) -> dict[str, Any]:
+def _type_of(rule: Mapping[str, Any]) -> dict[str, Any]:
     one = dict(TYPES.get(str(rule.get("type")), TEXT))
     if rule.get("array") is not True:
         return one

@@ -1,36 +1,36 @@
-"""Rows that need no change: from the answer to standard output without being taken apart.
+"""Copy the JSON text of rows that fit their schema to standard output without decoding it.
 
-Nearly every row of a list fits its schema as it is. So the compiled decoder looks at a whole page
-whether each row does, hands the walk the members that it has to know, and leaves the row as the
-text that the API wrote. A page with one row that does not fit is decoded like any other answer, and
-`fitting` takes care of its rows: what comes out is the same records.
+Nearly every row of a list fits its schema as it is. So a compiled decoder checks each row of a
+page, returns only the members that paging needs, and keeps the row as the text that the API wrote.
+A page with a row that does not fit is decoded like any other response and its records are made to
+conform: the result is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import msgspec
 
-from tap_voucherify.records.conformance import LARGEST, SMALLEST, is_instant, types_of
+from tap_voucherify.records.conformance import LARGEST, SMALLEST, Schema, is_instant, types_of
 
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Record = dict[str, Any] | msgspec.Raw
-"""A record, or the text of one that passes untouched."""
+"""A record, or the JSON text of one."""
 
 UNDERSTOOD = frozenset(
     ("type", "properties", "additionalProperties", "items", "format", "description")
 )
-"""Keywords of a schema that a type of the decoder can say."""
+"""Schema keywords that a type of the decoder can express."""
 
 NUL = b"\\u0000"
-"""The character that loaders do not store; JSON has no other way to write it."""
+"""The character that loaders cannot store; JSON has no other way to write it."""
 
 
 class UntouchedRow(dict[str, Any]):
-    """The members of a row that a walk has to know, and beside them its whole text."""
+    """The members of a row that paging needs, and its whole JSON text."""
 
     __slots__ = ("added", "text")
 
@@ -38,28 +38,28 @@ class UntouchedRow(dict[str, Any]):
     added: bytes
 
     def record(self, instant: str) -> msgspec.Raw:
-        """The record's text: the row's, and behind it the column that the tap adds."""
+        """The record's text: that of the row, with the column that the tap adds."""
         row = memoryview(self.text)[:-1]
         return msgspec.Raw(b"".join((row, self.added, instant.encode(), b'"}')))
 
 
 class SchemaNotUnderstoodError(Exception):
-    """A schema says more than a type of the decoder can."""
+    """A schema uses a keyword that no type of the decoder can express."""
 
 
 class UntouchedRows:
-    """Decodes pages of one list, leaving rows untouched that fit a schema.
+    """Decodes pages of one list, and keeps the text of rows that fit a schema.
 
     Args:
         schema: of the records.
-        name: the member of an answer that holds the rows.
+        name: the member of a response that holds the rows.
         added: the column that the tap adds to each row, an instant.
 
     Raises:
-        SchemaNotUnderstoodError: the schema says more than the decoder can look at.
+        SchemaNotUnderstoodError: the decoder cannot check all that the schema says.
     """
 
-    def __init__(self, schema: Json, name: str, added: str) -> None:
+    def __init__(self, schema: Schema, name: str, added: str) -> None:
         columns = dict(schema["properties"])
         if not ("format" in columns.pop(added, {}) and _understood(schema) and _has_known(columns)):
             raise SchemaNotUnderstoodError
@@ -72,7 +72,7 @@ class UntouchedRows:
         self._texts: msgspec.json.Decoder[Any] = msgspec.json.Decoder(texts)
 
     def page(self, content: bytes) -> Any:
-        """An answer, its rows untouched if all of them can be.
+        """A decoded response, its rows as text if all of them fit.
 
         Raises:
             ValueError: it is not JSON.
@@ -83,15 +83,15 @@ class UntouchedRows:
             return msgspec.json.decode(content)
 
     def _page(self, content: bytes) -> dict[str, Any]:
-        """The answer with untouched rows.
+        """The response with its rows as text.
 
         Raises:
-            msgspec.ValidationError: a row has to be touched.
+            msgspec.ValidationError: a row does not fit as it is.
         """
-        # The end of a line inside a row would end the message.
+        # A line end inside a row would end the message.
         if (b"\\" in content and NUL in content) or b"\n" in content or b"\r" in content:
             raise msgspec.ValidationError
-        page = self._fitting(content)
+        page = self._known(content)
         texts = self._texts.decode(content).rows
         rows = [self._row(known, text) for known, text in zip(page.rows, texts, strict=True)]
         return {
@@ -101,12 +101,12 @@ class UntouchedRows:
             "has_more": page.has_more,
         }
 
-    def _fitting(self, content: bytes) -> Any:
+    def _known(self, content: bytes) -> Any:
         try:
             return self._closed.decode(content)
         except msgspec.ValidationError:
-            # Perhaps only for members that the schema does not name. The decoder skips those, and
-            # does not look whether they are UTF-8.
+            # Perhaps only because of members that the schema does not name. The decoder skips those
+            # without checking that they are UTF-8.
             content.decode()
             return self._open.decode(content)
 
@@ -137,7 +137,7 @@ def _instant(kind: type, value: Any) -> Any:
 
 
 class _Types:
-    """Makes the decoder's types for values that `fitting` would leave as they are.
+    """Makes the decoder's types for values that conform as they are.
 
     Args:
         closed: whether an object may have only those members that its schema names.
@@ -146,8 +146,8 @@ class _Types:
     def __init__(self, *, closed: bool) -> None:
         self._closed = closed
 
-    def page(self, name: str, columns: Json) -> msgspec.json.Decoder[Any]:
-        """The decoder of a page whose member `name` has rows with no other columns than these."""
+    def page(self, name: str, columns: Schema) -> msgspec.json.Decoder[Any]:
+        """The decoder of a page whose member `name` holds rows of no other columns than these."""
         others = {column: schema for column, schema in columns.items() if column not in KNOWN}
         row = self._members(others, base=_Known, closed=True)
         rows: Any = list[row]  # type: ignore[valid-type]
@@ -158,12 +158,12 @@ class _Types:
         page = msgspec.defstruct("Page", [*members, *_COUNTS], rename={"rows": name})
         return msgspec.json.Decoder(page, dec_hook=_instant)
 
-    def _type(self, schema: Json) -> Any:
+    def _type(self, schema: Schema) -> Any:
         types = types_of(schema)
         made: Any = Union[tuple(self._one(kind, schema) for kind in types)] if types else Any  # noqa: UP007
         return made
 
-    def _one(self, kind: str, schema: Json) -> Any:
+    def _one(self, kind: str, schema: Schema) -> Any:
         if kind == "object":
             return self._object(schema)
         if kind == "array":
@@ -172,16 +172,16 @@ class _Types:
             return _Instant
         return PLAIN[kind]
 
-    def _object(self, schema: Json) -> Any:
+    def _object(self, schema: Schema) -> Any:
         known, rest = schema.get("properties"), schema.get("additionalProperties")
         if known:
             return self._members(known, base=msgspec.Struct, closed=self._closed)
         return dict[str, self._type(rest) if isinstance(rest, dict) else Any]  # type: ignore[misc]
 
     def _members(
-        self, properties: Json, *, base: type[msgspec.Struct], closed: bool
+        self, properties: Schema, *, base: type[msgspec.Struct], closed: bool
     ) -> type[msgspec.Struct]:
-        """A struct with these members, none of which has to be there."""
+        """A struct with these members, all optional."""
         names = {f"member_{number}": name for number, name in enumerate(properties)}
         types = ((field, self._type(properties[name])) for field, name in names.items())
         return msgspec.defstruct(
@@ -195,19 +195,19 @@ class _Types:
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What a walk has to know of a row."""
+    """The members of a row that paging needs."""
 
     id: str
     created_at: str | None = None
     updated_at: str | None = None
 
 
-KNOWN: Mapping[str, Json] = {
+KNOWN: Mapping[str, Schema] = {
     "id": {"type": ("string",)},
     "created_at": {"type": ("null", "string"), "format": "date-time"},
     "updated_at": {"type": ("null", "string"), "format": "date-time"},
 }
-"""What the schema has to say of the members that a walk has to know."""
+"""What the schema must say about the members that paging needs."""
 
 _COUNTS: tuple[tuple[str, Any, Any], ...] = (("total", Any, None), ("has_more", Any, None))
 
@@ -220,8 +220,8 @@ PLAIN: Mapping[str, Any] = {
 }
 
 
-def _has_known(columns: Json) -> bool:
-    """Whether the columns that a walk reads are what it takes them for."""
+def _has_known(columns: Schema) -> bool:
+    """Whether the columns that paging needs have the types it relies on."""
     return all(
         {
             "type": tuple(sorted(types_of(columns.get(name, {})))),
@@ -232,8 +232,8 @@ def _has_known(columns: Json) -> bool:
     )
 
 
-def _understood(schema: Json) -> bool:
-    """Whether the types say all that a schema says, down to its last member."""
+def _understood(schema: Schema) -> bool:
+    """Whether the decoder's types express the whole schema."""
     properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
     parts = [*properties.values(), rest, schema.get("items")]
     return (

@@ -1,7 +1,7 @@
-"""Which customers may have new rewards, noted while another stream reads their list.
+"""Customers that may have new rewards, collected while another stream reads their list.
 
-`customers` and `reward_events` want the same rows of the same list in nearly every run, and
-rows read once in a run need no second call.
+`customers` and `reward_events` need the same rows of the same list in nearly every run, and a row
+read once needs no second call.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS
-from tap_voucherify.rewards.id_queue import IdsToAsk
-from tap_voucherify.voucherify_client.timestamps import whole_millisecond
+from tap_voucherify.rewards.event import member
+from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,20 +22,19 @@ if TYPE_CHECKING:
     from tap_voucherify.pagination.time_cursor import Row
     from tap_voucherify.records.untouched import Record
 
-
 COUNTERS = {
     "summary": {"redemptions", "orders"},
     "loyalty": {"points"},
     "referrals": {"total"},
 }
-"""The counters of a customer and the members they must have to count (reference §4.1)."""
+"""The counters of a customer, and the members without which they count nothing."""
 
 
 def may_have_rewards(row: Row) -> bool:
-    """Whether a customer's counters leave room for a reward: false only if all are there and zero.
+    """Whether a customer's counters leave room for a reward: not if all are there and zero.
 
-    That every reward moves one of `summary`, `loyalty` and `referrals` is inferred, not published
-    (reference §4.2), so a counter that is missing or null counts as one that moved.
+    That every reward moves one of `summary`, `loyalty` and `referrals` is inferred, not published,
+    so a counter that is missing or null counts as one that moved.
     """
     counters = [row.get(name) for name in COUNTERS]
     present = all(
@@ -57,22 +56,20 @@ def _is_zero(value: Any) -> bool:
 
 
 def named_by_redemption(row: Row) -> set[str]:
-    """Customers whom a redemption may have rewarded: who redeemed, and who holds or referred."""
-    voucher = row.get("voucher") if isinstance(row.get("voucher"), dict) else {}
-    order = row.get("order") if isinstance(row.get("order"), dict) else {}
-    customer = row.get("customer") if isinstance(row.get("customer"), dict) else {}
-    candidates = (
+    """Customers whom a redemption may have rewarded: the redeemer, the holder, the referrer."""
+    voucher, order = member(row, "voucher"), member(row, "order")
+    named = (
         row.get("customer_id"),
-        (customer or {}).get("id"),
-        (voucher or {}).get("holder_id"),
-        (voucher or {}).get("referrer_id"),
-        (order or {}).get("referrer_id"),
+        member(row, "customer").get("id"),
+        voucher.get("holder_id"),
+        voucher.get("referrer_id"),
+        order.get("referrer_id"),
     )
-    return {name for name in candidates if isinstance(name, str) and name}
+    return {name for name in named if isinstance(name, str) and name}
 
 
-class _Counted(TypedDict, total=False):
-    """What of a customer's text tells whether there may be rewards (reference §4.1)."""
+class _Counters(TypedDict, total=False):
+    """The members of a customer that `may_have_rewards` needs."""
 
     id: str
     summary: Any
@@ -80,46 +77,44 @@ class _Counted(TypedDict, total=False):
     referrals: Any
 
 
-_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Counted)
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Counters)
 
 
-class Candidates:
-    """The candidates of one whole walk of the list of customers, if there was one in this run."""
+class RewardCandidates:
+    """The ids found by one full read of the list of customers, if this run made one."""
 
     def __init__(self) -> None:
-        """None are known yet."""
-        self._ids: IdsToAsk | None = None
+        self._ids: IdQueue | None = None
         self._since: datetime | None = None
 
-    def noting(
+    def tee_ids(
         self, customers: Iterator[Record | None], since: datetime | None
     ) -> Iterator[Record | None]:
-        """The same records; who may have rewards is known once the last one was taken.
+        """Pass records on and collect candidates, which are known once the last record is taken.
 
         Args:
-            customers: those changed at or after `since`, all of them, in any order.
-            since: where their walk begins, to the millisecond; none for every customer.
+            customers: all customers that changed at or after `since`, in any order.
+            since: where their read begins, to the millisecond; `None` for every customer.
         """
-        ids, noted = IdsToAsk(), list[str]()
+        ids, found = IdQueue(), list[QueuedId]()
         for record in customers:
             row = _DECODER.decode(record) if isinstance(record, msgspec.Raw) else record
             if row is not None and may_have_rewards(row):
-                noted.append(str(row["id"]))
-            if len(noted) == PAGE_ROWS:
-                ids.add(noted)
-                noted.clear()
+                found.append(QueuedId(str(row["id"])))
+            if len(found) == PAGE_ROWS:
+                ids.add(*found)
+                found.clear()
             yield record
-        ids.add(noted)
+        ids.add(*found)
         self._ids, self._since = ids, since
 
-    def changed_since(self, since: datetime | None) -> IdsToAsk | None:
-        """The ids of a walk that began there, to be closed by the caller; none without such a walk.
+    def changed_since(self, since: datetime | None) -> IdQueue | None:
+        """The ids of a read that began at `since`, to be closed by the caller, if there is one.
 
         Args:
-            since: where the caller's own walk would begin; none for every customer.
+            since: where the caller's own read would begin; `None` for every customer.
         """
-        wanted = None if since is None else whole_millisecond(since)
-        if self._ids is None or self._since != wanted:
+        if self._ids is None or self._since != since:
             return None
         ids, self._ids = self._ids, None
         return ids

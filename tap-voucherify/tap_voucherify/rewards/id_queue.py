@@ -1,34 +1,49 @@
-"""Whom to ask, as a set of ids on disk: millions of them must not need gigabytes of memory."""
+"""Disk-backed set of ids still to request, since millions of them must not fill the memory."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 CHUNK = 1_000
 
 ADD = """
-    INSERT INTO asked VALUES (?, ?)
-    ON CONFLICT (id) DO UPDATE SET cheap = max(cheap, excluded.cheap)
+    INSERT INTO queue VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE
+    SET has_activity_hint = max(has_activity_hint, excluded.has_activity_hint)
 """
 
 
-class IdsToAsk:
-    """Distinct ids in a temporary SQLite file, given back in their own order.
+class QueuedId(NamedTuple):
+    """An id to request.
 
-    The order is the same in every run, so the last id asked is a position to resume from.
+    Attributes:
+        id: of a customer, or of another parent.
+        has_activity_hint: whether the scan `changed` of reward events would request it too.
+    """
+
+    id: str
+    has_activity_hint: bool = True
+
+
+class IdQueue:
+    """Distinct ids in a temporary SQLite file, in ascending order.
+
+    The order is the same in every run, so the last id requested is a position to resume from.
     """
 
     def __init__(self) -> None:
         # The empty name is SQLite's private temporary database: on disk, gone when closed.
-        self._base = sqlite3.connect("", isolation_level=None)
-        self._base.execute("PRAGMA journal_mode = OFF")
-        self._base.execute("PRAGMA synchronous = OFF")
-        self._base.execute("CREATE TABLE asked (id TEXT PRIMARY KEY, cheap INT) WITHOUT ROWID")
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(
+            "CREATE TABLE queue (id TEXT PRIMARY KEY, has_activity_hint INT) WITHOUT ROWID"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -39,23 +54,18 @@ class IdsToAsk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._base.close()
+        self._database.close()
 
-    def add(self, ids: Iterable[str], *, cheap: bool = True) -> None:
-        """Add ids, those already there count once.
-
-        Args:
-            ids: of customers, or of the parents of a child stream.
-            cheap: whether the scan `changed` of reward events would ask them as well.
-        """
-        self._base.executemany(ADD, ((identity, cheap) for identity in ids))
+    def add(self, *ids: QueuedId) -> None:
+        """Add ids; one that is there already counts once."""
+        self._database.executemany(ADD, ids)
 
     def __len__(self) -> int:
-        return int(self._base.execute("SELECT count(*) FROM asked").fetchone()[0])
+        return int(self._database.execute("SELECT count(*) FROM queue").fetchone()[0])
 
-    def after(self, position: str) -> Iterator[tuple[str, bool]]:
-        """Ids that sort after `position`, ascending, each with its `cheap`; all after ''."""
-        query = "SELECT id, cheap FROM asked WHERE id > ? ORDER BY id LIMIT ?"
-        while chunk := self._base.execute(query, (position, CHUNK)).fetchall():
-            yield from ((identity, bool(cheap)) for identity, cheap in chunk)
+    def after(self, position: str) -> Iterator[QueuedId]:
+        """Ids that sort after `position`, ascending."""
+        query = "SELECT * FROM queue WHERE id > ? ORDER BY id LIMIT ?"
+        while chunk := self._database.execute(query, (position, CHUNK)).fetchall():
+            yield from (QueuedId(each, bool(hint)) for each, hint in chunk)
             position = chunk[-1][0]

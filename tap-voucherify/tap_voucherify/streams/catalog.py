@@ -1,4 +1,4 @@
-"""Every stream of the tap; those not in a file of their own are a few facts each."""
+"""Every stream of the tap; those without a module of their own are declared here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing_extensions import override
 from tap_voucherify.pagination import endpoints
 from tap_voucherify.pagination.page_number import is_newest_first
 from tap_voucherify.pagination.replication_value import changed_rows
-from tap_voucherify.pagination.time_cursor import Page, Row, walk
-from tap_voucherify.pagination.total_check import FilteredCount, WholeRead
+from tap_voucherify.pagination.time_cursor import Page, Row, rows_by_time
+from tap_voucherify.pagination.total_check import FilteredCount, FullRead
+from tap_voucherify.rewards.id_queue import QueuedId
 from tap_voucherify.streams.child import ChildStream
 from tap_voucherify.streams.customer_deletions import CustomerDeletions
 from tap_voucherify.streams.customers import Customers
 from tap_voucherify.streams.paged import FullTableStream, NewestFirstStream
 from tap_voucherify.streams.reward_events import RewardEvents
-from tap_voucherify.streams.time_range import TimeFilteredStream
+from tap_voucherify.streams.time_range import TimeRangeStream
 from tap_voucherify.voucherify_client.errors import NotFoundError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from tap_voucherify.streams.stream import VoucherifyStream
 
 REWARDS = "/v1/rewards"
-HAVE_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
+TYPES_WITH_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
 
 
-class Redemptions(TimeFilteredStream):
-    """Redemptions and rollbacks; a rollback is a row of its own and changes no older row here."""
+class Redemptions(TimeRangeStream):
+    """Redemptions and rollbacks; a rollback is a row of its own and changes no older row."""
 
     name = "redemptions"
     replication_key = "date"
@@ -39,8 +40,8 @@ class Redemptions(TimeFilteredStream):
     by_creation = endpoints.REDEMPTIONS_BY_CREATION
 
 
-class Vouchers(TimeFilteredStream):
-    """Every code with its balance: referral codes, gift cards, loyalty cards, coupons."""
+class Vouchers(TimeRangeStream):
+    """Codes with their balance: referral codes, gift cards, loyalty cards, coupons."""
 
     name = "vouchers"
     replication_key = "modified_at"
@@ -49,7 +50,7 @@ class Vouchers(TimeFilteredStream):
     by_update = endpoints.VOUCHERS_BY_UPDATE
 
 
-class Campaigns(TimeFilteredStream):
+class Campaigns(TimeRangeStream):
     """Campaigns of every type."""
 
     name = "campaigns"
@@ -61,7 +62,7 @@ class Campaigns(TimeFilteredStream):
 
 
 class Publications(NewestFirstStream):
-    """Which codes were given to which customer."""
+    """Codes given to customers."""
 
     name = "publications"
     replication_key = "created_at"
@@ -69,7 +70,7 @@ class Publications(NewestFirstStream):
 
 
 class Orders(NewestFirstStream):
-    """Orders with what was taken off them."""
+    """Orders with their discounts."""
 
     name = "orders"
     replication_key = "modified_at"
@@ -78,30 +79,30 @@ class Orders(NewestFirstStream):
 
 
 class Rewards(FullTableStream):
-    """What referrers and loyal customers can be given."""
+    """Rewards that referrers and loyal customers can get."""
 
     name = "rewards"
     path = REWARDS
 
 
 class RewardAssignments(FullTableStream):
-    """Which campaign gives which reward."""
+    """The campaigns that give a reward."""
 
     name = "reward_assignments"
     path = "/v1/rewards/{id}/assignments"
 
     @override
     def listed(self) -> Iterator[Row]:
-        rewards = [str(row["id"]) for row in self.whole(REWARDS)]
-        for reward in rewards:
+        rewards = [str(row["id"]) for row in self.all_records(REWARDS)]
+        for reward_id in rewards:
             try:
-                yield from self.whole(self.path, reward)
+                yield from self.all_records(self.path, reward_id)
             except NotFoundError:
-                self.logger.info("A reward was deleted meanwhile; its assignments went with it.")
+                self.logger.info("Skipping the assignments of a reward that was deleted meanwhile.")
 
 
 class MetadataSchemas(FullTableStream):
-    """Which metadata the project has defined, by resource."""
+    """The project's metadata definitions, by resource."""
 
     name = "metadata_schemas"
     path = "/v1/metadata-schemas"
@@ -109,22 +110,22 @@ class MetadataSchemas(FullTableStream):
 
 
 class Segments(FullTableStream):
-    """Segments of customers; who is in them is not part of it."""
+    """Segments of customers, without their members."""
 
     name = "segments"
     path = endpoints.SEGMENTS
 
     @override
-    def whole(self, path: str, identity: str = "") -> Iterator[Row]:
+    def listed(self) -> Iterator[Row]:
         """Every segment, by the time of creation: the list takes no page number."""
-        fetch = endpoints.pages_of(self.client.get, path, filters=endpoints.SEGMENT_FILTERS)
-        by_creation, read = endpoints.SEGMENTS_BY_CREATION, WholeRead()
-        for instant, row in walk(fetch, by_creation, tally=self.tally):
-            read.begin(self.client.run_started, self.tally.total)
+        fetch = endpoints.pages_of(self.client.get, self.path, filters=endpoints.SEGMENT_FILTERS)
+        by_creation, read = endpoints.SEGMENTS_BY_CREATION, FullRead()
+        for instant, row in rows_by_time(fetch, by_creation, stats=self.stats):
+            read.begin(self.client.run_started, self.stats.total)
             read.add(instant)
             yield row
-        read.begin(self.client.run_started, self.tally.total)
-        self.note(read, FilteredCount(fetch, by_creation).before)
+        read.begin(self.client.run_started, self.stats.total)
+        self.add_read(read, FilteredCount(fetch, by_creation).before)
 
 
 class CampaignTransactions(ChildStream):
@@ -136,16 +137,16 @@ class CampaignTransactions(ChildStream):
     order = "-id"
 
     @override
-    def parents(self, since: datetime | None) -> Iterator[str]:
+    def parents(self, since: datetime | None) -> Iterator[QueuedId]:
         fetch = endpoints.pages_of(
             self.client.get, endpoints.CAMPAIGNS, filters=endpoints.CAMPAIGN_FILTERS
         )
-        for _, row in walk(fetch, endpoints.CAMPAIGNS_BY_CREATION, tally=self.tally):
-            if row.get("campaign_type") in HAVE_TRANSACTIONS:
-                yield str(row["id"])
+        for _, row in rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats):
+            if row.get("campaign_type") in TYPES_WITH_TRANSACTIONS:
+                yield QueuedId(str(row["id"]))
 
     @override
-    def is_past(self, page: Page, since: datetime) -> bool:
+    def older_than(self, page: Page, since: datetime) -> bool:
         times = [self.created_at(row) for row in page.rows]
         return is_newest_first(times) and times[-1] < since
 
@@ -158,15 +159,15 @@ class ReferralHolders(ChildStream):
     path = "/v1/referrals/members/{id}/holders"
 
     @override
-    def narrowed(self, since: datetime) -> dict[str, str]:
+    def since_params(self, since: datetime) -> dict[str, str]:
         return endpoints.condition("created_at", "after", since - MILLISECOND)
 
     @override
-    def parents(self, since: datetime | None) -> Iterator[str]:
+    def parents(self, since: datetime | None) -> Iterator[QueuedId]:
         """Referral codes made or changed since, redeemed since, or converting by a custom event.
 
-        A conversion by a custom event leaves no trace in a list, so codes of such campaigns are
-        asked each time; other codes get a new holder only by being published or redeemed.
+        A conversion by a custom event leaves no trace in a list, so the codes of such campaigns are
+        read each time; other codes get a new holder only by being published or redeemed.
         """
         campaigns: dict[str, Row] = {}
         fetch = endpoints.pages_of(
@@ -175,31 +176,31 @@ class ReferralHolders(ChildStream):
             filters=endpoints.CAMPAIGN_FILTERS,
             params={"campaign_type": "REFERRAL_PROGRAM"},
         )
-        for _, row in walk(fetch, endpoints.CAMPAIGNS_BY_CREATION, tally=self.tally):
+        for _, row in rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats):
             campaigns[str(row["id"])] = row
-        for identity, row in campaigns.items():
-            yield from self._codes(identity, None if _converts_by_event(row) else since)
+        for campaign_id, row in campaigns.items():
+            yield from self._codes(campaign_id, None if _converts_by_event(row) else since)
         if since is not None:
             yield from self._redeemed(frozenset(campaigns), since)
 
-    def _codes(self, campaign: str, since: datetime | None) -> Iterator[str]:
+    def _codes(self, campaign_id: str, since: datetime | None) -> Iterator[QueuedId]:
         by_creation, by_update = endpoints.VOUCHERS_BY_CREATION, endpoints.VOUCHERS_BY_UPDATE
-        params = {"campaign_id": campaign}
+        params = {"campaign_id": campaign_id}
         fetch = endpoints.pages_of(self.client.get, endpoints.VOUCHERS, params=params)
-        found = (
-            walk(fetch, by_creation, tally=self.tally)
+        codes = (
+            rows_by_time(fetch, by_creation, stats=self.stats)
             if since is None
-            else changed_rows(fetch, by_creation, by_update, since, self.tally)
+            else changed_rows(fetch, by_creation, by_update, since, self.stats)
         )
-        yield from (str(row["id"]) for _, row in found)
+        yield from (QueuedId(str(row["id"])) for _, row in codes)
 
-    def _redeemed(self, campaigns: frozenset[str], since: datetime) -> Iterator[str]:
+    def _redeemed(self, campaigns: frozenset[str], since: datetime) -> Iterator[QueuedId]:
         fetch = endpoints.pages_of(self.client.get, endpoints.REDEMPTIONS)
-        redeemed = walk(fetch, endpoints.REDEMPTIONS_BY_CREATION, since=since, tally=self.tally)
-        for _, row in redeemed:
+        by_creation = endpoints.REDEMPTIONS_BY_CREATION
+        for _, row in rows_by_time(fetch, by_creation, since=since, stats=self.stats):
             voucher = row.get("voucher")
             if isinstance(voucher, dict) and voucher.get("campaign_id") in campaigns:
-                yield str(voucher["id"])
+                yield QueuedId(str(voucher["id"]))
 
 
 def _converts_by_event(campaign: Row) -> bool:

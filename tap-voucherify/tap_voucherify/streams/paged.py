@@ -1,25 +1,25 @@
-"""The base of streams whose list has an order but no time filter: read back to the bookmark."""
+"""The bases of streams whose list takes a page number but no time filter."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import page_of
 from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages
 from tap_voucherify.pagination.replication_value import modified_at
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Row, Tally
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row
 from tap_voucherify.pagination.total_check import (
-    WholeRead,
-    conclude,
+    FullRead,
     counted_in_pages,
     created_at,
-    verified,
+    report_or_raise,
+    verified_rows,
 )
-from tap_voucherify.streams.stream import IncrementalStream, VoucherifyStream
+from tap_voucherify.streams.stream import IncrementalStream, RunRange, VoucherifyStream
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 
@@ -30,77 +30,98 @@ if TYPE_CHECKING:
     from tap_voucherify.records.untouched import Record
 
 
-class FullTableStream(VoucherifyStream):
+class PagedStream(VoucherifyStream):
+    """A list read by page number.
+
+    Attributes:
+        path: of the list.
+    """
+
+    selected_by_default = False
+    path: ClassVar[str]
+
+    def get_page(self, path: str, segments: dict[str, str] | None = None, **params: Any) -> Page:
+        """One page of a list."""
+        return page_of(self.client.get(path, segments, params))
+
+    def refuse_capped(self, pages: NumberedPages, advice: str) -> None:
+        """Raise if the list is longer than the API's pages reach.
+
+        Raises:
+            VoucherifyError: with advice.
+        """
+        if pages.capped:
+            raise VoucherifyError(
+                f"{self.name}: the API lists {LAST_PAGE * PAGE_ROWS:,} rows at most and there are "
+                f"{'more' if pages.stats.total is None else f'{pages.stats.total:,}'}: {advice}"
+            )
+
+
+class FullTableStream(PagedStream):
     """A list read whole, by page number; a run that was cut starts over.
 
     Its state is only how many rows the last read lacked, if any.
 
     Attributes:
-        path: the list.
-        is_paged: whether it takes `page` and `limit`; otherwise one answer holds everything.
+        is_paged: whether it takes `page` and `limit`; otherwise one response holds everything.
     """
 
-    selected_by_default = False
     replication_key = None
-    path: ClassVar[str]
     is_paged: ClassVar[bool] = True
 
-    _read = WholeRead()
+    _read = FullRead()
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        self._read = WholeRead(lacked=self.stream_state.get("missing"))
+        self._read = FullRead(lacked=self.stream_state.get("missing"))
         yield from self.listed()
-        conclude(self, self._read)
+        report_or_raise(self, self._read)
 
     def listed(self) -> Iterator[Row]:
         """The rows of the stream."""
-        return self.whole(self.path)
+        return self.all_records(self.path)
 
     @override
-    def mark(self) -> None:
+    def write_position(self) -> None:
         if self._read.missing is not None:
             self.stream_state["missing"] = self._read.missing
         elif self.report.complete:
             self.stream_state.pop("missing", None)
 
-    def whole(self, path: str, identity: str = "") -> Iterator[Row]:
-        """Every row of a list; `identity` is what stands in its path.
+    def all_records(self, path: str, parent_id: str = "") -> Iterator[Row]:
+        """Every row of a list, or of a parent's list.
 
         Raises:
-            NotFoundError: the parent in the path is gone.
+            NotFoundError: the parent is gone.
             VoucherifyError: the list is longer than its pages reach.
         """
-        last_page = LAST_PAGE if self.is_paged else 1
+        segments = {"id": parent_id} if parent_id else None
+
+        def page(number: int) -> Page:
+            params = {"limit": PAGE_ROWS, "page": number} if self.is_paged else {}
+            return self.get_page(path, segments, **params)
 
         def listed() -> NumberedPages:
-            page = partial(self._page, path, identity)
-            return NumberedPages(
-                page, Tally(), began=lambda: self.client.run_started, last_page=last_page
-            )
+            last_page = LAST_PAGE if self.is_paged else 1
+            started = lambda: self.client.run_started  # noqa: E731 - the first response sets it
+            return NumberedPages(page, ReadStats(), started=started, last_page=last_page)
 
-        pages, read = listed(), WholeRead()
-        tally = pages.tally
+        pages, read = listed(), FullRead()
         for row in pages.rows():
             read.begin(self.client.run_started, pages.first_total)
             read.add(created_at(row))
             yield row
         read.begin(self.client.run_started, pages.first_total)
-        self.tally.calls += tally.calls
-        self.tally.duplicates += tally.duplicates
-        if pages.capped:
-            raise VoucherifyError(
-                f"{self.name}: the API lists {LAST_PAGE * PAGE_ROWS:,} rows at most and there are "
-                "more: deselect the stream, and get the rows as an export."
-            )
-        self.note(read, partial(counted_in_pages, listed))
+        self.stats.add(pages.stats)
+        self.refuse_capped(pages, "deselect the stream, and get the rows as an export.")
+        self.add_read(read, partial(counted_in_pages, listed))
 
-    def note(self, read: WholeRead, count: Callable[[datetime], int | None]) -> None:
+    def add_read(self, read: FullRead, count: Callable[[datetime], int | None]) -> None:
         """Add one whole list to what the stream has read.
 
         Args:
             read: the list, read to its end.
-            count: asks how many of its rows the API counts that were created before an instant.
+            count: returns how many of its rows the API counts that were created before an instant.
         """
         read.check(count)
         whole = self._read
@@ -109,14 +130,9 @@ class FullTableStream(VoucherifyStream):
         whole.rows += read.rows
         whole.missing = ((whole.missing or 0) + (read.missing or 0)) or None
 
-    def _page(self, path: str, identity: str, number: int) -> Page:
-        params = {"limit": PAGE_ROWS, "page": number} if self.is_paged else {}
-        segments = {"id": identity} if identity else None
-        return page_of(self.client.get(path, segments, params))
-
 
 @dataclass
-class Progress(WholeRead):
+class PagePosition(FullRead):
     """How far the pages were read; only a first run has to account for all rows.
 
     Attributes:
@@ -129,67 +145,47 @@ class Progress(WholeRead):
 
     newest_first: ClassVar[bool] = True
 
-    @override
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        progress = super().from_state(state)
-        progress.time, progress.page = str(state.get("time", "")), int(state.get("page", 1))
-        return progress
 
-    @override
-    def to_state(self) -> dict[str, Any]:
-        return {**super().to_state(), "time": self.time, "page": self.page}
-
-
-class NewestFirstStream(IncrementalStream):
+class NewestFirstStream(PagedStream, IncrementalStream):
     """A list read page by page from its newest row back to the bookmark, 10,000 rows at most.
 
     Rows that come or move to the front meanwhile belong to the next run: the bookmark is the
-    instant the reading began. A run that was cut goes on at its page, one page of overlap.
+    instant the read began. A run that was cut goes on at its page, one page of overlap.
 
     Attributes:
-        path: the list.
-        times: the times that it is read by, each newest first; `created_at` comes last and, after
+        times: the times that order the list, each newest first; `created_at` comes last and, after
             `updated_at`, gives the rows that were never updated.
     """
 
-    selected_by_default = False
-    path: ClassVar[str]
     times: ClassVar[tuple[str, ...]] = ("created_at",)
 
-    _progress = Progress()
-    _peeked: tuple[str, int, Page] | None = None
+    _position = PagePosition()
+    _first_seen: tuple[str, Page] | None = None
+    """The first page by a time, if `_first_page` read it."""
 
     @override
-    def rows(self) -> Iterator[Record | None]:
-        since, until = self.span()
-        state = {} if until is not None else self.stream_state.get("pages", {})
-        self._progress = Progress.from_state(state)
-        if since is None:
-            read = partial(self._whole, until)
-            yield from verified(self, self._progress, read, self._created_before)
+    def rows_in(self, run: RunRange) -> Iterator[Record | None]:
+        self._position = PagePosition.from_state(self.saved("pages"))
+        if run.since is None:
+            yield from verified_rows(self, self._position, self._full_read, self._created_before)
             return
-        times = self.times if until is None else self.times[-1:]
-        first = times.index(self._progress.time) if self._progress.time in times else 0
+        times = self.times if run.is_resumable else self.times[-1:]
+        first = times.index(self._position.time) if self._position.time in times else 0
         for time in times[first:]:
-            pages = self._pages(time, since)
-            if pages is None:
-                continue
-            rows = pages.rows()
-            yield from self._wanted(rows, pages, until, never_updated=time != times[0])
-            self._refuse_cap(pages)
-        self._tell_complete()
+            pages = self._pages(time, run.since)
+            if pages is not None:
+                rows = pages.rows()
+                yield from self._wanted(rows, pages, never_updated=time != times[0])
+        self._log_complete()
 
-    def _whole(self, until: datetime | None, read: Progress) -> Iterator[Record | None]:
+    def _full_read(self, read: PagePosition) -> Iterator[Record | None]:
         """What is left of a first run: each row by its creation."""
-        self._progress = read
+        self._position = read
         pages = self._pages(self.times[-1], None)
         if pages is not None:
-            rows = self._counted(pages, read)
-            yield from self._wanted(rows, pages, until, never_updated=False)
-            self._refuse_cap(pages)
+            yield from self._wanted(self._counted(pages, read), pages, never_updated=False)
 
-    def _counted(self, pages: NumberedPages, read: Progress) -> Iterator[Row]:
+    def _counted(self, pages: NumberedPages, read: PagePosition) -> Iterator[Row]:
         for row in pages.rows():
             yield row
             read.add(created_at(row))
@@ -198,51 +194,50 @@ class NewestFirstStream(IncrementalStream):
         created = self.times[-1]
 
         def pages() -> NumberedPages:
-            return NumberedPages(
-                partial(self._page, created), Tally(), created, border, self._began
-            )
+            page = partial(self._page, created)
+            return NumberedPages(page, ReadStats(), created, border, self._started)
 
         return counted_in_pages(pages, border)
 
     @override
-    def mark(self) -> None:
-        progress = self._progress
-        if self.instant_setting("end_date") is not None or progress.started is None:
+    def write_position(self) -> None:
+        position = self._position
+        if position.started is None:
             return
         if self.report.complete:
             self.stream_state.pop("pages", None)
-            self.move_bookmark(progress.started, progress.started)
+            self.move_bookmark(position.started, position.started)
         else:
-            self.stream_state["pages"] = progress.to_state()
+            self.stream_state["pages"] = position.to_state()
 
     def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
-        """The pages by one time, from where an earlier run was cut in them; none to read none."""
-        begin: int | None = max(1, self._progress.page - 1)
-        if time != self._progress.time:
-            self._progress.time, self._progress.page = time, 1
+        """The pages by one time, from where an earlier run was cut; `None` if there is no page."""
+        begin: int | None = max(1, self._position.page - 1)
+        if time != self._position.time:
+            self._position.time, self._position.page = time, 1
             begin = 1 if time == self.times[-1] else self._first_page(time)
         if begin is None:
             return None
         page = partial(self._page, time)
-        return NumberedPages(page, self.tally, time, since, self._began, number=begin)
+        return NumberedPages(page, self.stats, time, since, self._started, number=begin)
 
-    def _began(self) -> datetime:
-        return self._progress.started or self.client.run_started
+    def _started(self) -> datetime:
+        return self._position.started or self.client.run_started
 
     def _first_page(self, time: str) -> int | None:
-        """Where the rows begin that have a time which others lack; none if no row has it.
+        """The first page with a row that has a time which others lack; `None` if no row has it.
 
-        Whether rows without it come first is not published. Where they do, they can fill more
-        pages than there are, so the place is searched by halves.
+        It is not published whether rows without it come first. If they do, they can fill more
+        pages than there are, so the page is found by a binary search.
         """
         first = self._page(time, 1)
-        self._peeked = (time, 1, first)
+        self._first_seen = (time, first)
         if not first.may_have_successor or _has_time(first, time):
             return 1
         reach = LAST_PAGE * PAGE_ROWS
         low, high = 2, min(LAST_PAGE, -(-(first.total or reach) // PAGE_ROWS))
         if not _has_time(self._page(time, high), time):
-            self._tell_unseen(time, first.total)
+            self._warn_unseen(time, first.total)
             return None
         while low < high:
             middle = (low + high) // 2
@@ -252,7 +247,7 @@ class NewestFirstStream(IncrementalStream):
                 low = middle + 1
         return low - 1
 
-    def _tell_unseen(self, time: str, total: int | None) -> None:
+    def _warn_unseen(self, time: str, total: int | None) -> None:
         if total is None or total > LAST_PAGE * PAGE_ROWS:
             self.logger.warning(
                 "no row with `%s` is on any page that the API lists; if rows are updated in this "
@@ -261,57 +256,46 @@ class NewestFirstStream(IncrementalStream):
             )
 
     def _page(self, time: str, number: int) -> Page:
-        if self._peeked is not None and (time, number) == self._peeked[:2]:
-            page, self._peeked = self._peeked[2], None
+        if self._first_seen is not None and (time, number) == (self._first_seen[0], 1):
+            page, self._first_seen = self._first_seen[1], None
             return page
-        params = {"limit": PAGE_ROWS, "order": f"-{time}", "page": number}
-        page = page_of(self.client.get(self.path, params=params))
-        self._progress.begin(self.client.run_started, page.total)
+        page = self.get_page(self.path, limit=PAGE_ROWS, order=f"-{time}", page=number)
+        self._position.begin(self.client.run_started, page.total)
         return page
 
     def _wanted(
-        self,
-        rows: Iterator[Row],
-        pages: NumberedPages,
-        until: datetime | None,
-        *,
-        never_updated: bool,
+        self, rows: Iterator[Row], pages: NumberedPages, *, never_updated: bool
     ) -> Iterator[Record | None]:
-        """The rows of the time wanted; of those ordered by creation perhaps the never updated."""
+        """The rows of the run's range; if `never_updated`, only those without `updated_at`."""
         for row in rows:
-            self._progress.page = pages.number
-            text = row.get(str(pages.stamp))
+            self._position.page = pages.number
+            text = row.get(str(pages.time_field))
             if text is None or (never_updated and row.get("updated_at")):
                 yield None
                 continue
-            instant = parse(text, what=f"`{pages.stamp}` of {self.name}")
-            late_enough = pages.since is None or instant >= pages.since
-            if late_enough and (until is None or instant < until):
+            instant = parse(text, what=f"`{pages.time_field}` of {self.name}")
+            if self.run_range.holds(instant):
                 yield self._record(row, instant)
+        self.refuse_capped(
+            pages,
+            "older ones were not read and the bookmark stays where it was: set start_date to an "
+            "instant those rows reach back to, and get the older ones as an export.",
+        )
 
     def _record(self, row: Row, instant: datetime) -> Record:
         if len(self.times) > 1:
             instant = modified_at(row, self.name)
         return {**row, str(self.replication_key): to_iso(instant)}
 
-    def _refuse_cap(self, pages: NumberedPages) -> None:
-        if pages.capped:
-            total = "more" if self.tally.total is None else f"{self.tally.total:,}"
-            raise VoucherifyError(
-                f"{self.name}: the API lists only the newest {LAST_PAGE * PAGE_ROWS:,} rows and "
-                f"there are {total}; older ones were not read and the bookmark stays where it "
-                "was: set start_date to an instant those rows reach back to, and get the older "
-                "ones as an export."
-            )
-
-    def _tell_complete(self) -> None:
+    def _log_complete(self) -> None:
+        total = self.stats.total
         self.logger.info(
-            "complete: %s rows counted by the API, %d rows new since the bookmark, "
-            "%d duplicates dropped, %d calls",
-            "no" if self.tally.total is None else self.tally.total,
-            self.report.rows,
-            self.tally.duplicates,
-            self.tally.calls,
+            "complete: %s %s since the bookmark (%s), %d duplicates dropped, %d calls",
+            f"{self.report.rows:,}",
+            self.name,
+            "the API gave no total" if total is None else f"the API counts {total:,} in all",
+            self.stats.duplicates,
+            self.stats.calls,
         )
 
 

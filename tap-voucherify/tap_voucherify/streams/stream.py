@@ -1,8 +1,8 @@
-"""The base of every stream: when a STATE goes out, what it may say, and what is told on the way.
+"""The base of every stream: state messages, progress, warnings.
 
-The SDK sets a bookmark from each record it has written. Here the streams know better: a bookmark
-must never pass the start of the run, and the position inside a long scan matters even where no
-record comes. So the SDK's steps are replaced in this file, and nowhere else.
+The SDK sets a bookmark from each record it has written. These streams write their own state: a
+bookmark must never pass the start of the run, and the position inside a long read matters even
+while no record comes. So the SDK's steps are replaced in this file, and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_voucherify import schemas
-from tap_voucherify.pagination.time_cursor import Tally
-from tap_voucherify.records.conformance import Fitting
+from tap_voucherify.pagination.time_cursor import ReadStats
+from tap_voucherify.records.conformance import Conformance
 from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRows
-from tap_voucherify.rewards.candidates import Candidates
+from tap_voucherify.rewards.candidates import RewardCandidates
 from tap_voucherify.voucherify_client.errors import MaxCallsError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
 from tap_voucherify.voucherify_client.timestamps import (
@@ -55,42 +55,48 @@ HOOKS = (
     "_write_state_message",
     "_handle_termination",
 )
-"""Private members of the SDK that are replaced here, or whose way of calling is relied on."""
+"""Private members of the SDK that are replaced here, or whose callers are relied on."""
 
-ROWS_AT_ONCE = 100
-"""Rows that pass untouched are written this many at a time."""
+RECORDS_PER_WRITE = 100
+"""Records that are JSON text already are written this many at a time."""
 
 ROWS_BETWEEN_STATES = 1_000
 SECONDS_BETWEEN_STATES = 10.0
-"""A STATE goes out when the first of the two is reached, so a kill costs at most this much."""
+"""A STATE message is due at the first of the two, so a kill costs at most this much."""
 
-SECONDS_BETWEEN_PROGRESS_LINES = 10.0
+PROGRESS_INTERVAL = 10.0
 
 SCHEMAS = SchemaDirectory(schemas)
 
 
 @dataclass(slots=True)
 class StreamReport:
-    """What one stream did, for the completeness line and the run summary."""
+    """What one stream did, for the run summary.
+
+    Attributes:
+        rows: records written.
+        complete: whether the stream read everything that it should.
+        missed_by_webhooks: events that polling found and no webhook delivered; `None` if the run
+            did not compare them.
+    """
 
     rows: int = 0
     complete: bool = False
     missed_by_webhooks: int | None = None
-    """Events that polling found and no webhook brought; none where that was not looked at."""
 
     def to_summary(self) -> dict[str, int]:
-        """What the run summary says of the stream."""
-        told = {"rows": self.rows, "complete": self.complete}
+        """The stream's part of the run summary."""
+        summary = {"rows": self.rows, "complete": self.complete}
         if self.missed_by_webhooks is None:
-            return told
-        return {**told, "missed_by_webhooks": self.missed_by_webhooks}
+            return summary
+        return {**summary, "missed_by_webhooks": self.missed_by_webhooks}
 
 
 class VoucherifyStream(Stream):
     """A stream that keeps its own state.
 
-    A subclass yields its records from `rows`, and `None` where nothing came but its position
-    moved; `mark` writes the position of what was yielded so far into `stream_state`.
+    A subclass yields its records from `rows`, and `None` where its position moved without a record.
+    `write_position` writes the position after the records yielded so far into `stream_state`.
     """
 
     primary_keys = ("id",)
@@ -101,73 +107,73 @@ class VoucherifyStream(Stream):
         super().__init__(tap)
         self._voucherify_tap = tap
         self.report = StreamReport()
-        self.tally = Tally()
+        self.stats = ReadStats()
 
     @property
     def client(self) -> Client:
-        """The connection of the tap, which all its streams share."""
+        """The client of the tap, which all its streams share."""
         return self._voucherify_tap.client
 
     @property
-    def candidates(self) -> Candidates:
-        """Customers who may have new rewards, handed from one stream of the tap to another."""
+    def candidates(self) -> RewardCandidates:
+        """Customers that may have new rewards, passed from one stream of the tap to another."""
         return self._voucherify_tap.candidates
 
-    def is_read(self, stream: str) -> bool:
+    def is_selected(self, stream: str) -> bool:
         """Whether this run also reads another stream of the tap."""
         return self._voucherify_tap.streams[stream].selected
 
     @abc.abstractmethod
     def rows(self) -> Iterator[Record | None]:
-        """The stream's records; when this resumes after a `yield`, that record was written."""
+        """The stream's records; a record is written once the iterator is resumed."""
 
     @abc.abstractmethod
-    def mark(self) -> None:
+    def write_position(self) -> None:
         """Write into `stream_state` where a run would have to go on from here."""
 
     @property
-    def lookback(self) -> timedelta:
-        """How far behind its bookmark the stream starts (setting `lookback_window`, seconds)."""
-        return timedelta(seconds=self.config["lookback_window"])
+    def keeps_state(self) -> bool:
+        """Whether the run goes on from a state and leaves one."""
+        return not self._starts_over
 
     @override
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         if self._starts_over:
             self.stream_state.clear()
         try:
-            yield from self._paced()
+            yield from self._with_state_messages()
         except MaxCallsError as reason:
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
-            self._mark()
+            self._write_position()
         except Exception:
-            self.pass_on_state()
+            self.emit_state()
             raise
         else:
             self.report.complete = True
-            self._mark()
+            self._write_position()
         finally:
-            self._tell_nulled()
+            self._log_nulled()
 
-    def _paced(self) -> Iterator[dict[str, Any]]:
-        """The records, with a STATE and a look at the signals between two of them when due.
+    def _with_state_messages(self) -> Iterator[dict[str, Any]]:
+        """The records, with a STATE message and a check for signals between two of them when due.
 
-        Rows that pass untouched do not come out here: their lines are written here.
+        Records that are JSON text already are written here and not yielded.
         """
-        pace = _Pace(self)
+        scheduler = StateScheduler(self)
         for record in self.rows():
             if isinstance(record, msgspec.Raw):
-                if not self._lines.add(record):
+                if not self._buffer.add(record):
                     continue
             elif record is not None:
-                self._lines.write()
-                yield self.fitting.fitted(record)
+                self._buffer.flush()
+                yield self.conformance.conform(record)
                 self.report.rows += 1
-            pace.checkpoint()
+            scheduler.checkpoint()
             self._voucherify_tap.shutdown.check()
 
     @property
     def _starts_over(self) -> bool:
-        """Whether the catalog asks a stream with a bookmark for everything, each time.
+        """Whether the catalog asks a stream with a bookmark for a full table, each time.
 
         A part of the rows under a new ACTIVATE_VERSION would delete the others, so such a run
         neither goes on from a state nor leaves one.
@@ -175,28 +181,32 @@ class VoucherifyStream(Stream):
         incremental = isinstance(type(self).replication_key, str)
         return incremental and self.replication_method == REPLICATION_FULL_TABLE
 
-    def _mark(self) -> None:
-        """Note the position of the rows that came so far, all of which are written by then."""
-        self._lines.write()
-        if not self._starts_over:
-            self.mark()
+    def _write_position(self) -> None:
+        self._buffer.flush()  # the position is behind the records in it
+        if self.keeps_state:
+            self.write_position()
 
-    def announce(self, schema: dict[str, Any]) -> None:
-        """Describe the records by this schema instead of the one in the stream's file."""
-        # The descriptor of the class only reads, so the instance's own attribute goes before it.
-        vars(self)["schema"] = schema
+    def emit_state(self) -> None:
+        """Write a STATE message for the records written so far."""
+        self._write_position()
+        if self.stream_state:
+            self._voucherify_tap.state_writer.write_state(self.tap_state)
+
+    def override_schema(self, schema: dict[str, Any]) -> None:
+        """Announce the records with this schema instead of the one in the stream's file."""
+        self.schema = schema  # type: ignore[method-assign] # the descriptor of the class only reads
 
     @cached_property
-    def fitting(self) -> Fitting:
-        """Makes records fit the schema that was announced, which a catalog may have changed."""
-        return Fitting(self.effective_schema)
+    def conformance(self) -> Conformance:
+        """Makes records conform to the announced schema, which a catalog may have changed."""
+        return Conformance(self.effective_schema)
 
     @cached_property
     def untouched(self) -> UntouchedRows | None:
-        """How rows pass that fit the schema; none where something is to be changed in every row.
+        """The decoder that keeps rows as JSON text; `None` if every record is to be changed.
 
-        Then they take the SDK's way: where columns are deselected, streams are mapped or
-        flattened, versions or batches are wanted, or the SDK counts the records of a dry run.
+        Records go through the SDK if columns are deselected, streams are mapped or flattened,
+        versions or batches are wanted, or the SDK counts the records of a dry run.
         """
         if self._is_reshaped or self._is_counted:
             return None
@@ -220,17 +230,17 @@ class VoucherifyStream(Stream):
         )
 
     @cached_property
-    def _lines(self) -> _Lines:
-        return _Lines(self)
+    def _buffer(self) -> RecordBuffer:
+        return RecordBuffer(self)
 
     @override
     def get_record_counter(self, **options: Any) -> Counter:
-        """The SDK's counter, which also counts the rows that do not pass through the SDK."""
+        """The SDK's counter, which also counts the records that do not go through the SDK."""
         self.record_counter = super().get_record_counter(**options)
         return self.record_counter
 
-    def frame(self) -> tuple[bytes, bytes]:
-        """What the SDK writes before and after the record of a RECORD message, as of now."""
+    def record_envelope(self) -> tuple[bytes, bytes]:
+        """What the SDK would write before and after the record of a RECORD message now."""
         name, now = self.stream_maps[0].stream_alias, datetime.now(UTC)
         message = RecordMessage(name, {}, time_extracted=now)
         line = self._voucherify_tap.message_writer.format_message(message)
@@ -238,94 +248,82 @@ class VoucherifyStream(Stream):
         return head, tail
 
     def write_lines(self, rows: int, lines: bytes) -> None:
-        """Write RECORD messages, and count them where the SDK counts those that it writes."""
+        """Write RECORD messages, and count them as the SDK counts those that it writes."""
         self._voucherify_tap.write_lines(lines)
         self.report.rows += rows
         self.record_counter.increment(rows)
         self.state_manager.is_flushed = False
 
-    def _tell_nulled(self) -> None:
-        for path, count in self.fitting.nulled.items():
+    def _log_nulled(self) -> None:
+        for path, count in self.conformance.nulled.items():
             self.logger.warning(
                 "%s: %d values of another type than the schema's became null", path, count
             )
 
-    def pass_on_state(self) -> None:
-        """Write a STATE message for what was written so far."""
-        self._mark()
-        if self.stream_state:
-            self._voucherify_tap.state_writer.write_state(self.tap_state)
-
-    @cached_property
-    def _columns(self) -> frozenset[str]:
-        return frozenset(self.schema["properties"])
-
-    def in_columns(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row without the fields that the schema does not know yet (reference, preface)."""
-        return {name: value for name, value in row.items() if name in self._columns}
-
     @override
     def get_replication_key_signpost(self, context: Mapping[str, Any] | None = None) -> None:
-        """None: `mark` caps the bookmark itself."""
+        """`None`: `write_position` caps the bookmark itself."""
 
     @override
     def _write_starting_replication_value(self, context: Mapping[str, Any] | None) -> None:
-        """Leave the state alone: a run that read nothing has nothing to say in it."""
+        """Leave the state alone: a run that read nothing does not change it."""
 
     @override
     def _increment_stream_state(
         self, latest_record: Mapping[str, Any], *, context: Mapping[str, Any] | None = None
     ) -> None:
-        """Leave the state alone: `mark` writes it."""
+        """Leave the state alone: `write_position` writes it."""
 
 
-class _Lines:
-    """The messages of rows that pass untouched, until they are written together."""
+class RecordBuffer:
+    """Records that are JSON text already, until they are written together."""
 
     def __init__(self, stream: VoucherifyStream) -> None:
         self._stream = stream
-        self._waiting: list[msgspec.Raw] = []
+        self._records: list[msgspec.Raw] = []
 
     def add(self, record: msgspec.Raw) -> bool:
-        """Take a record; True once it is written, with all that came before it."""
-        self._waiting.append(record)
-        if len(self._waiting) < ROWS_AT_ONCE:
+        """Add a record; True if it was written, with all before it."""
+        self._records.append(record)
+        if len(self._records) < RECORDS_PER_WRITE:
             return False
-        self.write()
+        self.flush()
         return True
 
-    def write(self) -> None:
-        if not self._waiting:
+    def flush(self) -> None:
+        """Write the records."""
+        if not self._records:
             return
-        head, tail = self._stream.frame()
-        records = (tail + head).join(self._waiting)
-        self._stream.write_lines(len(self._waiting), b"%b%b%b" % (head, records, tail))
-        self._waiting = []
+        head, tail = self._stream.record_envelope()
+        records = (tail + head).join(self._records)
+        self._stream.write_lines(len(self._records), b"%b%b%b" % (head, records, tail))
+        self._records = []
 
 
-class _Pace:
-    """When the next STATE and the next progress line are due."""
+class StateScheduler:
+    """Emits the STATE messages and progress lines of a stream when they are due."""
 
     def __init__(self, stream: VoucherifyStream) -> None:
         self._stream = stream
-        self._began = self._passed_on = self._told = time.monotonic()
+        self._began = self._emitted = self._logged = time.monotonic()
         self._rows = 0
 
     def checkpoint(self) -> None:
+        """Emit what is due; every record so far is written."""
         now, rows = time.monotonic(), self._stream.report.rows
         if (
             rows - self._rows >= ROWS_BETWEEN_STATES
-            or now - self._passed_on >= SECONDS_BETWEEN_STATES
+            or now - self._emitted >= SECONDS_BETWEEN_STATES
         ):
-            self._stream.pass_on_state()
-            self._rows, self._passed_on = rows, now
-        if now - self._told >= SECONDS_BETWEEN_PROGRESS_LINES:
-            self._tell(now - self._began)
-            self._told = now
+            self._stream.emit_state()
+            self._rows, self._emitted = rows, now
+        if now - self._logged >= PROGRESS_INTERVAL:
+            self._log_progress(now - self._began)
+            self._logged = now
 
-    def _tell(self, seconds: float) -> None:
+    def _log_progress(self, seconds: float) -> None:
         usage, rows = self._stream.client.usage, self._stream.report.rows
-        total, rate = self._stream.tally.total, rows / seconds
+        total, rate = self._stream.stats.total, rows / seconds
         parts = [f"{rows:,} rows", f"{rate:,.0f}/s", f"{usage.calls:,} calls"]
         if usage.quota_left is not None:
             parts.append(f"{usage.quota_left:,} calls left in this period")
@@ -336,10 +334,10 @@ class _Pace:
 
 
 class GracefulTap(Tap):
-    """A tap that a signal stops between two records, with a state that is true.
+    """A tap that a signal stops between two records, with a correct state.
 
     The SDK's own handler writes a state from inside the handler, possibly in the middle of a
-    record's line, and exits 0 as if the run had ended well.
+    record's line, and exits 0 as if the run had succeeded.
     """
 
     @cached_property
@@ -348,19 +346,19 @@ class GracefulTap(Tap):
         return Shutdown()
 
     @cached_property
-    def candidates(self) -> Candidates:
-        """What the stream of customers hands to the stream of reward events."""
-        return Candidates()
+    def candidates(self) -> RewardCandidates:
+        """What the stream of customers passes to the stream of reward events."""
+        return RewardCandidates()
 
     def write_lines(self, lines: bytes) -> None:
-        """Write messages that are lines already."""
+        """Write messages that are encoded already."""
         sys.stdout.buffer.write(lines)
         sys.stdout.flush()
 
     @property
     @abc.abstractmethod
     def client(self) -> Client:
-        """The one connection that all streams share, so that calls are counted once."""
+        """The one client that all streams share, so that calls are counted once."""
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -369,12 +367,66 @@ class GracefulTap(Tap):
         signal.signal(signum, signal.SIG_DFL)
 
 
+@dataclass(frozen=True, slots=True)
+class RunRange:
+    """The time range of a run, cut to milliseconds.
+
+    Attributes:
+        since: the bookmark less the lookback, or `start_date`, the later one; `None` if neither
+            is set.
+        until: `end_date`. With it the run is a slice, which begins at `start_date` and keeps no
+            state.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("since", "until"):
+            instant = getattr(self, name)
+            object.__setattr__(self, name, instant and whole_millisecond(instant))
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the run goes on from a state and leaves one."""
+        return self.until is None
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether an instant lies in the range."""
+        return (self.since is None or instant >= self.since) and (
+            self.until is None or instant < self.until
+        )
+
+
 class IncrementalStream(VoucherifyStream):
     """A stream with one bookmark that never passes the start of the run less the lookback."""
 
+    run_range = RunRange()
+
+    @override
+    def rows(self) -> Iterator[Record | None]:
+        until = self.time_setting("end_date")
+        since = self._since() if until is None else self.time_setting("start_date")
+        self.run_range = RunRange(since, until)
+        return self.rows_in(self.run_range)
+
+    @abc.abstractmethod
+    def rows_in(self, run: RunRange) -> Iterator[Record | None]:
+        """The records of a time range, as `rows`."""
+
+    @property
+    @override
+    def keeps_state(self) -> bool:
+        return super().keeps_state and self.run_range.is_resumable
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far before its bookmark a run starts (setting `lookback_window`, seconds)."""
+        return timedelta(seconds=self.config["lookback_window"])
+
     @property
     def bookmark(self) -> datetime | None:
-        """Everything before this instant was read by an earlier run."""
+        """The instant before which earlier runs have read everything."""
         value = self.stream_state.get("replication_key_value")
         return None if value is None else parse(value, what=f"The bookmark of {self.name}")
 
@@ -387,27 +439,18 @@ class IncrementalStream(VoucherifyStream):
             capped if bookmark is None else max(bookmark, capped)
         )
 
-    def instant_setting(self, name: str) -> datetime | None:
-        """The instant that a setting such as `start_date` names."""
+    def saved(self, name: str) -> dict[str, Any]:
+        """A position that an earlier run left in the state; empty if there is none."""
+        position: dict[str, Any] = self.stream_state.get(name, {}) if self.keeps_state else {}
+        return position
+
+    def time_setting(self, name: str) -> datetime | None:
+        """The instant of a setting such as `start_date`."""
         value = self.config.get(name)
         return None if value is None else parse(value, what=f"The setting {name}")
 
-    def span(self) -> tuple[datetime | None, datetime | None]:
-        """First and last instant wanted, to the millisecond; without an `end_date` no last one.
-
-        With an `end_date` the run is a slice, whose beginning is `start_date` whatever the state
-        says.
-        """
-        until = self.instant_setting("end_date")
-        since = self.since() if until is None else self.instant_setting("start_date")
-        return (
-            None if since is None else whole_millisecond(since),
-            None if until is None else whole_millisecond(until),
-        )
-
-    def since(self) -> datetime | None:
-        """Where this run starts: the bookmark less the lookback or `start_date`, the later one."""
-        bookmark, start_date = self.bookmark, self.instant_setting("start_date")
+    def _since(self) -> datetime | None:
+        bookmark, start_date = self.bookmark, self.time_setting("start_date")
         if bookmark is None:
             return start_date
         behind = bookmark - self.lookback

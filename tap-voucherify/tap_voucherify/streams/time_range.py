@@ -1,4 +1,4 @@
-"""The base of streams whose list takes time filters: a first walk, then walks of what changed."""
+"""The base of streams whose list takes time filters: a full first run, then what changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import Get, pages_of
 from tap_voucherify.pagination.parallel_windows import (
-    CALLS_A_WINDOW,
+    CALLS_PER_WINDOW,
     WINDOW_ROWS,
+    ParallelWindows,
     Source,
     Window,
-    WindowedWalk,
 )
 from tap_voucherify.pagination.replication_value import changed_rows, modified_at_text
-from tap_voucherify.pagination.time_cursor import Fetch, Listing, Query, Row, Timed, walk, widened
-from tap_voucherify.pagination.total_check import FilteredCount, WholeRead, verified
+from tap_voucherify.pagination.time_cursor import (
+    Fetch,
+    Query,
+    Row,
+    TimedRow,
+    TimeOrderedEndpoint,
+    rows_by_time,
+    widened,
+)
+from tap_voucherify.pagination.total_check import FilteredCount, FullRead, verified_rows
 from tap_voucherify.records.untouched import UntouchedRow
-from tap_voucherify.streams.stream import IncrementalStream
+from tap_voucherify.streams.stream import IncrementalStream, RunRange
 from tap_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
@@ -30,139 +38,127 @@ if TYPE_CHECKING:
     from tap_voucherify.records.untouched import Record
 
 
-class TimeFilteredStream(IncrementalStream):
-    """A list walked by the time of creation and, where rows change, by the time of update.
+class TimeRangeStream(IncrementalStream):
+    """A list read by the time of creation and, if rows change, by the time of update.
 
     Attributes:
-        path: the list.
-        by_creation: how it is walked by the time that never changes.
-        by_update: how it is walked by the time of update; none where rows never change.
-        filters: names of the times in `filters`, for a list that takes them only there.
+        path: of the list.
+        by_creation: the list, ordered by the time that never changes.
+        by_update: the list, ordered by the time of update; `None` if rows never change.
+        filters: the names of the times in `filters`, for a list that takes them only there.
     """
 
     selected_by_default = False
     path: ClassVar[str]
-    by_creation: ClassVar[Listing]
-    by_update: ClassVar[Listing | None] = None
+    by_creation: ClassVar[TimeOrderedEndpoint]
+    by_update: ClassVar[TimeOrderedEndpoint | None] = None
     filters: ClassVar[Mapping[str, str] | None] = None
 
-    _first_run: WholeRead | None = None
+    _first_run: FullRead | None = None
     _reached: datetime | None = None
 
     @override
-    def rows(self) -> Iterator[Record | None]:
+    def rows_in(self, run: RunRange) -> Iterator[Record | None]:
         fetch = pages_of(self._get, self.path, filters=self.filters)
-        since, until = self.span()
-        if until is not None:
-            yield from self._slice(fetch, Window(since, until))
-        elif since is None:
-            yield from self.first_run(fetch)
-        else:
-            yield from self._changes(fetch, since)
-
-    def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
-        """Every row, where there is no bookmark yet."""
-        return self._everything(fetch)
+        if run.until is not None:
+            return (record for _, record in self._created(fetch, Window(run.since, run.until)))
+        if run.since is None:
+            return self.first_run(fetch)
+        return self._changes(fetch, run.since)
 
     @property
     def _get(self) -> Get:
-        """How a page is asked for: with its rows untouched where nothing speaks against it."""
+        """The GET of a page, which keeps its rows as JSON text if the stream can write that."""
         if self.untouched is None:
             return self.client.get
         return partial(self.client.get, decode=self.untouched.page)
 
     @override
-    def mark(self) -> None:
-        run = self._first_run
-        started = self.client.run_started if run is None else run.started
-        if self.instant_setting("end_date") is not None or started is None:
-            return  # a slice keeps no state, and nothing was read yet
+    def write_position(self) -> None:
+        read = self._first_run
+        started = self.client.run_started if read is None else read.started
+        if started is None:
+            return  # nothing was read yet
         if self.report.complete:
             self.stream_state.pop("first_run", None)
             self.move_bookmark(started, started)
-        elif run is not None:
-            self.stream_state["first_run"] = run.to_state()
+        elif read is not None:
+            self.stream_state["first_run"] = read.to_state()
         elif self._reached is not None:
             self.move_bookmark(self._reached, started)
-
-    def _slice(self, fetch: Fetch, span: Window) -> Iterator[Record]:
-        """Rows created in [`start_date`, `end_date`), whatever the state says."""
-        for _, record in self._created(fetch, span):
-            yield record
 
     def _changes(self, fetch: Fetch, since: datetime) -> Iterator[Record]:
         for instant, row in self._changed(fetch, since):
             yield self._record(row, instant)
             self._reached = instant
         self.logger.info(
-            "complete: %d changed %s since %s, %d duplicates dropped, %d calls",
-            self.report.rows,
+            "complete: %s changed %s since %s, %d duplicates dropped, %d calls",
+            f"{self.report.rows:,}",
             self.name,
             to_iso(since),
-            self.tally.duplicates,
-            self.tally.calls,
+            self.stats.duplicates,
+            self.stats.calls,
         )
 
-    def _changed(self, fetch: Fetch, since: datetime) -> Iterator[Timed]:
+    def _changed(self, fetch: Fetch, since: datetime) -> Iterator[TimedRow]:
         if self.by_update is None:
-            return walk(fetch, self.by_creation, since=since, tally=self.tally)
-        return changed_rows(fetch, self.by_creation, self.by_update, since, self.tally)
+            return rows_by_time(fetch, self.by_creation, since=since, stats=self.stats)
+        return changed_rows(fetch, self.by_creation, self.by_update, since, self.stats)
+
+    def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
+        """Each row once, ascending by its creation, from where an earlier run was cut."""
+        read = FullRead.from_state(self.saved("first_run"))
+        count = FilteredCount(fetch, self.by_creation)
+        return verified_rows(self, read, partial(self._rest, fetch), count.before)
+
+    def _rest(self, fetch: Fetch, read: FullRead) -> Iterator[Record]:
+        """What is left of a first run."""
+        self._first_run = read
+        for instant, record in self._created(fetch, Window(read.reached, None), first_run=True):
+            read.begin(self.client.run_started, self.stats.total)
+            yield record
+            read.add(instant)
+        read.begin(self.client.run_started, self.stats.total)
 
     def _created(
         self, fetch: Fetch, span: Window, *, first_run: bool = False
     ) -> Iterator[TimedRecord]:
-        """Records of what was created in a span, ascending: in windows where that pays."""
+        """Records of what was created in a span, ascending: in parallel windows if that pays."""
         query = Query(
             self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
         )
         page = fetch(query)
-        self.tally.total = page.total
-        at_once = self._windows_at_once()
-        if at_once == 1 or not page.rows or (page.total or 0) < 2 * WINDOW_ROWS:
-            # The first page is at hand already: the walk begins with the same query.
-            answers = {query: page}
-            rows = walk(
-                lambda asked: answers.pop(asked, None) or fetch(asked),
+        self.stats.total = page.total
+        concurrency = self._concurrency()
+        if concurrency == 1 or not page.rows or (page.total or 0) < 2 * WINDOW_ROWS:
+            # The first page is there already: the read by time begins with the same query.
+            pages = {query: page}
+            rows = rows_by_time(
+                lambda query: pages.pop(query, None) or fetch(query),
                 self.by_creation,
                 since=span.since,
                 until=span.until,
-                tally=self.tally,
+                stats=self.stats,
             )
             return ((instant, self._record(row, instant)) for instant, row in rows)
-        self.tally.calls += 1
+        self.stats.calls += 1
         source = Source(fetch, self.by_creation, self._record, page.total, self.client.fail)
-        windowed = WindowedWalk(
+        windows = ParallelWindows(
             source,
-            at_once=at_once,
-            tally=self.tally,
+            concurrency=concurrency,
+            stats=self.stats,
             fails_early=not first_run,
         )
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
-        return windowed.rows(span, first, self.client.run_started - self.lookback)
+        return windows.records(span, first, self.client.run_started - self.lookback)
 
-    def _windows_at_once(self) -> int:
-        """As many as requests may be in flight, and as the calls left by `max_calls` can finish.
+    def _concurrency(self) -> int:
+        """Windows to read at a time: no more than the calls left by `max_calls` can finish.
 
-        What is read ahead when the calls run out is lost, and has to be read again.
+        What was read ahead when the calls run out is lost, and has to be read again.
         """
-        at_once = int(self.config["max_concurrency"])
-        left = self.client.calls_left
-        return int(max(1, min(at_once, left // CALLS_A_WINDOW)))
-
-    def _everything(self, fetch: Fetch) -> Iterator[Record]:
-        """Each row once, ascending by its creation, from where an earlier run was cut."""
-        read = WholeRead.from_state(self.stream_state.get("first_run", {}))
-        count = FilteredCount(fetch, self.by_creation)
-        return verified(self, read, partial(self._first, fetch), count.before)
-
-    def _first(self, fetch: Fetch, run: WholeRead) -> Iterator[Record]:
-        """What is left of a first run."""
-        self._first_run = run
-        for instant, record in self._created(fetch, Window(run.reached, None), first_run=True):
-            run.begin(self.client.run_started, self.tally.total)
-            yield record
-            run.add(instant)
-        run.begin(self.client.run_started, self.tally.total)
+        concurrency = int(self.config["max_concurrency"])
+        return int(max(1, min(concurrency, self.client.calls_left // CALLS_PER_WINDOW)))
 
     def _record(self, row: Row, instant: datetime) -> Record:
         text = to_iso(instant) if self.by_update is None else modified_at_text(row, self.name)

@@ -1,1 +1,1 @@
-"""Events that Voucherify sends by itself: received, kept on disk, read by the tap (§11)."""
+"""Webhooks: received and stored by a program of its own, read by the tap."""

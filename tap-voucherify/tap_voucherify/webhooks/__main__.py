@@ -1,4 +1,4 @@
-"""Says how to get the receiver where its libraries are not installed."""
+"""The command `voucherify-webhooks`, or how to install what it needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command; the extra `webhooks` brings what it needs."""
+    """Run the command; its libraries come with the extra `webhooks`."""
     try:
         from tap_voucherify.webhooks.command import serve  # noqa: PLC0415 - only with the extra
     except ModuleNotFoundError as missing:

@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("voucherify-webhooks")
 
 SECRETS = "VOUCHERIFY_WEBHOOK_SECRETS"
-"""The variable with the secrets, separated by blanks; arguments could be read by other users."""
+"""Environment variable with the secrets, separated by spaces; other users can read arguments."""
 
-MOST_CONNECTIONS = 1_000
-SECONDS_TO_STOP = 9
+MAX_CONNECTIONS = 1_000
+SHUTDOWN_SECONDS = 9
 
-SECONDS_KEPT_OPEN = 75
-"""An idle connection; longer than proxies keep theirs, so that they are the ones to let go."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies keep an idle connection, so that they close it and not the receiver."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
-    whole = argparse.ArgumentParser(
+    """The parser of the command line."""
+    top = argparse.ArgumentParser(
         prog="voucherify-webhooks",
-        description=f"Keeps Voucherify's webhooks for the tap. The variable {SECRETS} holds the "
-        "signing secret, or several separated by blanks.",
+        description=f"Stores Voucherify's webhooks for the tap. The variable {SECRETS} holds the "
+        "signing secret, or several separated by spaces.",
     )
-    serve = whole.add_subparsers(required=True, metavar="serve").add_parser(
+    serve = top.add_subparsers(required=True, metavar="serve").add_parser(
         "serve", help="receive webhooks until SIGTERM or Ctrl-C"
     )
     serve.add_argument(
@@ -45,21 +45,21 @@ def parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
     serve.add_argument("--port", type=int, default=8011, help="0: any free port (8011)")
-    return whole
+    return top
 
 
 def serve(arguments: Sequence[str] | None = None) -> int:
-    """Receive until a signal; 0 then, 1 if it cannot begin."""
+    """Receive until a signal; the exit status: 0, or 1 if the receiver cannot start."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # uvicorn raises a signal once more when it has stopped; that must not end the process badly.
+    # uvicorn raises the signal again once it has stopped; that must not change the exit status.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
         secrets = _secrets()
         store = Store.create(options.store)
-    except VoucherifyError as problem:
-        LOG.critical("%s", problem)
+    except VoucherifyError as error:
+        LOG.critical("%s", error)
         return 1
     config = uvicorn.Config(
         Receiver(store, secrets).app,
@@ -73,14 +73,14 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         ws="none",
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=SECONDS_KEPT_OPEN,
-        timeout_graceful_shutdown=SECONDS_TO_STOP,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     listening = config.bind_socket()
-    listening.listen(config.backlog)  # who asks from now on waits until the server runs
+    listening.listen(config.backlog)  # requests wait from now on until the server runs
     host, port = listening.getsockname()[:2]
-    LOG.info("Webhooks are received on http://%s:%d%s", host, port, PATH)
+    LOG.info("Receiving webhooks on http://%s:%d%s", host, port, PATH)
     uvicorn.Server(config).run(sockets=[listening])
     return 0
 

@@ -1,7 +1,7 @@
-"""What a webhook says, as the activity list would say it: pure functions of its body.
+"""Parse the body of a webhook, and convert it to the form of the activity list.
 
-Project webhooks and distributions share one envelope (reference §11). Its `event` is the event
-itself; the envelope's own `id`, `type` and `created_at` belong to the send-out.
+By Voucherify's documentation, project webhooks and distributions share one envelope. Its `event`
+is the event itself; the envelope's own `id`, `type` and `created_at` belong to the delivery.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tap_voucherify.rewards.event import Json, first, member, text
+from tap_voucherify.rewards.event import JsonObject, first, member, text
 from tap_voucherify.voucherify_client import lenient_json
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 DELETED = "customer.deleted"
-"""The event of a customer who is gone."""
+"""Type of the event of a deleted customer."""
 
-CUSTOMER_ID = "cust_"
-"""What ids of customers begin with; an event's `entity_id` may also name another thing."""
+CUSTOMER_PREFIX = "cust_"
+"""Prefix of customer ids; an event's `entity_id` may also name another thing."""
 
 
 class RefusedError(VoucherifyError):
-    """A signed body that cannot be kept as an event; `reason` is one word for the metrics."""
+    """A signed body that is not an event; `reason` is one word for the metrics."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -30,15 +30,15 @@ class RefusedError(VoucherifyError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that a webhook brought.
+    """An event delivered by a webhook.
 
     Attributes:
-        id: of the event itself, which a send-out that comes twice repeats.
-        type: of the event, such as `customer.rewarded`; empty where none is given.
-        customer_id: of the customer it is about, if it says.
-        created_at: when it happened, as text, if it says.
-        body: the whole envelope as it came.
-        replaced: characters and numbers of the body that no record can hold.
+        id: of the event itself, the same in a repeated delivery.
+        type: such as `customer.rewarded`; empty if there is none.
+        customer_id: of the customer it is about; `None` if there is none.
+        created_at: when it happened, as text; `None` if there is no time.
+        body: the whole envelope as received.
+        replaced: number of characters and numbers of the body that no record can hold.
     """
 
     id: str
@@ -49,19 +49,19 @@ class Event:
     replaced: int = 0
 
 
-def event_of(body: bytes) -> Event:
-    """The event in a signed body; types that nobody has heard of are events too.
+def parse_event(body: bytes) -> Event:
+    """The event in a signed body, of whatever type.
 
     Raises:
         RefusedError: it is not JSON, or not an envelope of webhooks `v2024-01-01`.
     """
     envelope, replaced = _decoded(body)
     event = member(envelope, "event")
-    identity = text(event, "id")
-    if identity is None:
+    event_id = text(event, "id")
+    if event_id is None:
         raise _not_an_envelope(envelope)
     return Event(
-        identity,
+        event_id,
         _type(envelope),
         _customer_id(envelope),
         text(event, "created_at") or text(envelope, "created_at"),
@@ -70,8 +70,8 @@ def event_of(body: bytes) -> Event:
     )
 
 
-def activity_of(body: bytes) -> tuple[dict[str, Any], str | None]:
-    """The event of a stored envelope in the form of the activity list, and its customer's id."""
+def to_activity(body: bytes) -> tuple[dict[str, Any], str | None]:
+    """The event of a stored envelope as an activity, and the id of its customer."""
     envelope, _ = _decoded(body)
     event = member(envelope, "event")
     activity = {
@@ -87,7 +87,7 @@ def activity_of(body: bytes) -> tuple[dict[str, Any], str | None]:
     return activity, _customer_id(envelope)
 
 
-def _decoded(body: bytes) -> tuple[Json, int]:
+def _decoded(body: bytes) -> tuple[JsonObject, int]:
     try:
         value, replaced = lenient_json.decode(body)
     except (ValueError, RecursionError):
@@ -95,20 +95,20 @@ def _decoded(body: bytes) -> tuple[Json, int]:
     return (value, replaced) if isinstance(value, dict) else ({}, replaced)
 
 
-def _type(envelope: Json) -> str:
+def _type(envelope: JsonObject) -> str:
     return first(text(member(envelope, "event"), "type"), text(envelope, "type")) or ""
 
 
-def _customer_id(envelope: Json) -> str | None:
-    """The customer whose activity has the event: the payload's, else the event's entity."""
+def _customer_id(envelope: JsonObject) -> str | None:
+    """The customer whose event it is: that of the payload, else the event's entity."""
     entity = text(member(envelope, "event"), "entity_id")
     return first(
         text(member(member(envelope, "data"), "customer"), "id"),
-        entity if entity and entity.startswith(CUSTOMER_ID) else None,
+        entity if entity and entity.startswith(CUSTOMER_PREFIX) else None,
     )
 
 
-def _not_an_envelope(envelope: Json) -> RefusedError:
+def _not_an_envelope(envelope: JsonObject) -> RefusedError:
     if envelope.get("object") == "event" and "webhook_id" in envelope:
         return RefusedError(
             "version",

@@ -1,4 +1,4 @@
-"""The receiver's HTTP: a POST is answered once its event is on disk, or told why not."""
+"""The receiver's HTTP server: it answers a POST once the event is on disk."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse
-from tap_voucherify.webhooks.envelopes import Event, RefusedError, event_of
+from tap_voucherify.webhooks.envelopes import Event, RefusedError, parse_event
 from tap_voucherify.webhooks.signature import HEADER, is_signed
-from tap_voucherify.webhooks.writing import Writer
+from tap_voucherify.webhooks.store_writer import StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -31,26 +31,26 @@ LOG = logging.getLogger("voucherify-webhooks")
 
 PATH = "/webhooks"
 
-LARGEST_BODY = 5_000_000
-"""Bytes. An event carries two orders of 500 items at most (reference §10.4)."""
+MAX_BODY_BYTES = 5_000_000
+"""By the published description an event carries at most two orders of 500 items."""
 
-SECONDS_FOR_A_BODY = 8.0
-"""Voucherify gives up after 10 (reference §11)."""
+BODY_SECONDS = 8.0
+"""Voucherify gives up after 10 seconds, by its documentation."""
 
-SECONDS_BETWEEN_LINES = 60.0
-"""Between two lines of the log about refusals of one kind."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about refusals of one kind."""
 
-LAGS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 28_800, 86_400)
+LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 28_800, 86_400)
 
 
-class Figures:
-    """What the receiver counts, in the form that Prometheus reads."""
+class Metrics:
+    """The receiver's Prometheus metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         prefix, registry = "voucherify_webhooks", self.registry
         self.received = Counter(f"{prefix}_received", "Requests to the path", registry=registry)
-        self.stored = Counter(f"{prefix}_stored", "Events put on disk", registry=registry)
+        self.stored = Counter(f"{prefix}_stored", "Events written to disk", registry=registry)
         self.duplicates = Counter(
             f"{prefix}_duplicates", "Events that were on disk already", registry=registry
         )
@@ -64,112 +64,112 @@ class Figures:
         )
         self.lag = Histogram(
             f"{prefix}_lag_seconds",
-            "From the event to its being on disk",
-            buckets=LAGS,
+            "From the event until it is on disk",
+            buckets=LAG_BUCKETS,
             registry=registry,
         )
 
 
 class Receiver:
-    """Takes webhooks for one store.
+    """Receives webhooks and writes them to a store.
 
     Args:
-        store: where events go.
+        store: for the events.
         secrets: any of them may have signed; several while one replaces another.
     """
 
     def __init__(self, store: Store, secrets: Sequence[str]) -> None:
         self._store = store
         self._secrets = secrets
-        self._figures = Figures()
-        self._told: dict[str, float] = {}
+        self._metrics = Metrics()
+        self._last_logged: dict[str, float] = {}
         self.app = Starlette(
             routes=[
-                Route(PATH, self._take, methods=["POST"]),
-                Route("/healthz", self._health),
-                Route("/metrics", self._metrics),
+                Route(PATH, self._receive, methods=["POST"]),
+                Route("/healthz", self._get_health),
+                Route("/metrics", self._get_metrics),
             ],
             lifespan=self._lifespan,
         )
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        self._writer = Writer(self._store)
+        self._writer = StoreWriter(self._store)
         yield
         self._writer.close()
         self._store.close()
-        LOG.info("Stopped; what was acknowledged is on disk.")
+        LOG.info("Stopped; every acknowledged event is on disk.")
 
-    async def _take(self, request: Request) -> Response:
-        self._figures.received.inc()
+    async def _receive(self, request: Request) -> Response:
+        self._metrics.received.inc()
         try:
-            async with asyncio.timeout(SECONDS_FOR_A_BODY):
+            async with asyncio.timeout(BODY_SECONDS):
                 body = await _body(request)
         except TimeoutError:
             return self._refusal(408, "slow", "The body took too long.")
         except ClientDisconnect:
             return self._refusal(400, "cut", "The body ended early.")
         if body is None:
-            sentence = f"A body has {LARGEST_BODY:,} bytes at most."
+            sentence = f"The body has more than {MAX_BODY_BYTES:,} bytes."
             return self._refusal(413, "size", sentence, {"Connection": "close"})
         if not is_signed(body, request.headers.get(HEADER, ""), self._secrets):
             return self._refusal(401, "signature", "No secret of this receiver signed this body.")
         try:
-            event = event_of(body)
+            event = parse_event(body)
         except RefusedError as refused:
             return self._refusal(400, refused.reason, str(refused))
-        return await self._keep(event)
+        return await self._write(event)
 
-    async def _keep(self, event: Event) -> Response:
+    async def _write(self, event: Event) -> Response:
         try:
             new = await self._writer.add(event)
         except Exception as error:  # noqa: BLE001 - not on disk, so it must not be acknowledged
             return self._refusal(503, "disk", f"Not on disk ({type(error).__name__}): send again.")
         if not new:
-            self._figures.duplicates.inc()
+            self._metrics.duplicates.inc()
             return Response(status_code=204)
-        self._figures.stored.inc()
-        self._figures.replaced.inc(event.replaced)
+        self._metrics.stored.inc()
+        self._metrics.replaced.inc(event.replaced)
         seconds = _age(event)
         if seconds is not None:
-            self._figures.lag.observe(seconds)
+            self._metrics.lag.observe(seconds)
         return Response(status_code=204)
 
     def _refusal(
         self, status: int, reason: str, sentence: str, headers: dict[str, str] | None = None
     ) -> Response:
-        self._figures.refused.labels(reason).inc()
+        self._metrics.refused.labels(reason).inc()
         now = time.monotonic()
-        if now - self._told.get(reason, -SECONDS_BETWEEN_LINES) >= SECONDS_BETWEEN_LINES:
-            self._told[reason] = now
+        if now - self._last_logged.get(reason, -LOG_INTERVAL) >= LOG_INTERVAL:
+            self._last_logged[reason] = now
             LOG.warning("Refused with %d: %s /metrics counts these.", status, sentence)
         return PlainTextResponse(f"{sentence}\n", status, headers)
 
-    async def _health(self, _: Request) -> Response:
+    async def _get_health(self, _: Request) -> Response:
         if self._writer.works:
             return PlainTextResponse("ok\n")
-        return PlainTextResponse("The last event could not be put on disk.\n", 503)
+        return PlainTextResponse("The last event could not be written to disk.\n", 503)
 
-    async def _metrics(self, _: Request) -> Response:
-        text = exposition(self._figures.registry)
+    async def _get_metrics(self, _: Request) -> Response:
+        text = exposition(self._metrics.registry)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body, read no further than a body may be long; None for one that is longer."""
+    """The body, bounded; `None` if it is longer."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > LARGEST_BODY:
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         return None
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
+        if len(body) > MAX_BODY_BYTES:
             return None
     return bytes(body)
 
 
 def _age(event: Event) -> float | None:
-    """Seconds since the event happened, if it says when."""
+    """Seconds since the event happened; `None` if it has no valid time."""
     if event.created_at is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Whether Voucherify sent a body: pure functions of its bytes (reference §11)."""
+"""Verify that Voucherify signed a body."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 HEADER = "x-voucherify-signature"
 
-# A text that never ends takes all the rest, so that no body is looked at twice.
-_TEXT_OR_BLANKS = re.compile(rb'("(?:[^"\\]|\\.)*+"?)|[ \t\r\n]+', re.DOTALL)
+# An unterminated string takes the rest of the body, so that no byte is scanned twice.
+_STRING_OR_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*+"?)|[ \t\r\n]+', re.DOTALL)
 
 
 def is_signed(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
     """Whether one of the secrets made the signature.
 
-    Voucherify signs the form without insignificant whitespace, whatever goes over the wire, so
-    the body is tried as it came and then minified.
+    By Voucherify's documentation it signs the JSON without insignificant whitespace, whatever goes
+    over the wire, so the body is tried as received and minified.
 
     Args:
-        body: as it came.
+        body: as received.
         signature: lower-case hex of an HMAC-SHA-256.
-        secrets: all that are valid now; several while one replaces another.
+        secrets: all valid ones; several while one replaces another.
     """
     given = signature.encode()
     forms = dict.fromkeys((body, minified(body)))
@@ -36,8 +36,8 @@ def is_signed(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
 
 
 def minified(body: bytes) -> bytes:
-    """JSON without whitespace between its tokens; its texts and numbers stay as written."""
-    return _TEXT_OR_BLANKS.sub(rb"\1", body)
+    """JSON without whitespace between its tokens; strings and numbers stay as written."""
+    return _STRING_OR_SPACE.sub(rb"\1", body)
 
 
 def _signature(body: bytes, secret: str) -> bytes:

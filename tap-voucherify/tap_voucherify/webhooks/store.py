@@ -1,8 +1,8 @@
-"""Events on disk, between the receiver that writes them and the tap that reads them.
+"""The webhook store: a SQLite file that the receiver writes and the tap reads.
 
-One SQLite file with a write-ahead log. A position only ever grows and is never given twice, so a
-reader that has all up to a position needs nothing below it. The file is for one machine: the log
-shares memory between the processes.
+Positions only grow and are never reused, so a reader that has all events up to a position needs
+none below it. The file is for one machine: SQLite's write-ahead log shares memory between the
+processes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from tap_voucherify.webhooks.envelopes import Event
 
 VERSION = 1
-"""Of the tables below, kept as SQLite's `user_version`."""
+"""Version of the tables below, kept as SQLite's `user_version`."""
 
-KEPT_FOR = timedelta(days=14)
-"""How long an event stays at least: Voucherify's support could resend as far back (§11)."""
+KEEP_EVENTS = timedelta(days=14)
+"""Minimum age of events that are deleted, because Voucherify's support can send events of the last
+14 days again, by its documentation."""
 
-FORGOTTEN_AFTER = timedelta(days=90)
-"""A reader that was not seen for so long holds nothing back; it will read by polling again."""
+READER_EXPIRY = timedelta(days=90)
+"""A reader not seen for so long keeps no events; it will read by polling again."""
 
-SECONDS_TO_WAIT = 4.0
-"""For another process that writes. Voucherify gives up after 10."""
+BUSY_TIMEOUT = 4.0
+"""Seconds to wait for another process that writes. Voucherify gives up after 10."""
 
 CHUNK = 1_000
 
@@ -75,7 +76,7 @@ DELETE FROM events WHERE position IN (
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredEvent:
     """One event of the store; `body` is the whole envelope."""
 
     position: int
@@ -86,25 +87,25 @@ class Stored:
 
 
 class Store:
-    """An open store; `create` makes the file where there is none, `open` does not."""
+    """An open store; `create` makes a missing file, `open` does not."""
 
-    def __init__(self, base: sqlite3.Connection) -> None:
-        self._base = base
-        base.execute(f"PRAGMA busy_timeout = {int(SECONDS_TO_WAIT * 1000)}")
-        # FULL syncs the log at each commit, so what was acknowledged survives a loss of power.
-        base.execute("PRAGMA synchronous = FULL")
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        database.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+        # FULL syncs the log at each commit, so acknowledged events survive a loss of power.
+        database.execute("PRAGMA synchronous = FULL")
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Open the store for the receiver; a new file is for its owner alone.
+        """Open the store for the receiver; only its owner may read a new file.
 
         Raises:
-            VoucherifyError: the file cannot be written or is something else.
+            VoucherifyError: the file cannot be written or is not a store.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            store = cls(_connected(path))
+            store = cls(_connect(path))
             store._prepare()
         except (OSError, sqlite3.Error):
             raise _unusable() from None
@@ -112,10 +113,10 @@ class Store:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a store that the receiver made.
+        """Open a store that the receiver created.
 
         Raises:
-            VoucherifyError: there is none, or the file is something else.
+            VoucherifyError: there is no file, or it is not a store.
         """
         if not path.is_file():
             raise VoucherifyError(
@@ -123,51 +124,51 @@ class Store:
                 "this store first."
             )
         try:
-            store = cls(_connected(path))
+            store = cls(_connect(path))
             store._check()
         except sqlite3.Error:
             raise _unusable() from None
         return store
 
     def _prepare(self) -> None:
-        self._base.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA journal_mode = WAL")
         with self._writing():
             for statement in TABLES.split(";"):
-                self._base.execute(statement)
-            row = self._base.execute("SELECT count(*) FROM store").fetchone()
+                self._database.execute(statement)
+            row = self._database.execute("SELECT count(*) FROM store").fetchone()
             if row[0] == 0:
-                self._base.execute("INSERT INTO store (id) VALUES (?)", (uuid.uuid4().hex,))
-                self._base.execute(f"PRAGMA user_version = {VERSION}")
+                self._database.execute("INSERT INTO store (id) VALUES (?)", (uuid.uuid4().hex,))
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
         self._check()
 
     def _check(self) -> None:
-        if self._base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if self._database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             raise _unusable()
-        self.id = str(self._base.execute("SELECT id FROM store").fetchone()[0])
+        self.id = str(self._database.execute("SELECT id FROM store").fetchone()[0])
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._base.close()
+        """Close the file."""
+        self._database.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction, on disk when this ends well."""
-        self._base.execute("BEGIN IMMEDIATE")
+        """One transaction, on disk once it ends without an error."""
+        self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._base.execute("ROLLBACK")
+            self._database.execute("ROLLBACK")
             raise
-        self._base.execute("COMMIT")
+        self._database.execute("COMMIT")
 
     # The receiver
 
     def add(self, events: Sequence[Event]) -> list[bool]:
-        """Put events on disk together; True for each that was not there yet."""
+        """Write events in one transaction; True for each that is new."""
         now = to_iso(datetime.now(UTC))
         with self._writing():
             return [
-                self._base.execute(
+                self._database.execute(
                     ADD, (event.id, event.type, event.customer_id, now, event.body)
                 ).rowcount
                 == 1
@@ -178,71 +179,73 @@ class Store:
 
     @property
     def last(self) -> int:
-        """The position of the newest event that ever was in the store; 0 before the first."""
-        row = self._base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        """The position of the newest event that was ever in the store; 0 before the first."""
+        row = self._database.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+        ).fetchone()
         return 0 if row is None else int(row[0])
 
     @property
     def dropped(self) -> int:
-        """Up to this position events may have been dropped."""
-        return int(self._base.execute("SELECT dropped FROM store").fetchone()[0])
+        """The position up to which events may have been deleted."""
+        return int(self._database.execute("SELECT dropped FROM store").fetchone()[0])
 
-    def after(self, position: int, last: int) -> Iterator[Stored]:
+    def after(self, position: int, last: int) -> Iterator[StoredEvent]:
         """Events above `position` up to `last`, in the order they came."""
-        while chunk := self._base.execute(AFTER, (position, last, CHUNK)).fetchall():
-            yield from (Stored(*row) for row in chunk)
+        while chunk := self._database.execute(AFTER, (position, last, CHUNK)).fetchall():
+            yield from (StoredEvent(*row) for row in chunk)
             position = chunk[-1][0]
 
     def lacks(self, event_id: str) -> bool:
-        """Whether no webhook brought this event, as far as is still known."""
-        found = self._base.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,))
+        """Whether the store does not have this event."""
+        found = self._database.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,))
         return found.fetchone() is None
 
     def first_of_each_type(self) -> Iterator[tuple[str, str]]:
-        """Each type that is there, with the instant at which the oldest of it came."""
-        yield from self._base.execute("SELECT type, min(received_at) FROM events GROUP BY type")
+        """Each event type, with the time at which its oldest event was received."""
+        yield from self._database.execute("SELECT type, min(received_at) FROM events GROUP BY type")
 
-    def covered(self, reader: str, position: int) -> int:
-        """Note that a state came back that covers all up to a position; drop what nobody needs.
+    def acknowledge(self, reader: str, position: int) -> int:
+        """Record the position that a reader's state covers; delete events that no reader needs.
 
         Args:
-            reader: identifies the state, which is one stream's in one job.
-            position: what that state says.
+            reader: identifies the state of one stream in one job.
+            position: in that state.
 
         Returns:
-            How many events were dropped.
+            The number of events deleted.
         """
         now = datetime.now(UTC)
         with self._writing():
-            self._base.execute(
+            self._database.execute(
                 "INSERT INTO readers VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
                 "position = excluded.position, seen_at = excluded.seen_at",
                 (reader, position, to_iso(now)),
             )
-            self._base.execute(
-                "DELETE FROM readers WHERE seen_at < ?", (to_iso(now - FORGOTTEN_AFTER),)
+            self._database.execute(
+                "DELETE FROM readers WHERE seen_at < ?", (to_iso(now - READER_EXPIRY),)
             )
-        before, dropped = to_iso(now - KEPT_FOR), 0
+        before, dropped = to_iso(now - KEEP_EVENTS), 0
         while chunk := self._drop(before):
             dropped += chunk
         return dropped
 
     def _drop(self, before: str) -> int:
-        """Drop some events that no reader needs and that are older than an instant."""
+        """Delete a chunk of the events that no reader needs and that are older than an instant."""
         with self._writing():
-            gone = [position for (position,) in self._base.execute(DROP, (before, CHUNK))]
+            gone = [position for (position,) in self._database.execute(DROP, (before, CHUNK))]
             if gone:
-                self._base.execute("UPDATE store SET dropped = max(dropped, ?)", (max(gone),))
+                self._database.execute("UPDATE store SET dropped = max(dropped, ?)", (max(gone),))
         return len(gone)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    # The receiver opens it in one thread and writes in another, never at once.
+def _connect(path: Path) -> sqlite3.Connection:
+    # The receiver opens it in one thread and writes in another, never at the same time.
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def _unusable() -> VoucherifyError:
     return VoucherifyError(
-        "The webhook store cannot be used: give a path on a local disk that this user may write, "
-        "and that is a store of this version or does not exist."
+        "The webhook store cannot be used: set a path on a local disk that this user may write, "
+        "with a store of this version or no file."
     )

@@ -1,4 +1,4 @@
-"""A stream's place in the store of webhooks, which its state keeps."""
+"""A stream's position in the webhook store, kept in its state."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from logging import Logger
     from types import TracebackType
 
-    from tap_voucherify.webhooks.store import Stored
+    from tap_voucherify.webhooks.store import StoredEvent
 
 
 @dataclass(slots=True)
-class Reading:
-    """What one run of one stream reads of the store: what came since the last run, up to now.
+class StoreCursor:
+    """Reads the events that came since the last run of a stream, up to the start of this one.
 
     Attributes:
-        position: everything up to here is written; grows as the run goes.
-        last: the newest event when the run began.
-        is_gapless: whether the state that came back belongs to this store, and nothing was
-            dropped that it does not cover. A reader without a state has a gap before it.
+        store: the webhook store.
+        reader: identifies the state.
+        position: of the last event written.
+        last: position of the newest event when the run began.
+        is_gapless: whether the state belongs to this store, and nothing was deleted that it does
+            not cover. There is a gap before a reader without a state.
     """
 
     store: Store
@@ -38,29 +40,29 @@ class Reading:
     _first_of_type: dict[str, datetime] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, path: str, state: dict[str, Any], log: Logger) -> Self:
-        """Open the store, go on where `state` says, and drop what the state makes needless.
+    def open(cls, path: str, state: dict[str, Any], log: Logger) -> Self:
+        """Open the store at the position of a state, and delete events that no state needs.
 
         Raises:
             VoucherifyError: the store cannot be used.
         """
         store = Store.open(Path(path))
-        told = state.get("webhooks", {})
-        known = told.get("store") == store.id
-        position = int(told["position"]) if known else 0
-        reader = str(told["reader"]) if known else uuid.uuid4().hex
+        saved = state.get("webhooks", {})
+        known = saved.get("store") == store.id
+        position = int(saved["position"]) if known else 0
+        reader = str(saved["reader"]) if known else uuid.uuid4().hex
         is_gapless = known and store.dropped <= position
         if known:
-            dropped = store.covered(reader, position)
-            log.info("webhook store: %d events dropped that are covered and old", dropped)
+            deleted = store.acknowledge(reader, position)
+            log.info("webhook store: %d old events deleted that were read", deleted)
         return cls(store, reader, position, store.last, is_gapless)
 
     def to_state(self) -> dict[str, Any]:
-        """The place as JSON values."""
+        """The position as JSON values."""
         return {"store": self.store.id, "reader": self.reader, "position": self.position}
 
-    def events(self) -> Iterator[Stored]:
-        """The events of this run, in the order they came."""
+    def events(self) -> Iterator[StoredEvent]:
+        """The events of this run, in the order of their arrival."""
         return self.store.after(self.position, self.last)
 
     def missed(
@@ -72,22 +74,22 @@ class Reading:
     ) -> bool:
         """Whether an event that polling found should be in the store and is not.
 
-        Only types that webhooks bring are judged, of them only events that happened after the
-        first in the store came, and only within `span`: before its first instant an earlier run
-        judged them, and from its last one on they may be on their way.
+        Only types in the store are compared, of them only events after the first one in the
+        store, and only those within `span`: an earlier run compared the ones before, and webhooks
+        for later ones may be on their way.
         """
         if created_at is None:
             return False
         first = self._firsts().get(kind)
         since, until = span
         happened = parse(created_at, what="`created_at` of an event")
-        is_judged = first is not None and max(first, since or first) <= happened < until
-        return is_judged and self.store.lacks(event_id)
+        is_expected = first is not None and max(first, since or first) <= happened < until
+        return is_expected and self.store.lacks(event_id)
 
     def _firsts(self) -> dict[str, datetime]:
         if not self._first_of_type:
             self._first_of_type = {
-                kind: parse(at, what="an instant of the webhook store")
+                kind: parse(at, what="A timestamp of the webhook store")
                 for kind, at in self.store.first_of_each_type()
             }
         return self._first_of_type
@@ -104,6 +106,6 @@ class Reading:
         self.store.close()
 
 
-def is_due(bookmark: datetime | None, hours: int) -> bool:
-    """Whether polling is due that was last done at the bookmark; always before the first time."""
+def is_reconciliation_due(bookmark: datetime | None, hours: int) -> bool:
+    """Whether the bookmark of the last polling is older than so many hours, or `None`."""
     return bookmark is None or (datetime.now(UTC) - bookmark).total_seconds() >= hours * 3_600
