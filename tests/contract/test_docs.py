@@ -125,3 +125,15 @@ def test_the_list_of_decisions_has_each_with_its_title() -> None:
     for decision in folder.glob("0*.md"):
         number, _, title = decision.read_text().splitlines()[0].removeprefix("# ").partition(". ")
         assert f"| [{number}]({decision.name}) | {title} |" in table
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    sections = (ROOT / "CONTRIBUTING.md").read_text().split("\n### In `")[1:]
+    named = [
+        (section.partition("`")[0], name)
+        for section in sections
+        for name in re.findall(r"`([\w/-]+(?:\.py|/))`", section.partition("\n## ")[0])
+    ]
+
+    assert len(named) > 40
+    assert [n for n in named if not ((ROOT / n[0] / n[1]).exists() or (ROOT / n[1]).exists())] == []
