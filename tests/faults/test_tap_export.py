@@ -224,12 +224,12 @@ def csv_of(header: list[str], *rows: list[str]) -> io.BytesIO:
         pytest.param(csv_of([*HEADER, "a", "b"]), "columns that are not", id="columns too many"),
         pytest.param(csv_of(HEADER[::-1]), "columns that are not", id="columns in another order"),
         pytest.param(csv_of([]), "columns that are not", id="an empty file"),
-        pytest.param(csv_of(HEADER, ["c1"]), "cut short", id="a row cut short"),
+        pytest.param(csv_of(HEADER, ["c1"]), "truncated", id="a row cut short"),
         pytest.param(
-            io.BytesIO(csv_of(HEADER).getvalue() + b'"c1'), "cut short", id="a quote left open"
+            io.BytesIO(csv_of(HEADER).getvalue() + b'"c1'), "truncated", id="a quote left open"
         ),
         pytest.param(
-            io.BytesIO(csv_of(HEADER).getvalue() + b"\xff\xfe"), "cut short", id="no UTF-8"
+            io.BytesIO(csv_of(HEADER).getvalue() + b"\xff\xfe"), "truncated", id="no UTF-8"
         ),
     ],
 )
