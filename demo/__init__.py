@@ -1,1 +1,1 @@
-"""The demo: a CRM in PostgreSQL, a stand-in for Voucherify, a warehouse in DuckDB."""
+"""The demo: a CRM in PostgreSQL, the sandbox, a warehouse in DuckDB."""

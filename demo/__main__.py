@@ -1,4 +1,4 @@
-"""`make demo`: the three jobs on a filled CRM, twice, the marts, and what came of it."""
+"""`make demo`: the three jobs on a filled CRM, twice, then the marts and a summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from demo.services import FOLDER, ROOT, Sandbox, crm_database, sandbox
 
 REFERRALS = {"Refer a friend": 40, "Bring a buddy": 20}
 REGULARS = (3, 81)
-"""Contacts who bring every third friend of a campaign."""
+"""Contacts that refer every third friend of a campaign."""
 CHANGED_CONTACTS = 25
 JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
 AN_HOUR = 3_600
@@ -48,7 +48,7 @@ GROUP BY ALL ORDER BY ALL
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of the CRM job did, as Voucherify saw it."""
+    """The result of one run of the CRM job."""
 
     created: int
     calls: int
@@ -56,7 +56,7 @@ class Load:
 
 
 class Story:
-    """The demo, step by step, with a line on the screen for each."""
+    """The steps of the demo; each prints a line."""
 
     def __init__(self, api: Sandbox, address: str) -> None:
         self.api = api
@@ -65,8 +65,8 @@ class Story:
         self.calls: dict[str, list[int]] = {job: [] for job in JOBS}
         self.loads: list[Load] = []
 
-    def say(self, text: str) -> None:
-        """Tell what happens next."""
+    def log(self, text: str) -> None:
+        """Print a line."""
         self.console.print(f"[bold]>[/bold] {text}")
 
     def run(self, job: str) -> Path:
@@ -85,11 +85,11 @@ class Story:
         if job == JOBS[0]:
             created = after["customers"] - before["customers"]
             self.loads.append(Load(created, calls, run_summary(log)))
-        self.say(f"meltano run {job}: {calls} API calls, {time.monotonic() - began:.1f} s")
+        self.log(f"meltano run {job}: {calls} API calls, {time.monotonic() - began:.1f} s")
         return log
 
     def refer(self) -> None:
-        """Let friends refer friends: each code is redeemed with one order."""
+        """Refer friends: each code is redeemed with one order."""
         order, contact = 0, 1
         for regular, (campaign, referrals) in zip(REGULARS, REFERRALS.items(), strict=True):
             for _ in range(referrals):
@@ -107,16 +107,16 @@ class Story:
                 contact += 2
                 self.api.act("advance_clock", seconds=SECONDS_BETWEEN_ORDERS)
         self.api.act("settle")
-        self.say(f"{order} friends redeem a referral code with an order, in two weeks")
+        self.log(f"{order} friends redeem a referral code with an order, in two weeks")
 
     def transform(self) -> None:
-        """Make the marts of `transform/` and run their tests."""
+        """Build the marts of `transform/` and run their tests."""
         began = time.monotonic()
         meltano("run", "transform", log=FOLDER / "transform.log")
-        self.say(f"meltano run transform: models and their tests, {time.monotonic() - began:.1f} s")
+        self.log(f"meltano run transform: models and their tests, {time.monotonic() - began:.1f} s")
 
     def an_hour_later(self) -> None:
-        """Move Voucherify's clock on: the jobs run on a schedule, not in one second."""
+        """Advance Voucherify's clock, as if the jobs ran on a schedule."""
         self.api.act("advance_clock", seconds=AN_HOUR)
 
 
@@ -127,7 +127,7 @@ def meltano(*arguments: str, log: Path) -> None:
         SystemExit: it failed; the end of its output is shown.
     """
     command = [str(Path(sys.executable).parent / "meltano"), *arguments]
-    # A state of its own: the CRM and the sandbox begin anew with each demo.
+    # A separate state, because each demo starts with an empty sandbox.
     env = {**os.environ, "MELTANO_STATE_BACKEND_URI": f"file://{FOLDER}/state"}
     with log.open("w") as output:
         done = subprocess.run(  # noqa: S603 - the command of this environment
@@ -147,7 +147,7 @@ def run_summary(log: Path) -> dict[str, Any]:
 
 
 def refusals(path: Path) -> Counter[str]:
-    """How often each reason of a refusal occurs in the file of refused records."""
+    """The number of refused records by reason."""
     if not path.exists():
         return Counter()
     messages = [json.loads(line) for line in path.read_text().splitlines()]
@@ -157,17 +157,17 @@ def refusals(path: Path) -> Counter[str]:
 
 
 def main() -> None:
-    """Run the whole demo in a fresh folder and leave nothing running."""
+    """Run the demo in an empty folder, and stop all services at the end."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     with crm_database(FOLDER / "postgres") as address, sandbox(FOLDER / "sandbox.log") as api:
         story = Story(api, address)
-        story.say("PostgreSQL is the CRM, the sandbox stands in for Voucherify")
+        story.log("PostgreSQL is the CRM, the sandbox stands in for Voucherify")
         api.act("advance_clock", seconds=-(TWO_WEEKS + 6 * AN_HOUR))
         meltano("install", log=FOLDER / "install.log")
-        story.say("meltano install: both plugins from this checkout, and their neighbours")
+        story.log("meltano install: both plugins from this checkout, and their neighbours")
         crm.fill(address)
-        story.say(f"{crm.CONTACTS:,} contacts in the CRM")
+        story.log(f"{crm.CONTACTS:,} contacts in the CRM")
         story.run(JOBS[0])
         story.refer()
         story.an_hour_later()
@@ -175,7 +175,7 @@ def main() -> None:
         story.run(JOBS[2])
         story.an_hour_later()
         crm.change(address, CHANGED_CONTACTS)
-        story.say(f"{CHANGED_CONTACTS} contacts change in the CRM")
+        story.log(f"{CHANGED_CONTACTS} contacts change in the CRM")
         story.run(JOBS[0])
         story.an_hour_later()
         story.run(JOBS[1])
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def show(story: Story) -> None:
-    """Print the table that tells what happened, and the answer of the warehouse."""
+    """Print the summary and the result of a query of the warehouse."""
     warehouse = duckdb.connect(str(FOLDER / "warehouse.duckdb"), read_only=True)
     first, second = story.loads
     table = Table(title="What happened", show_header=False)
@@ -221,28 +221,28 @@ def show(story: Story) -> None:
         table.add_row(label, f"{value:,}" if isinstance(value, int) else str(value))
     story.console.print(table)
     story.console.print(QUESTION.strip(), style="dim", highlight=False)
-    story.console.print(answer(warehouse))
+    story.console.print(result_table(warehouse))
 
 
 def report() -> None:
-    """Write the page that `make report` writes."""
+    """Write the HTML report."""
     command = [
         *(sys.executable, "-m", "demo.report", "--warehouse", str(FOLDER / "warehouse.duckdb")),
         *("--logs", str(FOLDER), "--refused", str(FOLDER / "refused.singer")),
         *("--out", str(FOLDER / "report.html")),
     ]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-    print("The same as a page: .demo/report.html")
+    print("HTML report: .demo/report.html")
 
 
 def scalar(warehouse: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that a query answers."""
+    """The result of a query for one number."""
     row = warehouse.execute(query).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def answer(warehouse: duckdb.DuckDBPyConnection) -> Table:
-    """Which customer got which reward from which campaign by which order."""
+def result_table(warehouse: duckdb.DuckDBPyConnection) -> Table:
+    """The rewards of three orders: customer, role, amount, campaign, order."""
     result = warehouse.execute(QUESTION)
     table = Table(title="Which customer got which reward from which campaign by which order?")
     for column in result.description or []:

@@ -1,4 +1,4 @@
-"""Contacts as CRMs have them: several alphabets, gaps, free-text phones, one impossible date."""
+"""Contacts with several alphabets, missing values, free-text phones and one invalid date."""
 
 from __future__ import annotations
 
@@ -59,46 +59,46 @@ INSERT INTO contacts VALUES (
 
 
 def contact_id(number: int) -> str:
-    """The CRM's key of its contact number `number`."""
+    """The key of a contact."""
     return f"CRM-{number:06}"
 
 
-def contact(number: int, dice: random.Random) -> dict[str, Any]:
-    """One contact; the same number and dice give the same contact."""
-    name = f"{dice.choice(FIRST_NAMES)} {dice.choice(LAST_NAMES)}"
-    postal_code, city, country = dice.choice(CITIES)
-    phone = dice.choice(PHONES)
+def contact(number: int, rng: random.Random) -> dict[str, Any]:
+    """One contact, repeatable by `number` and `rng`."""
+    name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+    postal_code, city, country = rng.choice(CITIES)
+    phone = rng.choice(PHONES)
     return {
         "number": number,
         "contact_id": contact_id(number),
         "full_name": name,
         "email": None if number % 9 == 0 else f"contact.{number}@example.com",
-        "phone": phone and phone.format(n=dice.randrange(10**7)),
-        # The CRM's form once took any text: the last contact has a date that no calendar knows.
-        "born_on": "1990-02-31" if number == CONTACTS else f"19{dice.randrange(50, 99)}-04-12",
-        "street": None if number % 5 == 0 else f"{dice.choice(LAST_NAMES)}-Straße {number % 200}",
+        "phone": phone and phone.format(n=rng.randrange(10**7)),
+        # The last contact has an invalid date, as from a free-text form.
+        "born_on": "1990-02-31" if number == CONTACTS else f"19{rng.randrange(50, 99)}-04-12",
+        "street": None if number % 5 == 0 else f"{rng.choice(LAST_NAMES)}-Straße {number % 200}",
         "postal_code": postal_code,
         "city": city,
         "country": country,
-        "tier": dice.choice(TIERS),
-        "lifetime_value": dice.randrange(10**7) / 100,
-        "newsletter": dice.choice((True, False, None)),
-        "tags": Jsonb(dice.sample(["vip", "b2b", "churn-risk", "événement"], dice.randrange(3))),
-        "extras": Jsonb({"utm": {"source": dice.choice(["ads", "blog"])}, "note": "“ok” 👍"}),
+        "tier": rng.choice(TIERS),
+        "lifetime_value": rng.randrange(10**7) / 100,
+        "newsletter": rng.choice((True, False, None)),
+        "tags": Jsonb(rng.sample(["vip", "b2b", "churn-risk", "événement"], rng.randrange(3))),
+        "extras": Jsonb({"utm": {"source": rng.choice(["ads", "blog"])}, "note": "“ok” 👍"}),
     }
 
 
 def fill(address: str, contacts: int = CONTACTS) -> None:
-    """Make the table of contacts anew; the last one of `CONTACTS` is what Voucherify refuses."""
-    dice = random.Random(7)  # noqa: S311 - the same contacts each time
+    """Create and fill the table of contacts; the last one of `CONTACTS` is refused."""
+    rng = random.Random(7)  # noqa: S311 - the same contacts each time
     with psycopg.connect(address) as connection:
         connection.execute(TABLE)
         with connection.cursor() as cursor:
-            cursor.executemany(INSERT, [contact(n, dice) for n in range(1, contacts + 1)])
+            cursor.executemany(INSERT, [contact(n, rng) for n in range(1, contacts + 1)])
 
 
 def change(address: str, contacts: int) -> None:
-    """Change so many contacts: one in five gets a new address, all a new tier."""
+    """Change contacts: one in five gets a new city, all a new tier."""
     with psycopg.connect(address) as connection:
         connection.execute(
             """
@@ -114,7 +114,7 @@ def change(address: str, contacts: int) -> None:
 
 
 def count(address: str, table: str) -> int:
-    """Rows of a table of the CRM, such as the rewards written back to it."""
+    """The number of rows of a table in the CRM."""
     with psycopg.connect(address) as connection:
         query = psycopg.sql.SQL("SELECT count(*) FROM {}").format(
             psycopg.sql.Identifier(*table.split("."))

@@ -1,8 +1,8 @@
-"""`make demo-live`: contacts change and refer friends; how long does each step take?
+"""`make demo-live`: contacts change and refer friends, and each step is timed.
 
-The three jobs run one after the other without a pause, as a schedule of every minute would. The
-sandbox sends webhooks signed, some twice, out of order; the receiver keeps them and the tap reads
-them without a call. It ends by itself after about two minutes.
+The three jobs run one after another without a pause. The sandbox sends signed webhooks, some twice
+and out of order; the receiver stores them and the tap reads them without a call. It ends after
+about two minutes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SETTINGS = {
 
 @dataclass
 class Round:
-    """One contact's way; seconds of each step."""
+    """The seconds of each step for one contact."""
 
     number: int
     seconds: list[float] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Round:
 
 
 def shown(rounds: list[Round]) -> Table:
-    """What there is to see."""
+    """The table of all rounds."""
     table = Table(title="How long each step took, from the commit in the CRM and back to it")
     table.add_column("contact", no_wrap=True)
     for name in (*STEPS, "all"):
@@ -79,10 +79,10 @@ def shown(rounds: list[Round]) -> Table:
 
 @contextmanager
 def receiver() -> Iterator[None]:
-    """The receiver of webhooks, as a process of its own.
+    """The webhook receiver, as a separate process.
 
     Raises:
-        RuntimeError: it does not answer.
+        RuntimeError: it does not respond.
     """
     command = [sys.executable, "-m", "tap_voucherify.webhooks", "serve", "--store", str(STORE)]
     with (FOLDER / "receiver.log").open("wb") as log:
@@ -100,7 +100,7 @@ def receiver() -> Iterator[None]:
 
 
 def metric(name: str) -> float:
-    """A number of the receiver's metrics; -1 while it does not answer."""
+    """A number of the receiver's metrics; -1 while it does not respond."""
     url = f"http://127.0.0.1:{RECEIVER_PORT}/metrics"
     try:
         with urllib.request.urlopen(url) as answer:
@@ -112,10 +112,10 @@ def metric(name: str) -> float:
 
 
 def wait_until(holds: Callable[[], bool], problem: str) -> None:
-    """Look twenty times a second.
+    """Check a condition twenty times a second.
 
     Raises:
-        RuntimeError: it did not come to hold in time.
+        RuntimeError: it is not met in time.
     """
     for _ in range(SECONDS_TO_START * 20):
         if holds():
@@ -125,7 +125,7 @@ def wait_until(holds: Callable[[], bool], problem: str) -> None:
 
 
 class Play:
-    """The rounds, one after the other."""
+    """Runs the rounds one after another."""
 
     def __init__(self, api: Sandbox, address: str, webhook: str) -> None:
         self.api = api
@@ -134,7 +134,7 @@ class Play:
         self.rounds: list[Round] = []
 
     def go(self, number: int, live: Live) -> None:
-        """One round: the contact changes, refers a friend, and both see their rewards."""
+        """Run one round: the contact changes, refers a friend, and both get rewards."""
         one = Round(number)
         self.rounds.append(one)
         steps = (self._change, self._redeem, self._delivered, self._warehouse, self._crm)
@@ -177,7 +177,7 @@ REWARDS = (
 
 
 def change(address: str, number: int) -> None:
-    """A contact gets a new tier in the CRM."""
+    """Change the tier of a contact in the CRM."""
     with psycopg.connect(address) as connection:
         connection.execute(
             "UPDATE contacts SET tier = 'platinum', updated_at = now() WHERE contact_id = %s",
@@ -186,41 +186,41 @@ def change(address: str, number: int) -> None:
 
 
 def refer(api: Sandbox, number: int) -> None:
-    """A friend, who is the next contact, orders with the contact's code."""
+    """Let the next contact order with this contact's code."""
     code = api.act("referral_code", campaign=CAMPAIGN, referrer=crm.contact_id(number))
     order = {"source_id": order_of(number), "amount": 9_900}
     api.act("redeem", code=code, customer=crm.contact_id(number + 1), order=order)
 
 
 def rewards_in_crm(address: str, number: int) -> tuple[int, ...] | None:
-    """How many rewards of a contact's order the CRM's own table holds."""
+    """The number of rewards of a contact's order in the CRM."""
     with psycopg.connect(address) as connection:
         return connection.execute(REWARDS.format("%s"), (order_of(number),)).fetchone()
 
 
 def check(row: tuple[int, ...] | None, where: str) -> None:
-    """Hold the demo to what it shows: a reward for each of the two.
+    """Check that both parties have a reward.
 
     Raises:
-        SystemExit: they are not there.
+        SystemExit: they have not.
     """
     if row != (2,):
         raise SystemExit(f"The two rewards are not in {where}: see the logs in {FOLDER}.")
 
 
 def order_of(number: int) -> str:
-    """The shop's key of the order of a round."""
+    """The key of the order of a round."""
     return f"live-{number:03}"
 
 
 def run(job: str) -> None:
-    """Run a job of `meltano.yml`; its output is in a file."""
+    """Run a job of `meltano.yml`, its output in a file."""
     meltano("run", job, log=FOLDER / f"{job}-live.log")
 
 
 @contextmanager
 def stage() -> Iterator[tuple[Sandbox, str, str]]:
-    """A first run of all jobs is over: the sandbox, the CRM's address, and the webhook's id."""
+    """After a first run of all jobs: the sandbox, the CRM's address, and the webhook's id."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     os.environ.update(SETTINGS)
@@ -245,7 +245,7 @@ def stage() -> Iterator[tuple[Sandbox, str, str]]:
 
 
 def main() -> None:
-    """Run the demo in a fresh folder and leave nothing running."""
+    """Run the demo in an empty folder, and stop all services at the end."""
     console = Console()
     console.print("[bold]>[/bold] meltano install, then a first run of all jobs")
     with stage() as (api, address, webhook):
@@ -256,9 +256,7 @@ def main() -> None:
                 if time.monotonic() >= until:
                     break
         stored, twice = metric("stored_total"), metric("duplicates_total")
-        console.print(
-            f"{stored:,.0f} events on disk; {twice:,.0f} came once more and were not kept"
-        )
+        console.print(f"{stored:,.0f} events stored; {twice:,.0f} duplicates dropped")
 
 
 if __name__ == "__main__":

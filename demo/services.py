@@ -1,4 +1,4 @@
-"""What the environment `sandbox` of `meltano.yml` talks to: PostgreSQL and the sandbox.
+"""The services of the environment `sandbox` in `meltano.yml`: PostgreSQL and the sandbox.
 
 `python -m demo.services` starts both, fills the CRM, and waits for Ctrl-C.
 """
@@ -31,39 +31,39 @@ SECONDS_TO_START = 20
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The running stand-in for Voucherify, driven over its control path."""
+    """A running sandbox, controlled over its control path."""
 
     url: str
     keys: dict[str, str] = field(repr=False)
 
     def act(self, action: str, **arguments: Any) -> Any:
-        """Do something that the shop or time would do."""
+        """Perform an action in the project."""
         body = {"action": action, **arguments}
-        return self._ask("POST", "/_sandbox/actions", body)["result"]
+        return self._request("POST", "/_sandbox/actions", body)["result"]
 
-    def read_as(self, **readings: Any) -> None:
-        """Answer questions that Voucherify leaves open, by the name of the reading."""
-        self._ask("POST", "/_sandbox/readings", readings)
+    def set_readings(self, **readings: Any) -> None:
+        """Set readings by name."""
+        self._request("POST", "/_sandbox/readings", readings)
 
     def state(self) -> dict[str, Any]:
-        """Counts of what the project holds, and of the API calls made so far."""
-        state: dict[str, Any] = self._ask("GET", "/_sandbox/state")
+        """Counts of objects and of API calls."""
+        state: dict[str, Any] = self._request("GET", "/_sandbox/state")
         return state
 
     def customer(self, source_id: str) -> dict[str, Any]:
-        """What Voucherify holds of one customer; an API call."""
-        customer: dict[str, Any] = self._ask("GET", f"/v1/customers/{source_id}")
+        """One customer, by an API call."""
+        customer: dict[str, Any] = self._request("GET", f"/v1/customers/{source_id}")
         return customer
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _request(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - a loopback address of our own
             self.url + path,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **self.keys},
             method=method,
         )
-        with urllib.request.urlopen(request) as answer:  # noqa: S310 - as above
-            return json.load(answer)
+        with urllib.request.urlopen(request) as response:  # noqa: S310 - as above
+            return json.load(response)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def crm_database(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def sandbox(log: Path, port: int = SANDBOX_PORT) -> Iterator[Sandbox]:
-    """The sandbox with its demo contents, as a process of its own.
+    """The sandbox with its demo contents, as a separate process.
 
     Raises:
         RuntimeError: the port is taken, or the sandbox did not start.
@@ -103,14 +103,14 @@ def sandbox(log: Path, port: int = SANDBOX_PORT) -> Iterator[Sandbox]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_it_answers(process, running, log)
+        _wait_until_it_responds(process, running, log)
         yield running
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], running: Sandbox, log: Path) -> None:
+def _wait_until_it_responds(process: subprocess.Popen[bytes], running: Sandbox, log: Path) -> None:
     for _ in range(SECONDS_TO_START * 20):
         if process.poll() is not None:
             raise RuntimeError(f"The sandbox did not start; see {log}.")
@@ -120,18 +120,18 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], running: Sandbox, l
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"The sandbox did not answer in time; see {log}.")
+    raise RuntimeError(f"The sandbox did not respond in time; see {log}.")
 
 
 def main() -> None:
-    """Start both services with a filled CRM, until Ctrl-C."""
+    """Run both services with a filled CRM until Ctrl-C."""
     FOLDER.mkdir(exist_ok=True)
     with crm_database(FOLDER / "postgres") as address, sandbox(FOLDER / "sandbox.log") as api:
         crm.fill(address)
         print(f"CRM:        {address}")
         print(f"Voucherify: {api.url}")
         print("Now, in another terminal: .venv/bin/meltano run crm-to-voucherify")
-        print("Ctrl-C ends both; what Voucherify held is gone then.", flush=True)
+        print("Ctrl-C stops both; the contents of the sandbox are lost then.", flush=True)
         try:
             while True:
                 time.sleep(3600)

@@ -1,4 +1,4 @@
-"""What the examples run against: a CRM, the sandbox, and the variables that reach both."""
+"""The environment of the examples: a CRM, the sandbox, and the variables for both."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Stage:
         self.run(self.env["MELTANO"], "--cwd", str(ROOT), *arguments, **env)
 
     def refer(self) -> None:
-        """Let friends order with referral codes."""
+        """Refer friends, who order with referral codes."""
         for pair in range(1, 2 * REFERRALS, 2):
             code = self.api.act(
                 "referral_code", campaign="Refer a friend", referrer=crm.contact_id(pair)
@@ -67,15 +67,15 @@ class Stage:
         self.api.act("settle")
 
     def slow_jobs(self, seconds: float) -> None:
-        """Let each bulk job of Voucherify take so long."""
-        self.api.read_as(job_seconds=seconds)
+        """Set the duration of bulk jobs."""
+        self.api.set_readings(job_seconds=seconds)
 
     def customers(self) -> int:
         """Customers in Voucherify."""
         return int(self.api.state()["customers"])
 
     def in_warehouse(self, table: str) -> int:
-        """Rows of a table in DuckDB, which must be as many as there are keys."""
+        """The number of rows of a table in DuckDB, which must equal that of its keys."""
         with duckdb.connect(self.env["WAREHOUSE_PATH"], read_only=True) as warehouse:
             query = f"SELECT count(*), count(DISTINCT id) FROM voucherify.{table}"  # noqa: S608
             rows, keys = warehouse.execute(query).fetchone() or (0, 0)
@@ -83,14 +83,14 @@ class Stage:
         return int(rows)
 
     def in_crm(self, query: str) -> list[tuple[Any, ...]]:
-        """What a query of the CRM's database answers."""
+        """The result of a query of the CRM's database."""
         with psycopg.connect(self.crm) as connection:
             return connection.execute(query).fetchall()
 
 
 @contextmanager
 def stage(**settings: str) -> Iterator[Stage]:
-    """Both services, in a folder that goes with them."""
+    """Both services, in a temporary folder."""
     with (
         tempfile.TemporaryDirectory(prefix="example") as name,
         crm_database(Path(name) / "pg") as address,

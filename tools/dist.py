@@ -1,7 +1,7 @@
-"""Build both packages, check them, install each and make it speak, list what it brings along.
+"""Builds both packages, checks and installs each, and writes bills of materials.
 
-`make dist` runs it and leaves `dist/` as a release would publish it, and `dist-sbom/` beside it.
-With a tag as its argument it also compares the tag with the packages' version.
+`make dist` leaves `dist/` as a release would publish it, and `dist-sbom/`. A tag as argument is
+compared with the version of the packages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    """Do all of it, and say what was made."""
+    """Build, check, and print the files."""
     for folder in (DIST, SBOM):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -49,10 +49,10 @@ def main() -> None:
 
 
 def check(package: Path) -> None:
-    """Install a package where nothing else is; from a wheel, list what it brings along.
+    """Install a package in an empty environment; for a wheel write the bill of materials.
 
     Raises:
-        SystemExit: the installed plugin says another version than the tag, or another name.
+        SystemExit: `--about` has another name, or another version than the tag.
     """
     plugin = next(name for name in PLUGINS if package.name.startswith(name.replace("-", "_")))
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def check(package: Path) -> None:
         about = json.loads(output(Path(folder) / "bin" / plugin, "--about", "--format=json"))
         tag = sys.argv[1] if len(sys.argv) > 1 else f"v{about['version']}"
         if (about["name"], f"v{about['version']}") != (plugin, tag):
-            sys.exit(f"{package.name} says {about['name']} {about['version']}; the tag is {tag}.")
+            sys.exit(f"{package.name} is {about['name']} {about['version']}; the tag is {tag}.")
         if package.suffix == ".whl":
             run(python, "-m", "pip", "uninstall", "-q", "-y", "pip", "setuptools")
             list_parts(plugin, python)
@@ -78,14 +78,14 @@ def list_parts(plugin: str, python: Path) -> None:
 
 
 def run(*command: str | Path, at: str = "0") -> None:
-    """Run to the end, or end with it."""
+    """Run a command; exit if it fails."""
     env = {**os.environ, "SOURCE_DATE_EPOCH": at}
     if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode:
         sys.exit(f"failed: {' '.join(map(str, command))}")
 
 
 def output(*command: str | Path) -> str:
-    """What a command prints."""
+    """The output of a command."""
     return subprocess.check_output(command, cwd=ROOT, text=True)
 
 

@@ -1,4 +1,4 @@
-"""The plugins' definitions for Meltano's Hub, made of what `--about --format json` says."""
+"""Makes the plugins' definitions for Meltano's Hub from `--about --format json`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ABOUT_THE_HUB: dict[str, Any] = {
     "keywords": ["meltano_sdk", "loyalty", "referrals", "promotions"],
     "log_parser": "singer-sdk",
 }
-"""What the plugins cannot know of themselves; the Hub's maintainers give the quality."""
+"""Facts that `--about` lacks; the Hub's maintainers set the quality."""
 
 
 def about(plugin: str) -> dict[str, Any]:
-    """What the plugin says of itself."""
+    """The output of `--about`."""
     module = plugin.replace("-", "_")
-    said = subprocess.check_output([sys.executable, "-m", module, "--about", "--format", "json"])
-    facts: dict[str, Any] = json.loads(said)
+    printed = subprocess.check_output([sys.executable, "-m", module, "--about", "--format", "json"])
+    facts: dict[str, Any] = json.loads(printed)
     return facts
 
 
@@ -50,7 +50,7 @@ def definition(plugin: str) -> str:
 
 
 def _test(plugin: str) -> list[str]:
-    """The tap takes `--test`, which the SDK does not list."""
+    """`--test` of the tap, which the SDK does not list."""
     return ["test"] if PLUGINS[plugin].__name__.startswith("Tap") else []
 
 

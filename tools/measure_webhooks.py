@@ -1,8 +1,8 @@
-"""How many webhooks a second the receiver takes, beside an app that does nothing.
+"""Measures how many webhooks a second the receiver takes, compared with an app that does nothing.
 
-`make bench-webhooks` prints, for growing numbers of send-outs at once, requests a second of both.
-The receiver checks the signature, and answers once the event is synced to disk. The client runs on
-the same machine and takes its share of it.
+`make bench-webhooks` prints requests a second of both for several numbers of requests in flight.
+The receiver verifies the signature and responds once the event is synced to disk. The client shares
+the machine.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ PAYLOAD = {"customer": {"id": "cust_1", "name": "Zoë"}, "order": {"items": [{"n
 
 
 def body() -> bytes:
-    """An event of its own, of about a kilobyte."""
+    """A new event of about a kilobyte."""
     event = {"id": f"evcus_{uuid.uuid4().hex}", "type": "customer.rewarded"}
     return json.dumps({"event": event, "data": PAYLOAD}, separators=(",", ":")).encode()
 
 
 def send(until: float, counts: list[int]) -> None:
-    """Send one after the other over a kept connection until a moment."""
+    """Send events over a persistent connection until a time."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
     count = 0
     while time.monotonic() < until:
@@ -56,13 +56,13 @@ def send(until: float, counts: list[int]) -> None:
         answer = connection.getresponse()
         answer.read()
         if answer.status != http.client.NO_CONTENT:
-            raise SystemExit(f"answered {answer.status}")
+            raise SystemExit(f"The server responded {answer.status}.")
         count += 1
     counts.append(count)
 
 
 def rate(at_once: int) -> float:
-    """Requests a second with so many at once."""
+    """Requests a second with `at_once` in flight."""
     counts: list[int] = []
     until = time.monotonic() + SECONDS
     threads = [threading.Thread(target=send, args=(until, counts)) for _ in range(at_once)]
@@ -97,7 +97,7 @@ def main() -> None:
         serve = [sys.executable, "-m", "tap_voucherify.webhooks", "serve", "--port", str(PORT)]
         receiver = measured([*serve, "--store", f"{folder}/store.sqlite"])
     nothing = measured([sys.executable, "-c", NOTHING])
-    print("| send-outs at once | receiver, a second | an app that does nothing, a second |")
+    print("| requests in flight | receiver, a second | an app that does nothing, a second |")
     print("| --- | --- | --- |")
     for at_once, ours, theirs in zip(AT_ONCE, receiver, nothing, strict=True):
         print(f"| {at_once} | {ours:,.0f} | {theirs:,.0f} |")

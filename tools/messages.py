@@ -1,4 +1,4 @@
-"""Every message of the plugins that asks for action, gathered from their code, by what to do."""
+"""Collects the messages of the plugins that ask for action from their code, by topic."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = {"tap": "tap-voucherify/tap_voucherify", "target": "target-voucherify/target_voucherify"}
 CLIENT = ROOT / "voucherify-client" / "voucherify_client"
 
-OURS = {"TypeError", "AssertionError", "RefusedError"}
-"""Errors that speak to who changes the code, or to the sender of a webhook."""
+INTERNAL_ERRORS = {"TypeError", "AssertionError", "RefusedError"}
+"""Errors for developers, or for the sender of a webhook."""
 
 ABOUT_A_RECORD = {"ValueError", "NotACustomerError"}
 """Errors that refuse one record and not the run."""
 
 TOPICS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["topic"]
-"""Headings with the messages that belong there, and what they ask for, written by hand."""
+"""Headings, patterns of their messages, and the advice, written by hand."""
 
 REFUSES = "refuses the record"
 EFFECTS = {"warning": "goes on", "critical": "ends the run", "error": "ends the run"}
@@ -33,35 +33,35 @@ EFFECTS = {"warning": "goes on", "critical": "ends the run", "error": "ends the 
 
 @dataclass(frozen=True, order=True)
 class Message:
-    """A message as the code has it, `…` for what only the run knows."""
+    """A message as in the code, with `…` for values."""
 
     text: str
     effect: str
     plugin: str
 
     @property
-    def speaks_to_users(self) -> bool:
-        """Only the target refuses records; the tap's `ValueError` stays inside it."""
+    def is_for_users(self) -> bool:
+        """Whether users see it: the tap, unlike the target, refuses no records."""
         return self.effect != REFUSES or self.plugin == "target"
 
 
 def messages() -> Iterator[Message]:
-    """Every message of both plugins."""
+    """All messages of both plugins."""
     for plugin, folder in PLUGINS.items():
         for status, advice in ADVICE_BY_STATUS.items():
             yield Message(f"… answered {int(status)}: {advice}.", "ends the run", plugin)
         for file in sorted([*(ROOT / folder).glob("**/*.py"), *CLIENT.glob("*.py")]):
             if "voucherify_client" in file.parts and CLIENT not in file.parents:
-                continue  # the link of an editable install, which some Pythons follow
-            said = [Message(*words, plugin) for words in _words(file)]
-            yield from (message for message in said if message.speaks_to_users)
+                continue  # the link of an editable install, which some versions of Python follow
+            found_messages = [Message(*words, plugin) for words in _calls_with_text(file)]
+            yield from (message for message in found_messages if message.is_for_users)
 
 
 def topic(text: str) -> str:
-    """The heading under which a message stands.
+    """The heading for a message.
 
     Raises:
-        LookupError: no topic matches, so nobody has written what the message asks for.
+        LookupError: no topic matches.
     """
     for each in TOPICS:
         if re.search(each["belongs"], text):
@@ -87,19 +87,21 @@ def _section(topic: dict[str, str], lines: dict[tuple[str, str], set[str]]) -> s
     return "\n".join([*head, "| message | | of |", "| --- | --- | --- |", *rows])
 
 
-def _words(file: Path) -> Iterator[tuple[str, str]]:
-    """Text and effect of each message in a module."""
+def _calls_with_text(file: Path) -> Iterator[tuple[str, str]]:
+    """The text and the effect of each message in a module."""
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Call) and (said := _said(node, file.name == "errors.py")):
-            yield said
+        if isinstance(node, ast.Call) and (
+            found_messages := _message_of(node, file.name == "errors.py")
+        ):
+            yield found_messages
 
 
-def _said(call: ast.Call, in_errors: bool) -> tuple[str, str] | None:  # noqa: FBT001 - one of two
-    """The text and the effect of a call that raises or logs, if it is one with words of its own."""
+def _message_of(call: ast.Call, in_errors: bool) -> tuple[str, str] | None:  # noqa: FBT001 - one of two
+    """The text and the effect of a call that raises or logs; `None` for other calls."""
     name = ast.unparse(call.func).rpartition(".")[2]
     text = _text(call.args[0]) if call.args else ""
     words = re.sub(r"%[.\d]*[sdf]", "…", text)
-    if not re.search(r"[a-z]{2}", words) or name in OURS:
+    if not re.search(r"[a-z]{2}", words) or name in INTERNAL_ERRORS:
         return None
     if name in ABOUT_A_RECORD:
         return words, REFUSES
@@ -121,5 +123,5 @@ def _text(node: ast.AST) -> str:
 
 
 def _shown(text: str) -> str:
-    """A message as a cell of a table."""
+    """A message as a table cell."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("{", "&#123;")

@@ -1,7 +1,7 @@
-"""Look at the report in a headless Chromium: on a phone and on a desk.
+"""Checks the report in a headless Chromium in the sizes of a phone and a desktop.
 
-`python tools/report_pictures.py PAGE FOLDER` checks what a reader needs and writes a picture of
-each into the folder. The browser is the machine's: `chromium`, `google-chrome` or the like.
+`python tools/report_pictures.py PAGE FOLDER` writes a picture of each into the folder. It uses the
+machine's browser: `chromium`, `google-chrome` or the like.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SCREENS = {"report-phone": (390, 844), "report": (1100, 800)}
 SMALLEST_TEXT = 10.5
-"""Pixels; text in pictures shrinks with them."""
+"""In pixels; text in pictures shrinks with them."""
 
 LOOK = """() => {
     const pictures = [...document.querySelectorAll('svg')];
@@ -37,36 +37,36 @@ LOOK = """() => {
 }"""
 
 
-def problems(seen: dict[str, Any], asked: list[str], said: list[str]) -> list[str]:
-    """What is wrong with the page on one screen."""
+def problems(seen: dict[str, Any], requested: list[str], logged: list[str]) -> list[str]:
+    """Problems of the page on one screen."""
     checks = {
         f"the page is {seen['wide']} pixels wider than the screen": seen["wide"] <= 0,
         f"{seen['pictures']} pictures are shown instead of 2": seen["pictures"] == 2,  # noqa: PLR2004
         "the pictures show no bars": seen["bars"] > 0,
         f"text of {seen['text']:.1f} pixels": seen["text"] >= SMALLEST_TEXT,
         "the page has scripts": seen["scripts"] == 0,
-        f"the page asked for {asked}": not asked,
-        f"the browser said {said}": not said,
+        f"the page requested {requested}": not requested,
+        f"the browser logged {logged}": not logged,
     }
     return [problem for problem, fine in checks.items() if not fine]
 
 
 def look(page: Page, address: str, picture: Path) -> list[str]:
-    """Open the page, take its picture, say what is wrong."""
-    asked: list[str] = []
-    said: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
+    """Open the page, save its picture, and return its problems."""
+    requested: list[str] = []
+    logged: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: logged.append(message.text))
     page.goto(address)
     page.screenshot(path=picture, full_page=True)
-    return problems(page.evaluate(LOOK), [url for url in asked if url != address], said)
+    return problems(page.evaluate(LOOK), [url for url in requested if url != address], logged)
 
 
 def main() -> None:
-    """Look on each screen.
+    """Check each screen.
 
     Raises:
-        SystemExit: there is no browser, or something is wrong with the page.
+        SystemExit: there is no browser, or the page has problems.
     """
     html, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def main() -> None:
         browser.close()
     if wrong:
         sys.exit("\n".join(wrong))
-    print(f"looked at {html} on {len(SCREENS)} screens; pictures in {folder}")
+    print(f"checked {html} on {len(SCREENS)} screens; pictures in {folder}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of what each stream costs, which `docs/streams.md` repeats from the code."""
+"""Makes the table of the costs of each stream in `docs/streams.md`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = {
     "customer_deletions": "customer.deleted",
     "reward_events": f"GET {RewardEvents.path}",
 }
-"""Where the streams that declare no endpoint come from; a webhook's type is one place."""
+"""Sources of streams that declare no endpoint: a path, or the type of a webhook."""
 
 REACH = f"the newest {LAST_PAGE * PAGE_ROWS:,} rows; more since the bookmark are an error"
 

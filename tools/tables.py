@@ -1,4 +1,4 @@
-"""Tables that the documentation repeats from the code; `cog` writes them, `make docs` calls it."""
+"""Makes the tables that documents repeat from the code; `make docs` writes them with `cog`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KINDS = {
     "array": "array",
     "object": "object",
 }
-"""JSON type of a setting to the kind that Meltano knows."""
+"""The JSON type of a setting → Meltano's kind."""
 
 
 def settings(plugin: str) -> list[tuple[str, dict[str, Any], bool]]:
-    """Name, JSON schema and requiredness of each setting that is the plugin's own."""
+    """Name, JSON schema and whether it is required, for each setting of the plugin itself."""
     schema = PLUGINS[plugin].config_jsonschema
     required = schema.get("required", [])
     return [(name, fact, name in required) for name, fact in schema["properties"].items()]
@@ -76,7 +76,7 @@ def replication(stream: type) -> str:
 
 
 def kind(fact: dict[str, Any]) -> str:
-    """What Meltano calls the type of a setting."""
+    """Meltano's kind of a setting."""
     if fact.get("enum"):
         return "options"
     if fact.get("format") == "date-time":
@@ -98,6 +98,6 @@ def _first_line(stream: type) -> str:
 
 
 def reward_event_types() -> str:
-    """The events that become reward events by default, as a list."""
+    """The default of `reward_event_types`, as a list."""
     types = {name: fact for name, fact, _ in settings("tap-voucherify")}["reward_event_types"]
     return "\n".join(f"- `{event}`" for event in types["default"])

@@ -1,1 +1,1 @@
-"""One page about what the warehouse holds and what the last runs did."""
+"""The HTML report of the warehouse and the last runs."""

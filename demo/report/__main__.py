@@ -1,4 +1,4 @@
-"""`python -m demo.report`: write the page from a warehouse and the logs of its runs."""
+"""`python -m demo.report`: write the HTML report of a warehouse and the logs of its runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from demo.report.runs import refusals, runs
 
 
 def main() -> None:
-    """Write the page and say where it is.
+    """Write the report and print its path.
 
     Raises:
-        SystemExit: the warehouse cannot be read, or holds no marts yet.
+        SystemExit: the warehouse cannot be read, or has no marts yet.
     """
     parser = argparse.ArgumentParser(prog="report", description=__doc__)
     parser.add_argument(

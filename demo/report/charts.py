@@ -1,4 +1,4 @@
-"""The charts, drawn to SVG by Vega-Lite: no script in the page, sharp at any size."""
+"""Charts as SVG, drawn by Vega-Lite, so that the page has no script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"referee": "#0f766e", "referrer": "#c2410c", "neither": "#6b7280"}
 PHONE, DESK = 330, 860
-"""Widths in pixels: a chart is drawn for both, and the page shows the one that fits."""
+"""Widths in pixels; a chart is drawn for both, and the page shows the one that fits."""
 
 LOOK = {
     "background": "transparent",
@@ -27,7 +27,7 @@ LOOK = {
 
 
 def rewards_by_day(rows: Rows) -> Markup:
-    """Bars of rewards per day, a row for each campaign, coloured by who received them."""
+    """Bars of rewards per day, a row for each campaign, coloured by role."""
     names = ("day", "campaign", "role", "rewards")
     roles = sorted({row[2] for row in rows})
     return drawn(
@@ -67,7 +67,7 @@ def rewards_by_day(rows: Rows) -> Markup:
 
 
 def counts(rows: list[tuple[str, int]], title: str) -> Markup:
-    """Horizontal bars with their figures beside them, in the order given."""
+    """Horizontal bars with their numbers, in the given order."""
     data = [{"what": what, "count": count} for what, count in rows]
     return drawn(
         {
@@ -97,12 +97,12 @@ def counts(rows: list[tuple[str, int]], title: str) -> Markup:
 
 
 def drawn(spec: dict[str, Any], title: str, *, margin: int) -> Markup:
-    """A chart as two pictures, for phones and for desks.
+    """A chart as two pictures, for a phone and a desktop.
 
     Args:
         spec: a Vega-Lite view without its width.
-        title: what the picture shows, for those who cannot see it.
-        margin: pixels beside the plot that labels need.
+        title: alternative text.
+        margin: pixels for labels beside the plot.
     """
     return Markup("").join(
         _svg({**spec, "width": width - margin, "config": LOOK}, title, kind)
@@ -112,8 +112,8 @@ def drawn(spec: dict[str, Any], title: str, *, margin: int) -> Markup:
 
 def _svg(spec: dict[str, Any], title: str, kind: str) -> Markup:
     picture = vl_convert.vegalite_to_svg(spec)
-    # The size follows the page's width; the picture keeps its shape by its viewBox.
+    # The width follows the page; viewBox keeps the proportions.
     picture = re.sub(r' width="\d+(?:\.\d+)?" height="\d+(?:\.\d+)?"', "", picture, count=1)
     label = Markup(' class="{}" role="img" aria-label="{}"').format(kind, title)
-    # Vega escapes what comes from the data, so the picture may stand as it is.
+    # Vega escapes the data, so the picture needs no escaping.
     return Markup(picture.replace(' class="marks"', str(label), 1))  # noqa: S704 - see above

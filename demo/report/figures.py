@@ -1,4 +1,4 @@
-"""What the page shows, asked of the marts of `transform/`; people by their source id only."""
+"""The figures of the report, from the marts of `transform/`; customers by `source_id` only."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ ORDER BY friends_referred DESC, order_total_amount_brought DESC, 1 LIMIT 10
 
 
 class WarehouseError(Exception):
-    """The warehouse cannot be read; the text says what to do."""
+    """The warehouse cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the warehouse says.
+    """The figures of a warehouse.
 
     Attributes:
-        customers: customers that Voucherify has.
-        with_source_id: those that have a key of the CRM.
-        taken_part: customers who referred, were referred or received a reward.
-        totals: conversions, rewards, credit and points given, orders brought; money in the
+        customers: customers in Voucherify.
+        with_source_id: those with a key of the CRM.
+        taken_part: customers that referred, were referred or received a reward.
+        totals: conversions, rewards, credit and points given, amount of orders; money in the
             smallest currency unit.
         by_day: day, campaign, role, rewards.
-        top: source id, friends, orders brought, credit and points received.
+        top: source id, friends, amount of orders, credit and points received.
     """
 
     customers: int
@@ -59,16 +59,16 @@ class Figures:
 
     @classmethod
     def of(cls, warehouse: str) -> Figures:
-        """Ask a DuckDB file, or a PostgreSQL database by its address.
+        """Query a DuckDB file, or a PostgreSQL database by its URL.
 
         Raises:
-            WarehouseError: it cannot be opened, or the marts were not made yet.
+            WarehouseError: it cannot be opened, or has no marts yet.
         """
         try:
             answers = _answers(warehouse)
         except (duckdb.Error, psycopg.Error) as error:
             raise WarehouseError(
-                "The warehouse holds no marts that can be read: check --warehouse, and run "
+                "The warehouse has no readable marts: check --warehouse, and run "
                 "`meltano run voucherify-to-warehouse transform` first."
             ) from error
         (customers, with_source_id), *_ = answers[0]

@@ -1,4 +1,4 @@
-"""The page: figures, charts and runs in one file that needs nothing else."""
+"""The HTML page: figures, charts and runs in one self-contained file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def page(figures: Figures, runs: list[Run], refused: Counter[str]) -> str:
 
 
 def tiles(figures: Figures) -> list[tuple[str, str]]:
-    """The large figures at the top: what, and how much."""
+    """The label and the value of each large figure at the top."""
     conversions, rewards, credit, points, brought = figures.totals
     return [
         ("customers in Voucherify", f"{figures.customers:,}"),
@@ -53,7 +53,7 @@ def tiles(figures: Figures) -> list[tuple[str, str]]:
 
 
 def places(figures: Figures, refused: Counter[str]) -> list[tuple[str, int]]:
-    """Where customers are between the CRM and Voucherify."""
+    """Numbers of customers in the CRM and in Voucherify."""
     return [
         ("from the CRM, in Voucherify", figures.with_source_id),
         ("in Voucherify only", figures.customers - figures.with_source_id),

@@ -1,4 +1,4 @@
-"""What runs did, as the plugins' `run summary` lines in Meltano's logs tell it."""
+"""Reads the runs from the lines `run summary` in Meltano's logs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Run:
     """One run of one plugin.
 
     Attributes:
-        at: when it ended, as the log has it; empty where the log has no times.
+        at: when it ended; empty where the log has no timestamps.
         plugin: `tap-voucherify` or `target-voucherify`, with its suffix if it is inherited.
         done: rows read, or customers accepted.
-        refused: refused records; none for a tap.
+        refused: refused records; `None` for a tap.
         calls: API calls.
-        quota_left: calls left when it ended, where the API said it.
-        waited: seconds spent waiting for a limit.
-        complete: whether it did everything it set out to do.
+        quota_left: calls left when it ended, or `None`.
+        waited: seconds waited for limits and retries.
+        complete: whether the run completed.
     """
 
     at: str
@@ -43,13 +43,13 @@ class Run:
 
 
 def runs(places: Iterable[Path]) -> list[Run]:
-    """Every run in the logs, newest first."""
+    """All runs in the logs, newest first."""
     found = [run for log in _logs(places) for line in _lines(log) if (run := _run(line))]
     return sorted(found, key=lambda run: run.at, reverse=True)
 
 
 def refusals(path: Path | None) -> Counter[str]:
-    """How often each reason stands in the file of refused records; no record is kept."""
+    """The number of refused records by reason."""
     if path is None or not path.exists():
         return Counter()
     messages = (json.loads(line) for line in _lines(path))
@@ -73,7 +73,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _run(line: str) -> Run | None:
     if line.startswith("{"):
-        line = _spoken(line)
+        line = _plain_line(line)
     text = SUMMARY.search(line)
     if text is None:
         return None
@@ -91,10 +91,10 @@ def _run(line: str) -> Run | None:
     )
 
 
-def _spoken(line: str) -> str:
-    """A line of a JSON log as a line of a plain one."""
+def _plain_line(line: str) -> str:
+    """A line of a JSON log in plain form."""
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return ""
-    return " ".join(str(said.get(key, "")) for key in ("timestamp", "string_id", "event"))
+    return " ".join(str(entry.get(key, "")) for key in ("timestamp", "string_id", "event"))

@@ -1,1 +1,1 @@
-"""What the pair costs in time, calls and memory, beside what people would use instead."""
+"""Benchmarks of time, calls and memory, compared with alternatives."""

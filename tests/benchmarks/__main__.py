@@ -1,8 +1,8 @@
-"""Measure the pair, and write down what came out.
+"""Run the benchmarks and write the results.
 
-`make bench` measures everything and writes `docs/benchmarks.md`. Parts can be measured alone, as in
-`python -m bench speed --rows 100000 --rounds 5`; what was measured before is kept in `.bench/`.
-`python -m bench small` only shows that it runs, in seconds, without installing anything.
+`make bench` runs all parts and writes `docs/benchmarks.md`. `make bench BENCH="speed --rows 100000
+--rounds 5"` runs one part; earlier results are kept in `.bench/`. `make bench BENCH=small` is a
+smoke test that takes seconds and installs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import calls, document, growth, lag, quota, speed
-from benchmarks.measuring import FOLDER, ROOT
+from benchmarks.measurement import FOLDER, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ MEASURED = ("speed", "quota", "calls", "growth", "lag")
 
 
 def main() -> None:
-    """Run the parts that were asked for."""
+    """Run the selected parts."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=[*MEASURED, "document"])
     parser.add_argument("--rows", type=int, default=100_000)
@@ -41,7 +41,7 @@ def main() -> None:
     sizes = map(str, given.sizes)
     same = ["--rows", str(given.rows), "--rounds", str(given.rounds), "--sizes", *sizes]
     for part in given.parts:
-        # A process of its own each: a child's peak of memory begins with what its parent holds.
+        # A process for each part: the peak memory of a child starts with that of its parent.
         command = [sys.executable, "-m", "benchmarks", part, *same]
         subprocess.run(command, cwd=ROOT, check=True)
 

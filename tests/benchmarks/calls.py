@@ -1,4 +1,4 @@
-"""What work costs in API calls, counted in the log of the sandbox."""
+"""API calls by task, counted in the log of the sandbox."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring import FOLDER, cost_of, tell
+from benchmarks.measurement import FOLDER, cost_of, log_progress
 from benchmarks.speed import catalog_of, settings, tap, target
 from voucherify_sandbox import Sandbox
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 SPREAD = timedelta(days=200)
 CHANGED, REWARDED = 1_000, 40
-"""Customers that a nightly sync touches, and those of them who got a reward."""
+"""Customers that a nightly sync changes, and those of them that got a reward."""
 
 SECONDS_BETWEEN_CHANGES = 0.01
 
 
 def measured(count: int) -> dict[str, int]:
-    """Calls by what they were made for."""
+    """Calls by task."""
     with Sandbox() as sandbox:
-        # Metadata in the mapping would cost one call more, for its schema.
+        # Metadata in the mapping would cost one more call, for its schema.
         plain = {"mapping": {"name": "name", "email": "email"}, **_keys(sandbox)}
         found = {"written": _calls(sandbox, target(sandbox.url, count, **plain))}
     with Sandbox() as sandbox:
@@ -36,12 +36,12 @@ def measured(count: int) -> dict[str, int]:
         by_export = {**_keys(sandbox), "customers_backfill": "export"}
         found["list"] = _calls(sandbox, tap(sandbox.url, **_keys(sandbox)))
         found["export"] = _calls(sandbox, tap(sandbox.url, **by_export))
-    tell(f"calls: {found}")
+    log_progress(f"calls: {found}")
     return {**found, **later_runs(min(count, 20_000))}
 
 
 def later_runs(count: int) -> dict[str, int]:
-    """Calls of runs after the first one, of customers and reward events together."""
+    """Calls of later runs of customers and reward events together."""
     with Sandbox() as sandbox:
         project = sandbox.project
         sandbox.clock.advance(-86_400)
@@ -69,7 +69,7 @@ def later_runs(count: int) -> dict[str, int]:
 
 
 def _night(project: Project, clock: Clock) -> None:
-    """A sync touches many customers; some redeemed a friend's code meanwhile."""
+    """Change many customers, and let some redeem a friend's code."""
     for number in range(CHANGED):
         project.upsert_customer({"source_id": f"crm-{number}", "phone": "1"})
         clock.advance(SECONDS_BETWEEN_CHANGES)
@@ -90,7 +90,7 @@ def _calls(sandbox: Sandbox, contestant: Any) -> int:
 
 
 def _run(sandbox: Sandbox, state: dict[str, Any], *more: str) -> dict[str, Any]:
-    """Read customers and reward events, from a state; the state that this leaves."""
+    """Read customers and reward events from a state; returns the last state."""
     path = FOLDER / "state.json"
     path.write_text(json.dumps(state))
     config = settings(sandbox.url, **_keys(sandbox))

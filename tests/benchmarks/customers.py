@@ -1,8 +1,8 @@
-"""Customers ready to be served: their JSON in one file, made once for each size.
+"""Generated customers: their JSON in one file for each size.
 
-They look like those of the API reference §4: about a kilobyte, a third of them updated since they
-were created, some with points, referrals and metadata. No two were created at the same instant, so
-every contestant may page as simply as it likes.
+They have the fields of Voucherify's published samples: about a kilobyte, a third of them updated,
+some with points, referrals and metadata. No two have the same creation time, so that every
+contestant can paginate in the simplest way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 SPAN = timedelta(days=200)
-"""The customers were created in these days, evenly."""
+"""The customers are created evenly in this time."""
 
 UPDATED_EVERY = 3
 REWARDED_EVERY = 5
@@ -31,7 +31,7 @@ def step(count: int) -> timedelta:
 
 
 def instant(at: datetime) -> str:
-    """The form in which the API prints most instants (reference §1.1)."""
+    """A timestamp in the format of most published samples."""
     return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -1,4 +1,4 @@
-"""What was measured, in words: `docs/benchmarks.md`."""
+"""Writes the results into `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.calls import CHANGED, REWARDED
-from benchmarks.measuring import ROOT
+from benchmarks.measurement import ROOT
 from benchmarks.plans import million_customers
 from benchmarks.speed import NOOP, SCRIPT, TAP, TARGET
 
@@ -33,7 +33,7 @@ LEAST_SHARE, MOST_MB, LEDGER_SECONDS, LEDGER_MB = 0.9, 120, 20, 150
 
 
 def about() -> dict[str, str]:
-    """Machine, versions, commit and day."""
+    """Machine, load, versions, commit and time."""
     cpu = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     memory = [line for line in _lines("/proc/meminfo") if line.startswith("MemTotal")]
     return {
@@ -54,7 +54,7 @@ def written(results: Mapping[str, Any]) -> str:
     return "\n".join(
         (
             *_head(results),
-            *_told(goals),
+            *_figures(goals),
             *_beside(results),
             *_calls(results["calls"]),
             *_quota(results["quota"]),
@@ -73,10 +73,9 @@ def _head(results: Mapping[str, Any]) -> Iterable[str]:
     return (
         "# Benchmarks",
         "",
-        "This file is written by `make bench`, which installs the yardsticks from PyPI, each in an",
-        "environment of its own. Only ratios of one run mean something: another machine has other",
-        "seconds. Where more processes wanted a core than there are cores, seconds of the clock are",
-        "long for everybody, and CPU seconds tell more.",
+        "`make bench` writes this file. It installs the yardsticks from PyPI, each in an environment of",
+        "its own. Only ratios within one run are comparable. Where more processes wanted a core than",
+        "there are cores, wall time is long for all of them, and CPU time says more.",
         "",
         f"Machine: {facts['machine']}. Versions: {facts['versions']}.",
         f"{results['rows']:,} customers, {results['rounds']} rounds, contestants in turn, medians.",
@@ -94,7 +93,7 @@ def _when(facts: Mapping[str, str]) -> Row:
 
 
 def _goals(results: Mapping[str, Any]) -> list[Row]:
-    """What, goal, measured, and whether it was met."""
+    """Rows of name, goal, measurement, and whether the goal was met."""
     calls, quota = results["calls"], results["quota"]
     read, write = results["speed"]["read"], results["speed"]["written"]
     growth, ledger = results["growth"], results["ledger"]
@@ -122,7 +121,7 @@ def _goals(results: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def _told(goals: Iterable[Row]) -> Iterable[str]:
+def _figures(goals: Iterable[Row]) -> Iterable[str]:
     met = [(*row[:3], "yes" if row[3] else "**no**") for row in goals]
     return ("## Goals", "", *_table(("what", "goal", "measured", "met"), met), "")
 
@@ -146,11 +145,11 @@ def _ratio(costs: Mapping[str, Any], one: str, other: str, figure: str = "wall")
 def _beside(results: Mapping[str, Any]) -> Iterable[str]:
     speed, rows = results["speed"], results["rows"]
     return (
-        f"## {rows:,} customers out, beside what else there is",
+        f"## {rows:,} customers out, compared with alternatives",
         "",
-        "Everybody reads the same customers, a kilobyte each, from a server with ready-made answers",
-        "in a process of its own, and writes to a pipe that somebody reads. The raw client shows how",
-        "little of the time is the server's.",
+        "Each program reads the same customers, a kilobyte each, from a server with prepared responses",
+        "in a separate process, and writes to a pipe. The raw client shows how little of the time is the",
+        "server's.",
         "",
         *_costs(speed["read"], SCRIPT),
         "",
@@ -186,7 +185,7 @@ def _calls(calls: Mapping[str, int]) -> Iterable[str]:
     rows: list[Row] = [
         ("100,000 customers out, first run, list", "1,000 (pages)", f"{calls['list']:,}"),
         ("the same through an export", "1,000 (pages)", calls["export"]),
-        ("20,000 customers and whom to ask for reward events, first run", "400 (pages for each stream)", calls["first_of_both"]),
+        ("20,000 customers and candidates for reward events, first run", "400 (pages for each stream)", calls["first_of_both"]),
         ("customers and reward events, nothing new", "200 a stream (pages of 20,000)", calls["nothing_new"]),
         (f"a night: {CHANGED:,} of 20,000 customers changed, {REWARDED - 1} redemptions", "20,000 (a call for each customer)", f"{calls['night']} ({calls['night_asked']} of them for a customer's events)"),
         ("100,000 customers in", "100,000 singly, 1,000 in hundreds", calls["written"]),
@@ -196,8 +195,8 @@ def _calls(calls: Mapping[str, int]) -> Iterable[str]:
         "",
         *_table(("what", "without this pair", "calls"), rows),
         "",
-        "A list costs a call for 99 new customers: each request begins where the last one ended, and",
-        "the row on the edge comes twice, which is how none can be lost.",
+        "A list costs a call for 99 new customers: each request starts before the last row of the one",
+        "before, so that row comes twice and none is lost.",
         "",
     )
 
@@ -229,11 +228,11 @@ def _quota(quota: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     return (
         "## What is used of a quota",
         "",
-        "First runs at 200 ms an answer, in real time. A period is a tenth of a minute with",
-        "a tenth of its calls, so that more ends of periods are met; for events it is half a minute, as the",
-        "sandbox says waits in whole seconds. The customers all came in the first",
-        "fifth of the time that the windows cover, which is the hard case for reading ahead. At the end of",
-        "a walk some threads have nothing left to read for some seconds, which weighs less the longer it is.",
+        "First runs at 200 ms a response, in real time. A period is a tenth of a minute with a tenth of",
+        "its calls, so that a run meets more ends of periods; for events it is half a minute, because the",
+        "sandbox's `Retry-After` has whole seconds. All customers came in the first fifth of the time that",
+        "the windows cover, which is the hard case for reading in parallel. At the end of a run some threads",
+        "are idle for seconds, which matters less the longer it is.",
         "",
         *_table(head, rows),
         "",
@@ -254,10 +253,10 @@ def _lag(lag: Mapping[str, Any]) -> Iterable[str]:
         "## From the CRM and back, with jobs each minute",
         "",
         f"The three jobs in one `meltano run` each minute: {runs['count']} runs, mostly {runs['median']:.0f} s each.",
-        "`write_path: auto`, rewards from the store of webhooks. Contacts change at random instants; as",
-        "soon as Voucherify has the change, a friend orders with the contact's code, and nearly always the",
-        "same run still brings the reward back; an order later than that waits for the next minute, as a",
-        "change does. Rewards settle three seconds after the order.",
+        "`write_path: auto`, rewards from the webhook store. Contacts change at random times; as soon as",
+        "Voucherify has the change, a friend orders with the contact's code, and nearly always the same run",
+        "still brings the reward back; a later order waits for the next minute, as a change does. Rewards",
+        "settle three seconds after the order.",
         "",
         *_table(("from, to", "contacts", "median", "longest"), rows),
         "",
@@ -297,26 +296,24 @@ WHY_MISSED = {
     "takes less for a record than the unvalidated no-op target does, so the figure goes up and down "
     "with the machine; what would come next is a builder compiled from the mapping.",
 }
-"""What is known of the cause, and what would come next, by goal."""
+"""Known causes and possible next steps, by goal."""
 
 TIME_GOES = (
     "## Where the time goes",
     "",
     "Of the tap's own time for 100,000 customers, by a sampling profiler (`py-spy --gil`): a third is",
-    "`requests` and below it, a quarter is one decoding that checks a page and finds its rows, a tenth",
-    "the walk, a sixth making and writing lines; importing the SDK takes a quarter of a second. Two",
-    "decodings, the schema check row by row, and the SDK's work per record are gone",
-    "(`decisions/0301-raw-rows.md`). What would come next is a leaner HTTP client: a bare",
-    "`http.client` needs 0.05 ms of CPU for a page where `requests` needs 0.23 ms.",
+    "`requests` and below, a quarter the decoding that checks a page and finds its rows, a tenth the read",
+    "by time, a sixth writing lines; importing the SDK takes a quarter of a second. Rows that conform are",
+    "not decoded again ([decision 301](decisions/0301-raw-rows.md)). The next step would be a leaner HTTP",
+    "client: `http.client` needs 0.05 ms of CPU for a page where `requests` needs 0.23 ms.",
     "",
-    "Where columns are deselected, or streams mapped or flattened, the SDK's way is taken: two to",
-    "three times the time.",
+    "Deselected columns, stream maps and flattening take the SDK's path, which is two to three times as",
+    "slow.",
     "",
-    "The target's CPU is a quarter decoding and encoding (`msgspec`), the rest Python: converting the",
-    "mapped properties and counting batches. Beside that it waits for",
-    "a server that takes its requests, which the no-op target does not have: on a busy machine its time",
-    "by the clock goes up and down around that of the no-op target, while its CPU stays below. What",
-    "would come next is to send a batch while the next one is read.",
+    "The target's CPU time is a quarter decoding and encoding (`msgspec`), the rest converting mapped",
+    "properties and counting batches. It also waits for a server, which the no-op target does not: on a",
+    "busy machine its wall time varies around that of the no-op target, while its CPU time stays below.",
+    "The next step would be to send a batch while the next one is read.",
 )
 
 

@@ -1,11 +1,11 @@
-"""How time, calls and memory grow with the number of customers, for either plugin."""
+"""Time, calls and memory of both plugins by the number of customers."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring import FOLDER, Contestant, cost_of, server, tell
+from benchmarks.measurement import FOLDER, Contestant, cost_of, log_progress, server
 from benchmarks.speed import tap, target
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def measured(sizes: Iterable[int]) -> dict[str, list[dict[str, Any]]]:
-    """A line per plugin and size."""
+    """A result for each plugin and size."""
     found: dict[str, list[dict[str, Any]]] = {"tap": [], "target": []}
     for size in sizes:
         with server(size) as served:
@@ -23,7 +23,7 @@ def measured(sizes: Iterable[int]) -> dict[str, list[dict[str, Any]]]:
 
 
 def ledger(size: int) -> dict[str, Any]:
-    """What so many unchanged customers cost: the second of two runs with a ledger."""
+    """The cost of unchanged customers: the second of two runs with a ledger."""
     path = FOLDER / "ledger.sqlite"
     path.unlink(missing_ok=True)
     with server(1) as served:
@@ -37,5 +37,5 @@ def _line(size: int, contestant: Contestant) -> dict[str, Any]:
     cost = cost_of(contestant, log)
     summary = log.read_text().rpartition("run summary ")[2].splitlines()[0]
     line = {"size": size, "calls": json.loads(summary)["calls"], **cost.to_json()}
-    tell(f"{contestant.name}: {line}")
+    log_progress(f"{contestant.name}: {line}")
     return line

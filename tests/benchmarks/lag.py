@@ -1,4 +1,4 @@
-"""How long a change takes to Voucherify, and a reward back, when jobs run each minute."""
+"""The time of a change to Voucherify, and of a reward back, when jobs run each minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring import tell
+from benchmarks.measurement import log_progress
 from demo import crm, live
 from demo.__main__ import JOBS, meltano
 from demo.services import FOLDER
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 A_MINUTE = 60.0
 MINUTES = 8
 CHANGED = 18
-"""Contacts that change, at instants drawn by lot in all but the last three minutes."""
+"""Contacts that change, at random times in all but the last three minutes."""
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -29,9 +29,9 @@ SECONDS_BETWEEN_LOOKS = 0.2
 def measured() -> dict[str, Any]:
     """Seconds from commit to Voucherify, and from redemption to the CRM's table of rewards."""
     with live.stage() as (api, address, _):
-        dice = Random(1)
+        rng = Random(1)
         began = time.monotonic()
-        delays = [dice.uniform(0, (MINUTES - 3) * A_MINUTE) for _ in range(CHANGED)]
+        delays = [rng.uniform(0, (MINUTES - 3) * A_MINUTE) for _ in range(CHANGED)]
         with ThreadPoolExecutor(CHANGED) as contacts:
             ways = [
                 contacts.submit(_way, api, address, 1 + 2 * number, began + delay)
@@ -40,22 +40,22 @@ def measured() -> dict[str, Any]:
             runs = _schedule(began)
             found = [way.result() for way in ways]
     there, back = zip(*found, strict=True)
-    return {"runs": runs, "there": _told(there), "back": _told(back)}
+    return {"runs": runs, "there": _figures(there), "back": _figures(back)}
 
 
 def _schedule(began: float) -> dict[str, float]:
-    """Run the jobs each minute; one that is not over by then lets the next minute pass."""
+    """Run the jobs each minute; a run that takes longer skips the next minute."""
     lasted: list[float] = []
     while (now := time.monotonic()) < began + MINUTES * A_MINUTE:
         meltano("run", *JOBS, log=FOLDER / "every-minute.log")
         lasted.append(time.monotonic() - now)
-        tell(f"run {len(lasted)}: {lasted[-1]:.1f} s")
+        log_progress(f"run {len(lasted)}: {lasted[-1]:.1f} s")
         time.sleep(A_MINUTE - (time.monotonic() - began) % A_MINUTE)
-    return _told(lasted)
+    return _figures(lasted)
 
 
 def _way(api: Sandbox, address: str, number: int, begins: float) -> tuple[float, float]:
-    """One contact's change on its way there, then the reward for its friend's order back."""
+    """Seconds of one contact's change, and of the reward for its friend's order."""
     time.sleep(max(0.0, begins - time.monotonic()))
     live.change(address, number)
     key = crm.contact_id(number)
@@ -65,7 +65,7 @@ def _way(api: Sandbox, address: str, number: int, begins: float) -> tuple[float,
 
 
 def _until(holds: Callable[[], bool]) -> float:
-    """Seconds until something holds."""
+    """Seconds until a condition is true."""
     began = time.monotonic()
     while not holds():
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -74,5 +74,5 @@ def _until(holds: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def _told(seconds: Any) -> dict[str, float]:
+def _figures(seconds: Any) -> dict[str, float]:
     return {"count": len(seconds), "median": median(seconds), "most": max(seconds)}

@@ -12,7 +12,7 @@ ROWS_A_CALL = 99
 BATCH_ROWS = 5_000
 CALLS_A_JOB = 2
 PLANS = {"Business": (100, 100_000), "Organization": (2_000, 300_000)}
-"""Calls a minute and calls a billing cycle (reference §2.1)."""
+"""Calls a minute and calls a billing cycle, as Voucherify publishes them."""
 
 
 def million_customers(results: Mapping[str, Any]) -> Iterable[str]:
@@ -30,7 +30,7 @@ def million_customers(results: Mapping[str, Any]) -> Iterable[str]:
         "",
         f"Out by list: {CUSTOMERS:,} / {ROWS_A_CALL} = {by_list:,} calls. The tap itself would need",
         f"{cpu:.0f} minutes at the speed of the table above, so the plan decides. In, by bulk requests",
-        f"of {BATCH_ROWS:,}: {writes:,} requests and about {CALLS_A_JOB} looks at each job. Bulk requests",
+        f"of {BATCH_ROWS:,}: {writes:,} requests and about {CALLS_A_JOB} polls of each job. Bulk requests",
         "have a limit of their own, which is not published; at 50 an hour these are",
         f"{writes / 50:.0f} hours, which is why later runs should have a ledger. Memory does not grow.",
         "",

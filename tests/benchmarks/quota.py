@@ -1,29 +1,29 @@
-"""How much of a quota is used where answers take their time."""
+"""The share of a quota that is used at 200 ms a response."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from benchmarks.measuring import FOLDER, cost_of, server
+from benchmarks.measurement import FOLDER, cost_of, server
 from benchmarks.speed import tap
 from voucherify_sandbox import Fault, Sandbox
 from voucherify_sandbox.limits import Limits
 
 SECONDS_AN_ANSWER = 0.2
 CALLS_A_SECOND = 2_000 / 60
-"""The plan Organization (reference §2.1)."""
+"""The published limit of the plan Organization."""
 
 PERIOD = 6.0
-"""A tenth of a minute, with a tenth of its calls: more borders in less time."""
+"""A tenth of a minute, with a tenth of its calls: more ends of periods in less time."""
 
 LONGER_PERIOD = 30.0
-"""For the sandbox, which says waits in whole seconds, as the API does: too much of six."""
+"""For the sandbox, whose `Retry-After` has whole seconds like the API's: too much of six."""
 
 REFUSED = 429
 
 FORMER = 1
-"""Calls at once of a reader that waits for each answer."""
+"""Requests in flight of a reader that waits for each response."""
 
 
 def measured(count: int) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def _customers(count: int, calls: int, *, at_once: int) -> dict[str, Any]:
 
 
 def _events(count: int, calls: int) -> dict[str, Any]:
-    """Every customer asked for its events, as the audit does; the sandbox is slow by a fault."""
+    """Poll every customer (`reward_events_scan: all`) of a sandbox that is slow by a fault."""
     with Sandbox(limits=Limits(calls=calls, period_seconds=LONGER_PERIOD)) as sandbox:
         sandbox.project.add_customers(count, spread=timedelta(hours=1))
         slow = Fault(kind="slow_headers", seconds=SECONDS_AN_ANSWER, times=None)

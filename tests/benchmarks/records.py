@@ -1,4 +1,4 @@
-"""Records of a CRM as a Singer tap sends them: a file made once for each size."""
+"""Generated Singer messages of a CRM: one file for each size."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def record(number: int) -> dict[str, Any]:
 
 
 def ready_made(folder: Path, count: int) -> Path:
-    """The file with SCHEMA, RECORD and STATE messages of so many customers."""
+    """The file with SCHEMA, RECORD and STATE messages of `count` customers."""
     path = folder / f"records-{count}.singer"
     if path.exists():
         return path

@@ -1,10 +1,9 @@
-"""A server whose answers are ready before they are asked for, so that it is never what is measured.
+"""A server with prepared responses, fast enough not to be what is measured.
 
-`python -m bench.server FOLDER COUNT` serves COUNT customers of `bench.customers`, prints where,
-and ends with its standard input. With `delay=SECONDS` each answer comes that much later; with
-`calls=NUMBER period=SECONDS` more calls than that in a period are refused as the API does, and with
-`log=1` it prints at its end how each call was answered and when. It knows the parameters that the
-contestants send and checks nothing: strictness is the sandbox's work.
+`python -m benchmarks.server FOLDER COUNT` serves COUNT customers of `benchmarks.customers`, prints
+its URL, and ends with its standard input. `delay=SECONDS` delays each response; `calls=NUMBER
+period=SECONDS` limits calls as the API does; with `log=1` it prints the time and status of each
+response at its end. It knows the parameters of the contestants only, and validates nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ MILLISECOND = timedelta(milliseconds=1)
 BULK = "/v1/customers/bulk/async"
 TOO_MANY = b'{"code":429,"message":"Too many requests hit the API too quickly."}'
 ANSWERED: list[tuple[float, int]] = []
-"""When each call was answered, and with which status."""
+"""Time and status of each response."""
 
 
 class Project:
-    """Customers to read, and bulk jobs that are done as soon as they are sent."""
+    """Customers to read, and bulk jobs that end at once."""
 
     def __init__(self, folder: Path, count: int) -> None:
         """Map the customers into memory."""
@@ -45,7 +44,7 @@ class Project:
         self._jobs: list[int] = []
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer to a request."""
+        """Status and body of the response to a request."""
         path, _, query = target.partition("?")
         if method == "GET" and path == "/v1/customers":
             return 200, self._page(dict(parse_qsl(query)))
@@ -74,7 +73,7 @@ class Project:
         )
 
     def _position(self, text: str, *, beyond: bool) -> int:
-        """How many customers were created before an instant, or up to it."""
+        """The number of customers created before a timestamp, or up to it."""
         passed = (datetime.fromisoformat(text).astimezone(UTC) - FIRST) // MILLISECOND
         whole, part = divmod(passed, self._step)
         return min(self._count, max(0, whole + (1 if part or beyond else 0)))
@@ -94,7 +93,7 @@ class Project:
 
 @dataclass
 class Limit:
-    """So many calls in a period, which begins with the first call after the one before."""
+    """A limit of calls in a period, which starts with the first call after the previous one."""
 
     calls: float = inf
     period: float = 60.0
@@ -116,21 +115,21 @@ class Limit:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, kept alive; reads whole requests, as many as have come."""
+    """One persistent connection."""
 
     def __init__(self, project: Project, limit: Limit, delay: float) -> None:
-        """Answer for a project, `delay` seconds late."""
+        """Serve a project; responses are delayed by `delay` seconds."""
         self._project = project
         self._limit = limit
         self._delay = delay
         self._read = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for responses."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole by now."""
+        """Respond to each complete request."""
         self._read += data
         while (head := self._read.find(b"\r\n\r\n")) >= 0:
             lines = bytes(self._read[:head]).split(b"\r\n")
@@ -146,16 +145,16 @@ class Connection(asyncio.Protocol):
     def _answer(self, method: str, target: str, body: bytes) -> None:
         wait = self._limit.wait()
         status, content = (429, TOO_MANY) if wait else self._project.answer(method, target, body)
-        # Rounded up, as the API does to whole seconds: who keeps to it never comes too early.
-        told = f"Retry-After: {wait + 0.001:.3f}\r\n" if wait else ""
+        # Rounded up, so that a client that waits as long is never too early.
+        retry_after = f"Retry-After: {wait + 0.001:.3f}\r\n" if wait else ""
         ANSWERED.append((time.monotonic(), status))
         head = (
             f"HTTP/1.1 {status} X\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nX-Rate-Limit-Remaining: {self._limit.left}\r\n"
-            f"{told}Content-Length: {len(content)}\r\n\r\n"
+            f"{retry_after}Content-Length: {len(content)}\r\n\r\n"
         ).encode()
         if not isinstance(self._transport, asyncio.WriteTransport):
-            raise TypeError("A connection of TCP can be written to.")
+            raise TypeError("The transport cannot be written to.")
         write = partial(self._transport.write, head + content)
         if self._delay:
             asyncio.get_running_loop().call_later(self._delay, write)

@@ -1,4 +1,4 @@
-"""The pair beside what people would use instead: who takes how long for the same work."""
+"""The time of the plugins and of alternatives for the same work."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from benchmarks.measuring import (
+from benchmarks.measurement import (
     FOLDER,
     ROOT,
     Contestant,
     Cost,
     cost_of,
     interleaved,
+    log_progress,
     medians,
     server,
-    tell,
 )
 
 YARDSTICKS = Path(__file__).parent / "yardsticks"
@@ -30,7 +30,7 @@ PACKAGES = {
     "airbyte": ("airbyte-cdk==7.39.1",),
     "voucherify": ("voucherify==6.1.1",),
 }
-"""What the yardsticks are made of; each gets an environment of its own."""
+"""Packages of the yardsticks; each has an environment of its own."""
 
 TENTH = 10
 
@@ -39,12 +39,12 @@ NOOP, TARGET = "no-op target, no validation", "target-voucherify"
 
 
 def environment(name: str, packages: tuple[str, ...]) -> str:
-    """The Python of an environment with these packages, made if it is not there."""
+    """The Python of an environment with these packages, created if it does not exist."""
     folder = FOLDER / name
     python, done = folder / "bin" / "python", folder / "done"
     wanted = " ".join(packages)
     if not done.exists() or done.read_text() != wanted:
-        tell(f"installing {wanted}")
+        log_progress(f"installing {wanted}")
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
         done.write_text(wanted)
@@ -52,7 +52,7 @@ def environment(name: str, packages: tuple[str, ...]) -> str:
 
 
 def settings(url: str, **more: Any) -> str:
-    """A file with the settings of either plugin."""
+    """A file with settings for either plugin."""
     keys = {"application_id": "bench", "secret_key": "bench", "api_url": url}
     return _file(f"{'-'.join(['settings', *more])}.json", {**keys, **more})
 
@@ -75,14 +75,14 @@ def tap(url: str, *, stream: str = "customers", **more: Any) -> Contestant:
 
 
 def target(url: str, count: int, **more: Any) -> Contestant:
-    """The target, writing so many customers."""
+    """The target, writing `count` customers."""
     config = settings(url, **{"mapping": records.MAPPING, **more})
     line = [sys.executable, "-m", "target_voucherify", "--config", config]
     return Contestant(TARGET, line, records.ready_made(FOLDER, count))
 
 
 def readers(url: str, *, yardsticks: bool) -> list[Contestant]:
-    """Who reads every customer."""
+    """The contestants that read all customers."""
     made = [tap(url)]
     if yardsticks:
         python = {name: environment(name, packages) for name, packages in PACKAGES.items()}
@@ -131,13 +131,13 @@ def measured(count: int, rounds: int, *, yardsticks: bool) -> dict[str, dict[str
             _official(count // TENTH)
         ]
     return {
-        task: {name: _told(costs) for name, costs in by_name.items()}
+        task: {name: _figures(costs) for name, costs in by_name.items()}
         for task, by_name in found.items()
     }
 
 
 def _official(count: int) -> Cost:
-    """Voucherify's own SDK, once and with fewer customers: it takes minutes with all of them."""
+    """Voucherify's own SDK, once and with a tenth of the customers, as it takes minutes for all."""
     python = environment("voucherify", PACKAGES["voucherify"])
     with server(count) as served:
         line = [python, str(YARDSTICKS / "official_sdk.py"), served.url]
@@ -145,7 +145,7 @@ def _official(count: int) -> Cost:
     return Cost(cost.wall * TENTH, cost.cpu * TENTH, cost.peak_mb)
 
 
-def _told(costs: list[Cost]) -> dict[str, Any]:
+def _figures(costs: list[Cost]) -> dict[str, Any]:
     return {**medians(costs).to_json(), "walls": [cost.wall for cost in costs]}
 
 

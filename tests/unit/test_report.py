@@ -90,8 +90,8 @@ def test_an_empty_warehouse_is_said_in_words() -> None:
     written = page(nothing, [], Counter())
 
     assert "No rewards yet." in written
-    assert "Nobody has referred a friend yet." in written
-    assert "No log of a run was given." in written
+    assert "No referrals yet." in written
+    assert "No logs were given." in written
 
 
 def test_a_warehouse_without_marts_says_what_to_run_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a process costs: seconds of the clock, seconds of CPU, megabytes."""
+"""Measures a process: wall time, CPU time, peak memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".bench"
-"""Environments, ready-made data and results; nothing in it is kept by git."""
+"""Environments, generated data and results; git ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a process cost."""
+    """The cost of one run of a process."""
 
     wall: float
     cpu: float
@@ -36,12 +36,12 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One way to do the work.
+    """One program to measure.
 
     Attributes:
-        name: as the document calls it.
-        command: what to run.
-        source: the file it reads as its standard input.
+        name: in the document.
+        command: to run.
+        source: the file for its standard input.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contestant:
 
 
 def cost_of(contestant: Contestant, log: Path) -> Cost:
-    """Run a contestant to its end; what it prints goes through a pipe, as it does with a loader.
+    """Run a contestant; its output goes through a pipe, like that of a tap.
 
     Raises:
         RuntimeError: it failed.
@@ -65,7 +65,7 @@ def cost_of(contestant: Contestant, log: Path) -> Cost:
             cwd=ROOT,
         )
         if process.stdout is None:
-            raise RuntimeError("A pipe was asked for.")
+            raise RuntimeError("Popen opened no pipe.")
         while os.read(process.stdout.fileno(), 1 << 20):
             pass
         _, status, usage = os.wait4(process.pid, 0)
@@ -78,13 +78,15 @@ def cost_of(contestant: Contestant, log: Path) -> Cost:
 
 
 def interleaved(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[Cost]]:
-    """Every contestant once, then again, so that what disturbs one disturbs all."""
+    """Run the contestants in turn, so that a disturbance affects all of them."""
     costs: dict[str, list[Cost]] = {contestant.name: [] for contestant in contestants}
     for number in range(rounds):
         for contestant in contestants:
             cost = cost_of(contestant, FOLDER / "last.log")
             costs[contestant.name].append(cost)
-            tell(f"round {number + 1}: {contestant.name} {cost.wall:.2f} s, {cost.cpu:.2f} s CPU")
+            log_progress(
+                f"round {number + 1}: {contestant.name} {cost.wall:.2f} s, {cost.cpu:.2f} s CPU"
+            )
     return costs
 
 
@@ -98,18 +100,18 @@ def medians(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def tell(sentence: str) -> None:
-    """Say how far the benchmark is."""
+def log_progress(sentence: str) -> None:
+    """Print a line of progress."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
 class Served:
-    """A server with ready-made answers.
+    """A server with prepared responses.
 
     Attributes:
         url: its address.
-        answered: with `log=1`, once it ended: when each call was answered, and with which status.
+        answered: time and status of each response; filled at the end, with `log=1`.
     """
 
     url: str
@@ -118,7 +120,7 @@ class Served:
 
 @contextmanager
 def server(count: int, **settings: float) -> Iterator[Served]:
-    """A server with ready-made answers, as a process of its own."""
+    """A server with prepared responses, as a separate process."""
     FOLDER.mkdir(exist_ok=True)
     more = [f"{name}={value}" for name, value in settings.items()]
     process = subprocess.Popen(
@@ -130,7 +132,7 @@ def server(count: int, **settings: float) -> Iterator[Served]:
     )
     with process:
         if process.stdout is None or process.stdin is None:
-            raise RuntimeError("Pipes were asked for.")
+            raise RuntimeError("Popen opened no pipes.")
         served = Served(process.stdout.readline().strip(), [])
         yield served
         process.stdin.close()
@@ -138,6 +140,6 @@ def server(count: int, **settings: float) -> Iterator[Served]:
 
 
 def written(path: Path, text: str) -> str:
-    """A file with this text, by its name."""
+    """Write a file and return its name."""
     path.write_text(text)
     return str(path)
