@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import leaks
+from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.target import TargetVoucherify
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
@@ -50,6 +51,12 @@ def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
         "max_refused_percent": 100,
         **more,
     }
+
+
+def parsed(**given: Any) -> Settings:
+    """The settings as the target parses them, with a key pair that nobody has."""
+    pair = {"application_id": "a", "secret_key": "s"}
+    return Settings.from_config(with_defaults({**pair, **given}, SETTINGS))
 
 
 def held(sandbox: Sandbox) -> set[str]:

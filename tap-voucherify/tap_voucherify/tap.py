@@ -20,6 +20,7 @@ from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.connection_settings import stripped
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.exit_status import exit_status
+from tap_voucherify.voucherify_client.sdk_version import warn_if_untested
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ class TapVoucherify(GracefulTap):
             options["config"] = {key: value for key, value in config.items() if value is not None}
         # The SDK's own validation repeats invalid values and so would print secrets.
         super().__init__(validate_config=False, **options)
+        warn_if_untested(self.logger)
         self._config.update(stripped(self._config))
         if validate_config:
             settings.validate_config(self.config, self.config_jsonschema)

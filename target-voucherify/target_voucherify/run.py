@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
@@ -26,14 +28,15 @@ from target_voucherify.voucherify_client.shutdown import Shutdown
 from target_voucherify.writing.auto import MAX_SINGLE, AutoWriter
 from target_voucherify.writing.batch import Batch
 from target_voucherify.writing.bulk import BulkWriter
-from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT, RequestPool
+from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT
 from target_voucherify.writing.deletions import Deletions, NoDeletions
 from target_voucherify.writing.dry_run import DryRunWriter, ReadOnlyClient
 from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from target_voucherify.settings import Settings
     from target_voucherify.writing.writer import Writer
 
 SCOPE = "customers async-actions metadata-schemas"
@@ -58,25 +61,24 @@ PROGRESS_MASK = 0x3FF
 class Run:
     """Everything between Singer messages and the API, for one run; nothing is sent before `add`."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
-        self.client = _client(config, self.shutdown, self._log)
+        self.client = _client(settings, self.shutdown, self._log)
         self.summary = Summary(self._log, self.client.usage)
         self.records = self.summary.records
         self.fence = StateFence()
-        self._ledger = open_ledger(config)
-        self.outcomes = Outcomes(config, self.fence, self.summary, self._ledger)
+        self._ledger = open_ledger(settings)
+        self.outcomes = Outcomes(settings, self.fence, self.summary, self._ledger)
         context = RunContext(
             self.client, self.fence, self.outcomes, self.summary, self.shutdown, self._ledger
         )
-        self._pool = RequestPool(self.shutdown)
-        self._writer = _writer(config, context, self._pool)
+        self._writer = _writer(settings, context)
         self.deletions = (
             NoDeletions(self.summary)
-            if config["on_delete"] == "ignore"
-            else Deletions(config, context, self._pool)
+            if settings.on_delete == "ignore"
+            else Deletions(settings, context)
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
@@ -164,7 +166,6 @@ class Run:
                 self.outcomes.file.end_replay(is_complete=error is None)
             self.summary.complete = error is None
         finally:
-            self._pool.close()
             self._ledger.close()
         if isinstance(error, MaxCallsError):
             self._log.warning("%s The next run continues from the last state.", error)
@@ -256,22 +257,22 @@ class Run:
             )
 
 
-def _client(config: Mapping[str, Any], shutdown: Shutdown, log: logging.Logger) -> Client:
-    kind = ReadOnlyClient if config["dry_run"] else Client
+def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Client:
+    kind = ReadOnlyClient if settings.dry_run else Client
     return kind(
-        Connection.from_config(config, user_agent="target-voucherify", scope=SCOPE),
+        Connection.from_config(asdict(settings), user_agent="target-voucherify", scope=SCOPE),
         shutdown=shutdown,
         log=log,
         max_concurrency=REQUESTS_IN_FLIGHT,
-        max_calls=config.get("max_calls"),
+        max_calls=settings.max_calls,
     )
 
 
-def _writer(config: Mapping[str, Any], context: RunContext, pool: RequestPool) -> Writer:
-    rows, path = int(config["batch_size_rows"]), config["write_path"]
-    if config["dry_run"]:
+def _writer(settings: Settings, context: RunContext) -> Writer:
+    rows, path = settings.batch_size_rows, settings.write_path
+    if settings.dry_run:
         return DryRunWriter(context, rows, max_single=MAX_SINGLE_BY_PATH[path])
     if path == "single":
-        return SingleWriter(context, pool)
-    bulk = BulkWriter(context, rows, float(config["async_timeout"]))
-    return bulk if path == "bulk" else AutoWriter(bulk, context, pool)
+        return SingleWriter(context)
+    bulk = BulkWriter(context, rows, settings.async_timeout)
+    return bulk if path == "bulk" else AutoWriter(bulk, context)

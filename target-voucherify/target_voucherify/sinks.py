@@ -25,7 +25,6 @@ class Customers(Sink):
     The mapping is resolved against the SCHEMA, so that a wrong one costs no record.
     """
 
-    run: Run
     _builder: CustomerBuilder | None = None
 
     def __init__(
@@ -37,7 +36,10 @@ class Customers(Sink):
     ) -> None:
         properties = dict(schema.get("properties") or {})
         super().__init__(target, stream_name, schema, key_properties)
-        self._plan = mapping.resolve(self.config, stream_name, properties, key_properties or [])
+        self.run: Run = target.run  # type: ignore[attr-defined]  # the target is imported by none
+        self._plan = mapping.resolve(
+            self.run.settings, stream_name, properties, key_properties or []
+        )
 
     @override
     def get_validator(self) -> None:
@@ -84,29 +86,30 @@ class Customers(Sink):
         Returns:
             Whether the record has a key.
         """
-        problems: list[str] = []
-        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
+        key, problems = self._key_of(record)
         if not problems:
             self.run.deletions.mark_seen(key)
         return not problems
 
     def _delete(self, record: dict[str, Any], line: bytes) -> None:
         """Delete the customer of a record that the CRM marks as deleted; only its key matters."""
-        problems: list[str] = []
-        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
+        key, problems = self._key_of(record)
         if problems and self.run.deletions.needs_key:
             self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
         else:
             self.run.deletions.add(key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
-        problems: list[str] = []
-        key = source_id_of(record, self._plan.key, self.run.log_once, problems)
+        key, problems = self._key_of(record)
         self.run.refuse(key, line, error, has_key=not problems)
+
+    def _key_of(self, record: dict[str, Any]) -> tuple[str, list[str]]:
+        problems: list[str] = []
+        return source_id_of(record, self._plan.key, self.run.log_once, problems), problems
 
     def _new_builder(self) -> CustomerBuilder:
         """The builder, made at the first record: without records the API is not called."""
-        wanted = self._plan.has_metadata or self.config["unmapped"] == "metadata"
+        wanted = self._plan.has_metadata or self.run.settings.unmapped == "metadata"
         schema = self.run.metadata_schema(wanted=wanted)
-        self._builder = CustomerBuilder(self._plan, schema, self.config, self.run.log_once)
+        self._builder = CustomerBuilder(self._plan, schema, self.run.settings, self.run.log_once)
         return self._builder

@@ -1,33 +1,77 @@
-"""The target: its settings, and the stream it accepts."""
+"""The target: its settings, the stream it accepts, and the hooks of the SDK that it replaces.
+
+The SDK keeps only the newest STATE and prints it when all sinks are drained: at the end of the
+input, and on SIGTERM, where it may print a state for records that were never written. So its
+handlers of messages and signals are replaced. `HOOKS` names them; a test compares their code in the
+installed SDK with the code that this was written for.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
+from singer_sdk.target_base import Target
 from typing_extensions import override
 
-from target_voucherify import settings
 from target_voucherify.errors import InputError
-from target_voucherify.singer.sdk_overrides import FencedTarget
+from target_voucherify.json_lines import state_text
+from target_voucherify.run import Run
+from target_voucherify.settings import SETTINGS, Settings, with_defaults
+from target_voucherify.singer.reader import LINE, MessageReader
+from target_voucherify.singer.routing import StreamRouter, without_filters
 from target_voucherify.sinks import Customers
-from target_voucherify.voucherify_client.connection_settings import config_errors, stripped
+from target_voucherify.voucherify_client.connection_settings import config_errors
+from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
 from target_voucherify.voucherify_client.exit_status import exit_status
+from target_voucherify.voucherify_client.sdk_version import warn_if_untested
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from singer_sdk.mapper import PluginMapper
+    from singer_sdk.singerlib.encoding.base import GenericSingerReader
+
+HOOKS = (
+    "_process_schema_message",
+    "_process_record_message",
+    "_process_state_message",
+    "_process_activate_version_message",
+    "_process_batch_message",
+    "_handle_termination",
+    "_validate_config",
+    "append_builtin_config",
+    "drain_all",
+    "get_sink",
+    "invoke",
+    "process_endofpipe",
+)
+"""Members of the SDK's target that are replaced here, or relied on unchanged."""
 
 
-class TargetVoucherify(FencedTarget):
+class TargetVoucherify(Target):
     """Singer target for Voucherify: upserts customers by the key of the CRM they come from."""
 
     name = "target-voucherify"
-    package_name = "target-voucherify"
-    config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
+    message_reader_class: type[GenericSingerReader[Any]] = MessageReader
+    message_reader: MessageReader
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        warn_if_untested(self.logger)
+        self.run = Run(Settings.from_config(self.config))
+        self._router = StreamRouter(self.run, self._sink_for, self._mappers())
+        self.message_reader.shutdown = self.run.shutdown
+        if self.run.outcomes.file:
+            self.message_reader.input_size = self.run.outcomes.file.begin_replay
 
     @override
     def get_sink_class(self, stream_name: str) -> type[Customers]:
@@ -47,19 +91,6 @@ class TargetVoucherify(FencedTarget):
             )
         return Customers
 
-    @override
-    def setting_errors(self) -> list[str]:
-        """A message for every wrong setting; unknown ones are only logged."""
-        schema = self.config_jsonschema
-        self.append_builtin_config(schema)
-        for name, definition in schema["properties"].items():
-            if "default" in definition and self._config.get(name) is None:
-                self._config[name] = definition["default"]
-        self._config.update(stripped(self._config))
-        for name in settings.unknown(self._config, schema):
-            self.logger.warning("Setting %s is not known and changes nothing", name)
-        return sorted(set(config_errors(_without_nulls(self._config), schema)))
-
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
@@ -76,7 +107,77 @@ class TargetVoucherify(FencedTarget):
         target.run.summary.log()
         sys.exit(status)
 
+    @override
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        self._router.begin_stream(message_dict)
 
-def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings that are set; Meltano passes an unset one as null."""
-    return {name: value for name, value in config.items() if value is not None}
+    @override
+    def _process_record_message(self, message_dict: dict[str, Any]) -> None:
+        self._router.handle_record(message_dict)
+
+    @override
+    def _process_state_message(self, message_dict: dict[str, Any]) -> None:
+        """Add a STATE to the fence, as the text that came in."""
+        if "value" not in message_dict:
+            raise InputError("a STATE needs a value")
+        self.run.add_state(state_text(message_dict[LINE]))
+
+    @override
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        self._router.activate_version(message_dict)
+
+    @override
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
+        """Refuse a BATCH: its files pass no stream map and carry no states."""
+        raise InputError("BATCH messages are not read: take batch_config out of the tap's settings")
+
+    @override
+    def process_endofpipe(self) -> None:
+        """Finish the run, however the input ended.
+
+        A run that ends well before its input does reads the rest and discards it: no state covers
+        it, and the tap would otherwise fail on a closed pipe, and the whole job with it.
+        """
+        self.run.finish(self.message_reader.error)
+        self.message_reader.drain()
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """Set the stop flag and nothing more; the run stops where nothing can be half done."""
+        self.logger.warning("Signal %d: taking no new records", signum)
+        if not hasattr(self, "run"):
+            raise StopSignalError(signum)
+        self.run.shutdown.request(signum)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings with messages that never show a value: one of them is a secret."""
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        for name in sorted(self._config.keys() - schema["properties"].keys()):
+            self.logger.warning("Setting %s is not known and changes nothing", name)
+        self._config = with_defaults(self._config, schema)
+        errors = sorted(set(config_errors(self._config, schema)))
+        if errors and raise_errors:
+            raise SettingsError(" ".join(errors))
+        return errors
+
+    @override
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Offer stream maps and flattening; the SDK's load settings mean nothing here."""
+        super(Target, cls).append_builtin_config(config_jsonschema)
+
+    def _sink_for(self, stream: str, schema: dict[str, Any], keys: list[str] | None) -> Customers:
+        sink = self.get_sink(stream, schema=schema, key_properties=keys)
+        # A replaced sink needs no draining: the run holds what is still to be written.
+        self._sinks_to_clear.clear()
+        return cast("Customers", sink)
+
+    def _mappers(self) -> tuple[PluginMapper, PluginMapper] | None:
+        """The stream maps and, where missing customers are tracked, those without filters."""
+        if not (self.config.get("stream_maps") or self.config.get("flattening_enabled")):
+            return None
+        if not self.run.deletions.tracks_missing:
+            return self.mapper, self.mapper
+        return self.mapper, without_filters(self.config, self.logger)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from openapi import description
+from target_run import parsed
 from target_voucherify.acknowledgement.outcomes import Row
 from target_voucherify.entities.builder import CustomerBuilder
 from target_voucherify.entities.mapping import ADDRESS, FIELDS, resolve
@@ -39,9 +40,9 @@ CONTACTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("nulls", ["drop", "send"])
 @pytest.mark.parametrize("contact", CONTACTS.values(), ids=CONTACTS.keys())
 def test_a_customer_fits_both_endpoints(contact: dict[str, Any], nulls: str) -> None:
-    config = {"mapping": MAPPING, "unmapped": "ignore", "nulls": nulls}
-    plan = resolve(config, "contacts", {name: {} for name in ("id", *MAPPING.values())}, ["id"])
-    build = CustomerBuilder(plan, MetadataSchema(), config, lambda _topic, _words: None)
+    settings = parsed(mapping=MAPPING, nulls=nulls)
+    plan = resolve(settings, "contacts", {name: {} for name in ("id", *MAPPING.values())}, ["id"])
+    build = CustomerBuilder(plan, MetadataSchema(), settings, lambda _topic, _words: None)
     key, payload = build({"id": "crm-1", **contact})
     batch = Batch(1, {key: Row(payload, b"")})
     assert batch.size == len(batch.body())

@@ -153,7 +153,7 @@ def test_a_refused_file_that_is_something_else_is_left_alone(
     settings = {**connection, "refused_records_path": str(path)}
     done = run("target_voucherify", settings, stdin=lines(schema(), record(1)))
     assert done.exit_code == 1
-    assert "holds something else" in sentence(done)
+    assert "is not a refused-records file" in sentence(done)
     assert path.read_text() == '{"precious": true'
 
 
@@ -289,7 +289,7 @@ def test_nine_megabytes_travel_alone(sandbox: Sandbox, connection: dict[str, Any
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [(None, "no-such-file.json"), ("{", "The configuration is not JSON"), ("[]", "")],
+    [(None, "no-such-file.json"), ("{", "The configuration, catalog or state is not JSON"), ("[]", "")],
     ids=["no configuration", "half a configuration", "a list"],
 )
 def test_a_configuration_that_cannot_be_read_is_said(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from target_run import parsed
 from target_voucherify.entities.builder import CustomerBuilder
 from target_voucherify.entities.mapping import resolve
 from target_voucherify.entities.metadata_schema import MetadataSchema
@@ -480,17 +481,11 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_record_becomes_customer(case: Case) -> None:
-    config = {
-        "source_id": None,
-        "mapping": None,
-        "unmapped": "ignore",
-        "nulls": "drop",
-        **case.config,
-    }
-    plan = resolve(config, "customers", dict.fromkeys(NAMES, FREE), ["source_id"])
+    settings = parsed(**case.config)
+    plan = resolve(settings, "customers", dict.fromkeys(NAMES, FREE), ["source_id"])
     said: list[str] = []
     build = CustomerBuilder(
-        plan, MetadataSchema(case.metadata), config, lambda topic, _words: said.append(topic)
+        plan, MetadataSchema(case.metadata), settings, lambda topic, _words: said.append(topic)
     )
     record = {"source_id": "a", **case.record}
     if case.refused:
@@ -505,9 +500,9 @@ def test_record_becomes_customer(case: Case) -> None:
 
 
 def test_a_decimal_is_sent_with_all_its_digits() -> None:
-    config = {"source_id": None, "mapping": None, "unmapped": "ignore", "nulls": "drop"}
-    plan = resolve(config, "customers", {"source_id": FREE, "metadata": FREE}, [])
-    build = CustomerBuilder(plan, MetadataSchema(), config, lambda _topic, _words: None)
+    settings = parsed()
+    plan = resolve(settings, "customers", {"source_id": FREE, "metadata": FREE}, [])
+    build = CustomerBuilder(plan, MetadataSchema(), settings, lambda _topic, _words: None)
     payload = build({"source_id": "a", "metadata": {"n": Decimal("0.12345678901234567890")}})[1]
     assert payload == b'{"source_id":"a","metadata":{"n":0.12345678901234567890}}'
 
@@ -579,12 +574,11 @@ def test_mapping_is_refused_at_the_schema(
     error: type[Exception],
     words: str,
 ) -> None:
-    settings = {"source_id": None, "mapping": None, "unmapped": "ignore", **config}
     with pytest.raises(error, match=words):
-        resolve(settings, "contacts", properties, keys)
+        resolve(parsed(**config), "contacts", properties, keys)
 
 
 def test_a_source_id_property_wins_over_other_keys() -> None:
-    plan = resolve({"unmapped": "ignore"}, "c", {"source_id": FREE, "id": FREE}, ["id"])
+    plan = resolve(parsed(), "c", {"source_id": FREE, "id": FREE}, ["id"])
     assert plan.key.prop == "source_id"
     assert plan.unmapped == ("id",)

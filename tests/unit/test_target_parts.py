@@ -16,7 +16,8 @@ from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refusal_reasons import Reason, api_reason
 from target_voucherify.acknowledgement.refused_file import RefusedFile
 from target_voucherify.entities.encoding import MAX_BODY_BYTES
-from target_voucherify.singer.reader import MessageReader
+from target_voucherify.json_lines import decode
+from target_voucherify.singer.reader import LINE, MessageReader
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.writing.batch import Batch
 from target_voucherify.writing.deletions import is_safe_in_path
@@ -42,6 +43,8 @@ def read(source: Any) -> tuple[list[dict[str, Any]], MessageReader]:
     found: list[dict[str, Any]] = []
     reader = MessageReader()
     reader.process_lines(source, {"RECORD": found.append})
+    for message in found:
+        assert decode(message.pop(LINE)) == message
     return found, reader
 
 

@@ -15,12 +15,14 @@ import json
 import sqlite3
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from target_voucherify.settings import Settings
 
 LAYOUT = "2"
 """Version of the tables; a ledger with another one is refused."""
@@ -44,7 +46,7 @@ class Ledger:
 
     Args:
         path: of the file.
-        config: the settings; those that shape a customer are part of every fingerprint.
+        settings: those that shape a customer are part of every fingerprint.
         read_only: for a dry run.
 
     Raises:
@@ -53,20 +55,20 @@ class Ledger:
 
     is_enabled = True
 
-    def __init__(self, path: str, config: Mapping[str, Any], *, read_only: bool = False) -> None:
+    def __init__(self, path: str, settings: Settings, *, read_only: bool = False) -> None:
         self._path = path
         self._read_only = read_only
         self._is_same_pipeline = False
         self._new_streams: dict[str, str] = {}
         self._salt = _digest(
             json.dumps(
-                [config.get(name) for name in ("source_id", "mapping", "unmapped", "nulls")],
+                [settings.source_id, settings.mapping, settings.unmapped, settings.nulls],
                 sort_keys=True,
             ).encode()
         )
         try:
             self._database = self._opened(path, read_only=read_only)
-            self._bind(_digest(str(config["application_id"]).encode()).hex(), read_only=read_only)
+            self._bind(_digest(settings.application_id.encode()).hex(), read_only=read_only)
         except sqlite3.Error as error:
             raise SettingsError(
                 f"ledger_path: {path} cannot be used ({error}); its folder must exist, and a "
@@ -261,16 +263,16 @@ class NoLedger:
     )
 
 
-def open_ledger(config: Mapping[str, Any]) -> Ledger | NoLedger:
+def open_ledger(settings: Settings) -> Ledger | NoLedger:
     """The ledger that `ledger_path` names, if any; a dry run does not create one.
 
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.
     """
-    path, dry = config.get("ledger_path"), bool(config["dry_run"])
-    if not path or (dry and not Path(path).exists()):
+    path, is_dry_run = settings.ledger_path, settings.dry_run
+    if not path or (is_dry_run and not Path(path).exists()):
         return NoLedger()
-    return Ledger(path, config, read_only=dry)
+    return Ledger(path, settings, read_only=is_dry_run)
 
 
 def _digest(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refused_file import RefusedFile
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from target_voucherify.acknowledgement.refusal_reasons import Reason
     from target_voucherify.acknowledgement.state_fence import StateFence
     from target_voucherify.acknowledgement.summary import Summary
+    from target_voucherify.settings import Settings
 
 MIN_RECORDS_FOR_PERCENT = 100
 """Records after which `max_refused_percent` may end a run early; before, a share means little."""
@@ -47,16 +48,16 @@ class Outcomes:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: Settings,
         fence: StateFence,
         summary: Summary,
         ledger: Ledger | NoLedger,
     ) -> None:
-        path = config.get("refused_records_path")
-        self.file = RefusedFile(path) if path and not config["dry_run"] else None
-        self._percent = float(config["max_refused_percent"])
+        path = settings.refused_records_path
+        self.file = RefusedFile(path) if path and not settings.dry_run else None
+        self._percent = settings.max_refused_percent
         self._pseudonyms = Pseudonyms()
-        self._dry_run = bool(config["dry_run"])
+        self._dry_run = settings.dry_run
         self._fence = fence
         self._records = summary.records
         self._ledger = ledger

@@ -13,6 +13,7 @@ import msgspec
 
 from target_voucherify.errors import InputError
 from target_voucherify.voucherify_client.errors import SettingsError
+from target_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class RefusedFile:
         self._schemas: dict[str, dict[str, Any]] = {}
         self._written: dict[str, dict[str, Any]] = {}
         self._unflushed = False
-        self._started = _now()
+        self._started = to_iso(datetime.now(UTC))
         self._read_size: int | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -144,7 +145,7 @@ class RefusedFile:
             **record,
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
-            "_refused_at": _now(),
+            "_refused_at": to_iso(datetime.now(UTC)),
             "_refused_hash": pseudonym,
         }
         self._append({"type": "RECORD", "stream": stream, "record": refused})
@@ -182,11 +183,6 @@ class RefusedFile:
             end = _end_of_last_line(file, size)
         if end != size:
             os.truncate(self._path, end)
-
-
-def _now() -> str:
-    """This instant in UTC, in a form that sorts by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:

@@ -13,9 +13,10 @@ from target_voucherify.entities.mapping import ADDRESS, FIELDS, RESERVED_PREFIXE
 from target_voucherify.errors import NotACustomerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from target_voucherify.entities.metadata_schema import MetadataSchema
+    from target_voucherify.settings import Settings
 
 Json = Any
 Record = dict[str, Any]
@@ -36,7 +37,7 @@ class CustomerBuilder:
     Args:
         plan: the source of each field.
         schema: the project's metadata schema.
-        config: the settings `nulls` and `unmapped`.
+        settings: `nulls` and `unmapped`.
         log_once: logs a message once per run; takes a topic and the message.
     """
 
@@ -44,14 +45,14 @@ class CustomerBuilder:
         self,
         plan: Plan,
         schema: MetadataSchema,
-        config: Mapping[str, Any],
+        settings: Settings,
         log_once: Callable[[str, str], None],
     ) -> None:
         self._plan = plan
         self._key = plan.key
         self._schema = schema
-        self._send_nulls = config["nulls"] == "send"
-        self._unmapped = config["unmapped"]
+        self._send_nulls = settings.nulls == "send"
+        self._unmapped = settings.unmapped
         self._log_once = log_once
         self._fields = _compile(plan.fields, lambda name: FIELDS[name])
         self._address = _compile(plan.address, lambda _name: converters.text)
@@ -59,7 +60,8 @@ class CustomerBuilder:
         mapped = {source.field for source in plan.metadata}
         self._required = [key for key in schema.required if key in mapped or plan.whole_metadata]
         self._required_always = mapped.intersection(schema.required)
-        self._object_builders = self._choose_object_builders()
+        self._has_address = bool(plan.address or plan.whole_address)
+        self._has_metadata = plan.has_metadata or self._unmapped == "metadata"
 
     def __call__(self, record: Record) -> tuple[str, bytes]:
         """The customer's `source_id` and the customer as JSON.
@@ -72,22 +74,15 @@ class CustomerBuilder:
         kind = "invalid_source_id" if problems else "invalid_record"
         customer: Record = {"source_id": key}
         self._fill(customer, self._fields, record, problems)
-        for add in self._object_builders:
-            add(customer, record, problems)
+        if self._has_address:
+            self._add_address(customer, record, problems)
+        if self._has_metadata:
+            self._add_metadata(customer, record, problems)
         if not self._plan.declared.issuperset(record):
             self._check_undeclared(record, problems)
         if problems:
             raise NotACustomerError(problems, kind)
         return key, encode(customer)
-
-    def _choose_object_builders(self) -> list[Callable[[Record, Record, list[str]], None]]:
-        plan = self._plan
-        builders: list[Callable[[Record, Record, list[str]], None]] = []
-        if plan.address or plan.whole_address:
-            builders.append(self._add_address)
-        if plan.has_metadata or self._unmapped == "metadata":
-            builders.append(self._add_metadata)
-        return builders
 
     def _fill(
         self, into: Record, fields: Iterable[Field], record: Record, problems: list[str]

@@ -11,6 +11,8 @@ from target_voucherify.voucherify_client.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from target_voucherify.settings import Settings
+
 ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
 """Members of an address in Voucherify's published description; all of them text."""
 
@@ -57,7 +59,7 @@ class Plan(NamedTuple):
 
 
 def resolve(
-    config: Mapping[str, Any],
+    settings: Settings,
     stream: str,
     properties: Mapping[str, Any],
     key_properties: Sequence[str],
@@ -65,7 +67,7 @@ def resolve(
     """The mapping settings, resolved against one SCHEMA.
 
     Args:
-        config: `source_id`, `mapping` and `unmapped`.
+        settings: `source_id`, `mapping` and `unmapped`.
         stream: its name, for the messages.
         properties: of its SCHEMA.
         key_properties: of its SCHEMA.
@@ -75,18 +77,18 @@ def resolve(
         InputError: a property that the settings name does not exist, or one is unmapped and that
             is refused.
     """
-    key = _key(config.get("source_id"), stream, properties, key_properties)
-    mapping = dict(_flat(config.get("mapping") or {}))
+    key = _key(settings.source_id, stream, properties, key_properties)
+    mapping = dict(_flat(settings.mapping or {}))
     mapping = mapping or {name: name for name in properties if is_field(name)}
     sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
     used = {source.prop for source in sources} | {key.prop}
     unmapped = tuple(n for n in properties if n not in used and not n.startswith(RESERVED_PREFIXES))
-    if unmapped and config["unmapped"] == "refuse":
+    if unmapped and settings.unmapped == "refuse":
         raise InputError(
             f"the properties {', '.join(unmapped)} of stream {stream} have no place in a customer: "
             "give them one in mapping, drop them in the tap, or set unmapped to ignore or metadata"
         )
-    if config["unmapped"] == "metadata":
+    if settings.unmapped == "metadata":
         sources += [Source(f"metadata.{name}", name) for name in unmapped]
         unmapped = ()
     return _plan(key, sources, frozenset(properties), unmapped)

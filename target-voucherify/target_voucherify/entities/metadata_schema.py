@@ -7,6 +7,7 @@ refuse is refused here, where it costs no call and can be explained.
 from __future__ import annotations
 
 import logging
+import operator
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.entities import converters
@@ -81,12 +82,16 @@ def converter(definition: Mapping[str, Json]) -> Callable[[Json], Json]:
     """The converter of one definition: its type, its limits, one value or a list of them."""
     kind = str(definition.get("type"))
     convert = BY_TYPE.get(kind, converters.any_json)
-    limits = [check for name, check in LIMITS.items() if definition.get(name) not in (None, [])]
+    limits = [
+        (*check, definition[name])
+        for name, check in LIMITS.items()
+        if definition.get(name) not in (None, [])
+    ]
 
     def convert_one(value: Json) -> Json:
         value = convert(value)
-        for check in limits:
-            check(value, definition)
+        for limit in limits:
+            _check(value, *limit)
         return value
 
     if definition.get("array") is not True:
@@ -123,31 +128,27 @@ BLANK_IS_NULL = frozenset(("number", "boolean", "date", "datetime", "geopoint", 
 """Types for which blank text counts as null."""
 
 
-def _limit(name: str, holds: Callable[[Json, Json], bool], rule: str) -> Callable[..., None]:
-    def check(value: Json, definition: Mapping[str, Json]) -> None:
-        limit = definition[name]
-        try:
-            is_met = holds(value, limit)
-        except (TypeError, ValueError):
-            return  # the limit does not fit the type, so only Voucherify can apply it
-        if not is_met:
-            raise ValueError(f"must {rule} {limit} (metadata schema)")
-
-    return check
+def _check(value: Json, rule: str, is_met: Callable[[Json, Json], Json], limit: Json) -> None:
+    try:
+        fits = is_met(value, limit)
+    except (TypeError, ValueError):
+        return  # the limit does not fit the type, so only Voucherify can apply it
+    if not fits:
+        raise ValueError(f"must {rule} {limit} (metadata schema)")
 
 
 def _one_of(value: Json, allowed: Json) -> bool:
     return value in allowed if isinstance(allowed, list) else bool(value == allowed)
 
 
-LIMITS: dict[str, Callable[..., None]] = {
-    "eq": _limit("eq", _one_of, "be one of"),
-    "ne": _limit("ne", lambda value, limit: not _one_of(value, limit), "be none of"),
-    "lt": _limit("lt", lambda value, limit: bool(value < limit), "be less than"),
-    "lte": _limit("lte", lambda value, limit: bool(value <= limit), "be at most"),
-    "gt": _limit("gt", lambda value, limit: bool(value > limit), "be more than"),
-    "gte": _limit("gte", lambda value, limit: bool(value >= limit), "be at least"),
-    "maxLength": _limit("maxLength", lambda v, limit: len(v) <= limit, "have at most the length"),
-    "minLength": _limit("minLength", lambda v, limit: len(v) >= limit, "have at least the length"),
-    "exactLength": _limit("exactLength", lambda v, limit: len(v) == limit, "have length"),
+LIMITS: dict[str, tuple[str, Callable[[Json, Json], Json]]] = {
+    "eq": ("be one of", _one_of),
+    "ne": ("be none of", lambda value, limit: not _one_of(value, limit)),
+    "lt": ("be less than", operator.lt),
+    "lte": ("be at most", operator.le),
+    "gt": ("be more than", operator.gt),
+    "gte": ("be at least", operator.ge),
+    "maxLength": ("have at most the length", lambda value, limit: len(value) <= limit),
+    "minLength": ("have at least the length", lambda value, limit: len(value) >= limit),
+    "exactLength": ("have the length", lambda value, limit: len(value) == limit),
 }

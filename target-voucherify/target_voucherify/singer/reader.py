@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from target_voucherify.voucherify_client.shutdown import Shutdown
 
+LINE = "_line"
+"""Member under which a message carries the line it came in."""
+
 BLOCK_SIZE = 1 << 18
 """Bytes read at a time at most; a pipe returns what it has."""
 
@@ -32,7 +35,6 @@ class MessageReader(GenericSingerReader[bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = b""
         self.error: VoucherifyError | None = None
         self.shutdown: Shutdown | None = None
         self.input_size: Callable[[IO[Any]], float] = lambda _source: inf
@@ -61,11 +63,13 @@ class MessageReader(GenericSingerReader[bytes]):
         self._bytes_left = self.input_size(self._source)
         try:
             for line in self._lines(self._source):
-                self.line = line
                 message = self.deserialize_json(line)
                 kind = _kind(message)
                 counter[kind] += 1
-                callback: Callable[[Any], None] = callbacks.get(kind, _unknown)
+                callback = callbacks.get(kind)
+                if callback is None:
+                    raise _unknown_type_error(message)
+                message[LINE] = line
                 callback(message)
         except InputError as error:
             number = counter.total() + (error.__class__ is UnreadableLineError)
@@ -123,8 +127,8 @@ def _kind(message: Any) -> str:
     return kind if type(kind) is str else "no message"
 
 
-def _unknown(message: Any) -> None:
-    raise InputError(
+def _unknown_type_error(message: Any) -> InputError:
+    return InputError(
         "its type is none of SCHEMA, RECORD, STATE, ACTIVATE_VERSION; look at what else writes to "
         "the standard output of the tap"
         if type(message) is dict

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.bulk import BulkWriter
-    from target_voucherify.writing.concurrent_requests import RequestPool
 
 MAX_SINGLE = 50
 """Customers that a run writes one by one: half a minute's calls of the smallest plan, while an
@@ -22,9 +21,9 @@ limits)."""
 class AutoWriter(Writer):
     """Writes one by one if the whole input is no more than a few customers, else in bulk."""
 
-    def __init__(self, bulk: BulkWriter, context: RunContext, pool: RequestPool) -> None:
+    def __init__(self, bulk: BulkWriter, context: RunContext) -> None:
         self._bulk = bulk
-        self._single = SingleWriter(context, pool)
+        self._single = SingleWriter(context)
         self._chosen: Writer | None = None
         self._is_last = False
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.stream_versions import StreamVersions
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
+from target_voucherify.writing.concurrent_requests import send_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.context import RunContext
-    from target_voucherify.writing.concurrent_requests import RequestPool
+    from target_voucherify.settings import Settings
 
 REQUESTS = {
     "delete": ("DELETE", "/v1/customers/{id}"),
@@ -48,11 +49,10 @@ class Deletions:
 
     needs_key = True
 
-    def __init__(self, config: Mapping[str, Any], context: RunContext, pool: RequestPool) -> None:
-        self._method, self._path = REQUESTS[config["on_delete"]]
-        self._percent = float(config["max_delete_percent"])
+    def __init__(self, settings: Settings, context: RunContext) -> None:
+        self._method, self._path = REQUESTS[settings.on_delete]
+        self._percent = settings.max_delete_percent
         self._context = context
-        self._pool = pool
         self._ticket = 0
         self.versions = StreamVersions()
         self.tracks_missing = context.ledger.is_enabled
@@ -173,7 +173,7 @@ class Deletions:
             self._refuse(key, pending[key], UNSAFE)
         safe = [key for key in pending if is_safe_in_path(key)]
         context.ledger.forget(safe)
-        sent = self._pool.send(safe, self._delete_one)
+        sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
         self._count_done(sent.done, pending)
         for key, refusal in sent.refused:
@@ -207,7 +207,7 @@ class Deletions:
 class NoDeletions(Deletions):
     """Deletions with `on_delete: ignore`: they are only counted."""
 
-    watches = False
+    tracks_missing = False
     needs_key = False
 
     def __init__(self, summary: Summary) -> None:
@@ -219,14 +219,10 @@ class NoDeletions(Deletions):
         del key, line
         self._summary.records.deletes_ignored += 1
 
-    def mark_seen(self, key: str) -> None:
-        """No deletion waits."""
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
 
-    def activate(self, stream: str, version: object) -> None:
-        """Missing customers are ignored."""
-
-    def carry_out(self) -> None:
-        """Delete nothing."""
+    mark_seen = activate = carry_out = _ignore
 
     def count_due(self) -> int:
         """None."""

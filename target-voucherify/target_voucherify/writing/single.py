@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from target_voucherify.acknowledgement.refusal_reasons import api_reason
 from target_voucherify.voucherify_client.errors import VoucherifyError
 from target_voucherify.voucherify_client.responses import WRONG_API
+from target_voucherify.writing.concurrent_requests import send_all
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.outcomes import Row
     from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
-    from target_voucherify.writing.concurrent_requests import RequestPool
 
 CUSTOMERS = "/v1/customers"
 
@@ -26,9 +26,8 @@ class SingleWriter(Writer):
 
     max_rows = MAX_ROWS
 
-    def __init__(self, context: RunContext, pool: RequestPool) -> None:
+    def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._pool = pool
 
     def write(self, batch: Batch) -> None:
         """Send every customer of a batch and wait for all responses.
@@ -38,7 +37,7 @@ class SingleWriter(Writer):
         """
         context = self._context
         context.ledger.forget(batch.rows)
-        sent = self._pool.send(batch.rows.items(), self._upsert)
+        sent = send_all(batch.rows.items(), self._upsert, context.shutdown)
         context.outcomes.accept(dict(sent.done))
         for (key, row), refusal in sent.refused:
             reason = api_reason(refusal.error, row.payload)

@@ -1,0 +1,179 @@
+"""Which sink the records of a stream go to, and through which stream map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTransform
+
+from target_voucherify.errors import InputError, RecordBeforeSchemaError
+from target_voucherify.singer.reader import LINE
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Mapping
+
+    from singer_sdk.mapper import StreamMap
+
+    from target_voucherify.run import Run
+    from target_voucherify.sinks import Customers
+
+
+class Route(NamedTuple):
+    """A route of a stream's records: through a stream map, if there are any, into a sink.
+
+    `unfiltered` is the same map without its filter, where the run tracks missing customers.
+    """
+
+    sink: Customers
+    stream_map: StreamMap | None = None
+    unfiltered: StreamMap | None = None
+
+
+class StreamRouter:
+    """The routes of all streams.
+
+    Args:
+        run: counts the records.
+        sink_for: returns the sink for a stream, its schema and its key properties.
+        mappers: the stream maps, and those for `Route.unfiltered`; `None` if there are no maps.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        sink_for: Callable[[str, dict[str, Any], list[str] | None], Customers],
+        mappers: tuple[PluginMapper, PluginMapper] | None,
+    ) -> None:
+        self._run = run
+        self._sink_for = sink_for
+        self._mappers = mappers
+        self._tracks_missing = run.deletions.tracks_missing
+        self._routes: dict[str, list[Route]] = {}
+
+    def begin_stream(self, message: dict[str, Any]) -> None:
+        """Prepare the routes of a stream; the same SCHEMA again changes nothing."""
+        stream, schema, keys = _schema_parts(message)
+        if self._run.outcomes.file:
+            self._run.outcomes.file.declare(message)
+        if self._mappers is None:
+            routes = [Route(self._sink_for(stream, schema, keys))]
+        else:
+            routes = self._mapped_routes(self._mappers, stream, schema, keys)
+        self._routes[stream] = routes
+        if routes:
+            self._run.begin_stream(stream, sorted({route.sink.key_property for route in routes}))
+
+    def handle_record(self, message: dict[str, Any]) -> None:
+        """Pass a record to its sinks, through stream maps only if there are any."""
+        record, line = message.get("record"), message[LINE]
+        if type(record) is not dict:
+            raise InputError("the record of a RECORD is not an object")
+        try:
+            routes = self._routes[message["stream"]]
+        except (KeyError, TypeError):
+            raise _no_schema_error(message.get("stream")) from None
+        if self._tracks_missing:
+            self._run.deletions.versions.record(message["stream"], message.get("version"))
+        if self._mappers is None:
+            self._run.count()
+            routes[0].sink.handle(record, line)
+        elif sum(self._handle_mapped(route, record, line) for route in routes) == 0:
+            self._run.count()
+            self._run.records.removed_by_stream_map += 1
+
+    def activate_version(self, message: dict[str, Any]) -> None:
+        """Note that a stream was sent completely."""
+        stream, version = message.get("stream"), message.get("version")
+        if not isinstance(stream, str) or version is None:
+            raise InputError("an ACTIVATE_VERSION needs a stream and a version")
+        if self._routes.get(stream):
+            self._run.deletions.activate(stream, version)
+
+    def _mapped_routes(
+        self,
+        mappers: tuple[PluginMapper, PluginMapper],
+        stream: str,
+        schema: dict[str, Any],
+        keys: list[str] | None,
+    ) -> list[Route]:
+        """The routes of a stream, none for a map that removes every record.
+
+        Several streams may be mapped to the same name; each keeps the sinks of its own SCHEMA.
+        """
+        for mapper in mappers:
+            mapper.register_raw_stream_schema(stream, schema, keys)
+        return [
+            Route(
+                self._sink_for(
+                    stream_map.stream_alias,
+                    stream_map.transformed_schema,
+                    stream_map.transformed_key_properties,
+                ),
+                stream_map,
+                unfiltered,
+            )
+            for stream_map, unfiltered in zip(
+                *(mapper.stream_maps[stream] for mapper in mappers), strict=True
+            )
+            if not isinstance(stream_map, RemoveRecordTransform)
+        ]
+
+    def _handle_mapped(self, route: Route, record: dict[str, Any], line: bytes) -> bool:
+        """Pass a record through a stream map; returns whether the map kept it."""
+        mapped = _transformed(route.stream_map, record)
+        if mapped is None:
+            if self._tracks_missing:
+                self._mark_filtered(route, record)
+            return False
+        self._run.count()
+        route.sink.handle(mapped, line)
+        return True
+
+    def _mark_filtered(self, route: Route, record: dict[str, Any]) -> None:
+        """Note that the CRM has a customer that a filter removes, so it is not missing."""
+        mapped = _transformed(route.unfiltered, record)
+        if mapped is None or not route.sink.mark_seen(mapped):
+            self._run.deletions.versions.mark_unreadable_key()
+
+
+def without_filters(config: Mapping[str, Any], log: logging.Logger) -> PluginMapper:
+    """The stream maps without their filters: what a filter removes is not missing."""
+    maps = {
+        name: {key: value for key, value in definition.items() if key != MAPPER_FILTER_OPTION}
+        if isinstance(definition, dict)
+        else definition
+        for name, definition in (config.get("stream_maps") or {}).items()
+    }
+    return PluginMapper({**config, "stream_maps": maps}, log)
+
+
+def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:
+    """The record as a stream map changes it; `None` where a filter removes it."""
+    return None if stream_map is None else stream_map.transform(dict(record))
+
+
+def _no_schema_error(stream: object) -> InputError:
+    if not isinstance(stream, str):
+        return InputError("a RECORD needs a stream")
+    return RecordBeforeSchemaError(
+        f"a RECORD of stream {stream} came before its SCHEMA: the tap is at fault, or the "
+        "beginning of its output is missing"
+    )
+
+
+def _schema_parts(message: dict[str, Any]) -> tuple[str, dict[str, Any], list[str] | None]:
+    """Stream, schema and key properties of a SCHEMA message.
+
+    Raises:
+        InputError: one of them is missing, or is not what it should be.
+    """
+    stream, schema = message.get("stream"), message.get("schema")
+    keys = message.get("key_properties")
+    if not isinstance(stream, str) or not isinstance(schema, dict):
+        raise InputError("a SCHEMA needs a stream and a schema")
+    if not isinstance(schema.get("properties"), dict):
+        raise InputError(f"the SCHEMA of stream {stream} has no properties")
+    if keys is not None and not isinstance(keys, list):
+        raise InputError("key_properties of a SCHEMA is a list of names")
+    return stream, schema, keys
