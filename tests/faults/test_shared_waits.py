@@ -1,4 +1,4 @@
-"""Threads that wait for a limit: an error or a signal releases all of them at once."""
+"""An error or a signal ends the waits of all threads at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TAP, TARGET = "tap_voucherify", "target_voucherify"
 AT_ONCE = 8
 SOON = 8.0
-"""Seconds within which a run ends that has nothing to wait for."""
+"""Seconds for a run without waits."""
 
 HOUR, LONG = 3_600, 90_000
 ACTIVITY = "/v1/customers/*/activity"
@@ -42,7 +42,7 @@ ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
     "the cycle is used up": (CYCLE_USED_UP, "calls of this billing cycle are used up"),
     "a wait of more than a day": (MORE_THAN_A_DAY, "asks to wait 90000 s, longer than a day"),
     "a refused key": ({"kind": "status", "status": 401}, "check application_id and secret_key"),
-    "no rights": ({"kind": "status", "status": 403}, "the permission to read this"),
+    "no rights": ({"kind": "status", "status": 403}, "role lacks a permission"),
 }
 
 
@@ -66,7 +66,7 @@ def test_an_error_in_one_thread_ends_the_waits_of_all(
     fault: dict[str, Any],
     sentence: str,
 ) -> None:
-    """The answer that ends the run comes when all other threads wait for an hour."""
+    """The response that ends the run comes while all other threads wait for an hour."""
     rewarded.faults.add(
         Fault(**fault, path=ACTIVITY, nth=[2], delay=1),
         limited(HOUR, path=ACTIVITY, nth=[3]),
@@ -119,7 +119,7 @@ def test_a_signal_ends_shared_waits(
 def test_a_signal_has_the_last_word_over_an_error(
     sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
 ) -> None:
-    """The signal arrives while the answer that ends the run is on its way."""
+    """The signal arrives while the response that ends the run is in flight."""
     sandbox.project.add_customers(3)
     sandbox.faults.add(Fault(kind="slow_headers", seconds=2, path="/v1/customers"))
     with Process([*command(TAP, connection, tmp_path), *selecting(tmp_path, "customers")]) as run_:
@@ -146,7 +146,7 @@ def client_of(sandbox: Sandbox, shutdown: Shutdown) -> Client:
 def test_who_stops_taking_results_does_not_wait_for_those_who_sleep(
     sandbox: Sandbox, number: int
 ) -> None:
-    """Standard output may break, or a row may be of no use, while others wait for a limit."""
+    """Standard output may break, or a row be invalid, while others wait for a limit."""
     shutdown = Shutdown()
     client = client_of(sandbox, shutdown)
     began = time.monotonic()
@@ -224,7 +224,7 @@ def test_an_error_in_one_thread_of_the_target_ends_the_waits_of_all(
 def test_a_late_429_does_not_shorten_the_wait_of_the_target(
     sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
 ) -> None:
-    """The shorter wait is told after the longer one, to a call that was on its way."""
+    """The server asks for a shorter wait after a longer one, in a response that was in flight."""
     sandbox.faults.add(
         limited(1, path="/v1/customers", nth=[2], delay=0.3),
         limited(3, path="/v1/customers", nth=[3]),

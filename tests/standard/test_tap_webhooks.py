@@ -290,7 +290,7 @@ def test_a_deletion_is_told_with_the_key_that_the_customer_had(
     assert tap.run().records() == []
     tap.state = {}
     assert tap.run().records() == [deleted]
-    assert "without the setting webhook_store" in tap.run(webhook_store=None).log
+    assert "needs the setting webhook_store" in tap.run(webhook_store=None).log
 
 
 def test_a_store_that_is_not_there_is_an_error_and_is_not_made(

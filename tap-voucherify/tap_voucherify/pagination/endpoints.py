@@ -63,7 +63,9 @@ def pages_of(
 
     def fetch(query: Query) -> Page:
         times = _window(query) if filters is None else _conditions(query, filters[query.field])
-        return page_of(get(path, params={**_params(query), **times, **(params or {})}))
+        page = {} if query.page is None else {"page": query.page}
+        fixed = {"limit": PAGE_ROWS, "order": query.order}
+        return page_of(get(path, params={**fixed, **page, **times, **(params or {})}))
 
     return fetch
 
@@ -88,11 +90,6 @@ def page_of(body: ResponseBody) -> Page:
     )
 
 
-def _params(query: Query) -> dict[str, Any]:
-    params: dict[str, Any] = {"limit": PAGE_ROWS, "order": query.order}
-    return params if query.page is None else {**params, "page": query.page}
-
-
 def _window(query: Query) -> dict[str, str]:
     """The times of a query as `created_at[after]` and `created_at[before]`."""
     return {f"{query.field}[{side}]": in_milliseconds(at) for side, at in _sides(query)}
@@ -100,10 +97,8 @@ def _window(query: Query) -> dict[str, str]:
 
 def _conditions(query: Query, name: str) -> dict[str, str]:
     """The times of a query as `filters[name][conditions]`."""
-    made: dict[str, str] = {}
-    for side, at in _sides(query):
-        made |= condition(name, side, at)
-    return made
+    conditions = [condition(name, side, at) for side, at in _sides(query)]
+    return dict(item for each in conditions for item in each.items())
 
 
 def _sides(query: Query) -> list[tuple[str, datetime]]:

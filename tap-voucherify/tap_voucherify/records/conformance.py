@@ -24,6 +24,8 @@ SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 
+KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+
 NO_NUL = "^[^\\x00]*$"
 """PostgreSQL stores the character NUL neither as text nor inside JSON."""
 
@@ -153,16 +155,7 @@ def types_of(schema: Schema) -> tuple[str, ...]:
 
 def _kind(value: object) -> str:
     """The JSON type of a value; a whole float is a number and no integer, as in databases."""
-    for kind, name in (
-        (bool, "boolean"),
-        (int, "integer"),
-        (float, "number"),
-        (str, "string"),
-        (list, "array"),
-    ):
-        if isinstance(value, kind):
-            return name
-    return "object"
+    return KINDS.get(type(value), "object")
 
 
 def _converted(value: Any, types: tuple[str, ...]) -> Any:

@@ -163,14 +163,8 @@ class ChildStream(IncrementalStream):
 
     @override
     def write_position(self) -> None:
-        position = self._position
-        if position.started is None:
-            return
-        if self.report.complete:
-            self.stream_state.pop("scan", None)
-            self.move_bookmark(position.started, position.started)
-        elif position.position:
-            self.stream_state["scan"] = position.to_state()
+        if self.report.complete or self._position.position:
+            self.save("scan", self._position)
 
     def log_complete(self) -> None:
         """Log what the run read."""

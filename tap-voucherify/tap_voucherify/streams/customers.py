@@ -120,14 +120,10 @@ class Customers(TimeRangeStream):
     def write_position(self) -> None:
         if self._store_cursor is not None:
             self.stream_state["webhooks"] = self._store_cursor.to_state()
-        export = self._export
-        if export is None:
+        if self._export is None:
             super().write_position()
-        elif self.report.complete and export.started is not None:
-            self.stream_state.pop("export", None)
-            self.move_bookmark(export.started, export.started)
-        elif export.started is not None:
-            self.stream_state["export"] = export.to_state()
+        else:
+            self.save("export", self._export)
 
     def _exported(self, fetch: Fetch, export: Export) -> Iterator[Record | None]:
         """What is left of an export: each customer once."""

@@ -201,14 +201,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
 
     @override
     def write_position(self) -> None:
-        position = self._position
-        if position.started is None:
-            return
-        if self.report.complete:
-            self.stream_state.pop("pages", None)
-            self.move_bookmark(position.started, position.started)
-        else:
-            self.stream_state["pages"] = position.to_state()
+        self.save("pages", self._position)
 
     def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
         """The pages by one time, from where an earlier run was cut; `None` if there is no page."""

@@ -11,7 +11,7 @@ import abc
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.metrics import Counter
 
+    from tap_voucherify.pagination.position import Position
     from tap_voucherify.records.untouched import Record
     from tap_voucherify.voucherify_client.client import Client
 
@@ -86,10 +87,7 @@ class StreamReport:
 
     def to_summary(self) -> dict[str, int]:
         """The stream's part of the run summary."""
-        summary = {"rows": self.rows, "complete": self.complete}
-        if self.missed_by_webhooks is None:
-            return summary
-        return {**summary, "missed_by_webhooks": self.missed_by_webhooks}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class VoucherifyStream(Stream):
@@ -443,6 +441,16 @@ class IncrementalStream(VoucherifyStream):
         """A position that an earlier run left in the state; empty if there is none."""
         position: dict[str, Any] = self.stream_state.get(name, {}) if self.keeps_state else {}
         return position
+
+    def save(self, name: str, position: Position) -> None:
+        """Write a position into the state; once the run is complete, the bookmark instead."""
+        if position.started is None:
+            return  # nothing was read yet
+        if self.report.complete:
+            self.stream_state.pop(name, None)
+            self.move_bookmark(position.started, position.started)
+        else:
+            self.stream_state[name] = position.to_state()
 
     def time_setting(self, name: str) -> datetime | None:
         """The instant of a setting such as `start_date`."""

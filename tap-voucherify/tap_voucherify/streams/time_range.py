@@ -75,17 +75,11 @@ class TimeRangeStream(IncrementalStream):
 
     @override
     def write_position(self) -> None:
-        read = self._first_run
-        started = self.client.run_started if read is None else read.started
-        if started is None:
-            return  # nothing was read yet
-        if self.report.complete:
-            self.stream_state.pop("first_run", None)
-            self.move_bookmark(started, started)
-        elif read is not None:
-            self.stream_state["first_run"] = read.to_state()
+        if self._first_run is not None or self.report.complete:
+            read = self._first_run or FullRead(started=self.client.run_started)
+            self.save("first_run", read)
         elif self._reached is not None:
-            self.move_bookmark(self._reached, started)
+            self.move_bookmark(self._reached, self.client.run_started)
 
     def _changes(self, fetch: Fetch, since: datetime) -> Iterator[Record]:
         for instant, row in self._changed(fetch, since):

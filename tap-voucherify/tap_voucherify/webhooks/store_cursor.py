@@ -14,7 +14,6 @@ from tap_voucherify.webhooks.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from logging import Logger
-    from types import TracebackType
 
     from tap_voucherify.webhooks.store import StoredEvent
 
@@ -97,12 +96,7 @@ class StoreCursor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.store.close()
 
 

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tap_voucherify.webhooks.envelopes import Event
     from tap_voucherify.webhooks.store import Store
 
+    PendingEvent = tuple[Event, Future[bool]]
+
 MAX_BATCH = 500
 """Events in one transaction. A sync costs the same for one and for hundreds."""
-
-
-@dataclass
-class _PendingEvent:
-    """An event, and the future of the request that waits until it is on disk."""
-
-    event: Event
-    done: asyncio.Future[bool]
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    def settle(self, result: bool | Exception) -> None:  # noqa: FBT001 - what the future gets
-        """Let the request go on: whether the event was new, or why it is not on disk."""
-        # The loop may have ended meanwhile, and with it all requests.
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._settle, result)
-
-    def _settle(self, result: bool | Exception) -> None:  # noqa: FBT001 - as above
-        if self.done.done():
-            return
-        if isinstance(result, Exception):
-            self.done.set_exception(result)
-        else:
-            self.done.set_result(result)
 
 
 class StoreWriter:
@@ -45,7 +24,7 @@ class StoreWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[_PendingEvent | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[PendingEvent | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer")
         self._thread.start()
         self.works = True
@@ -57,9 +36,9 @@ class StoreWriter:
         Raises:
             sqlite3.Error: it is not on disk.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.put(_PendingEvent(event, done))
-        return await done
+        done: Future[bool] = Future()
+        self._queue.put((event, done))
+        return await asyncio.wrap_future(done)
 
     def close(self) -> None:
         """Write the pending events and end the thread."""
@@ -73,7 +52,7 @@ class StoreWriter:
             if ends:
                 return
 
-    def _more(self, first: _PendingEvent) -> tuple[list[_PendingEvent], bool]:
+    def _more(self, first: PendingEvent) -> tuple[list[PendingEvent], bool]:
         pending = [first]
         with suppress(queue.Empty):
             while len(pending) < MAX_BATCH:
@@ -83,14 +62,19 @@ class StoreWriter:
                 pending.append(another)
         return pending, False
 
-    def _write(self, pending: list[_PendingEvent]) -> None:
+    def _write(self, pending: list[PendingEvent]) -> None:
+        # An event is written although its request is gone; from here on none can cancel its future.
+        awaited = [done.set_running_or_notify_cancel() for _, done in pending]
+        futures = [done for _, done in pending]
         try:
-            are_new: list[bool] = self._store.add([one.event for one in pending])
+            are_new = self._store.add([event for event, _ in pending])
         except Exception as error:  # noqa: BLE001 - the requests must fail, whatever the error
             self.works = False
-            for one in pending:
-                one.settle(error)
+            for done, is_awaited in zip(futures, awaited, strict=True):
+                if is_awaited:
+                    done.set_exception(error)
             return
         self.works = True
-        for one, new in zip(pending, are_new, strict=True):
-            one.settle(new)
+        for done, is_awaited, new in zip(futures, awaited, are_new, strict=True):
+            if is_awaited:
+                done.set_result(new)
