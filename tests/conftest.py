@@ -1,4 +1,4 @@
-"""Fixtures every folder of tests shares: a running sandbox and the settings that reach it."""
+"""Fixtures for all tests: a running sandbox and its connection settings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ pytest_plugins = ["pytester"]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that passes but whose logs or errors hold something private."""
+    """Fail a passed test whose logs or errors hold private data."""
     report = yield
-    # Sections add up over set-up, call and teardown.
+    # Sections accumulate over setup, call and teardown.
     mine = {f"Captured {channel} {report.when}" for channel in ("stderr", "log")}
     logged = [words for name, words in report.sections if name in mine]
     leaked = leaks.lines_that_leak([*leaks.taken(), *logged])
@@ -37,7 +37,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def connection(sandbox: Sandbox) -> dict[str, Any]:
-    """The settings both plugins need to reach the sandbox."""
+    """The connection settings of the sandbox."""
     return {
         "application_id": sandbox.application_id,
         "secret_key": sandbox.secret_key,
@@ -47,7 +47,7 @@ def connection(sandbox: Sandbox) -> dict[str, Any]:
 
 @pytest.fixture
 def project() -> Iterator[Sandbox]:
-    """A project that refuses what only Voucherify knows to be no picture."""
+    """A sandbox whose metadata schema refuses an invalid picture URL."""
     with Sandbox(readings=Readings(job_polls=0)) as running:
         definition = {"photo": {"type": "image_url", "optional": True}}
         running.project.define_metadata("customer", definition, allow_defined_only=False)

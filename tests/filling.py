@@ -1,4 +1,4 @@
-"""A project of the sandbox with something of everything, so that no stream is empty."""
+"""Fills a project of the sandbox so that no stream is empty."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = (
 
 
 def fill(project: Project) -> None:
-    """Four referral campaigns that converted, a rollback, metadata, a segment."""
+    """Add four referral campaigns with conversions, a rollback, metadata and a segment."""
     project.define_metadata(
         "customer",
         {

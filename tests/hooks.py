@@ -1,4 +1,4 @@
-"""Run the receiver of webhooks as its users do: as a process of its own."""
+"""Runs the webhook receiver as a separate process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 SECRET = "webhook-secret-of-the-tests"
 AT_ONCE = (0.0,)
-"""Retries without a pause, for deliveries whose faults are the subject."""
+"""Retries without a pause."""
 
 
 @dataclass
 class Receiver:
-    """A receiver that can be killed and started again on the same port."""
+    """A receiver that can be killed and restarted on the same port."""
 
     store: Path
     secrets: str = SECRET
@@ -42,7 +42,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/webhooks"
 
     def start(self) -> None:
-        """Start, and wait until it says where it listens."""
+        """Start, and wait until it logs its address."""
         seen = self.log.seek(0, os.SEEK_END)
         self.process = subprocess.Popen(
             [
@@ -59,13 +59,13 @@ class Receiver:
         self.port = int(urlsplit(told.split(" on ")[1].split()[0]).port or 0)
 
     def said(self, since: int = 0) -> str:
-        """What it logged."""
+        """The log."""
         text = os.pread(self.log.fileno(), 1_000_000, since)
         leaks.saw(text)
         return text.decode()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it by a signal; its exit code."""
+        """Send a signal; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(timeout=20)
@@ -73,7 +73,7 @@ class Receiver:
     def post(
         self, body: bytes, signature: str | None = None, path: str = "/webhooks", **headers: str
     ) -> tuple[int, str]:
-        """POST a body, rightly signed unless a signature is given; status and answer."""
+        """POST a body, with a valid signature by default; returns status and body."""
         signed = sign(body, SECRET) if signature is None else signature
         return self.ask("POST", path, body, {SIGNATURE: signed, **headers})
 
@@ -93,13 +93,13 @@ class Receiver:
             connection.close()
 
     def figure(self, name: str) -> float:
-        """A number of /metrics; several with one name are added up."""
+        """The sum of the numbers with one name in /metrics."""
         lines = self.ask("GET", "/metrics")[1].splitlines()
         full = f"voucherify_webhooks_{name}"
         return sum(float(line.split()[-1]) for line in lines if line.startswith(full))
 
     def stored(self) -> list[str]:
-        """The ids of the events in the store, in their order."""
+        """The ids of the stored events in their order."""
         with sqlite3.connect(self.store) as base:
             rows = base.execute("SELECT event_id FROM events ORDER BY position").fetchall()
         base.close()

@@ -1,7 +1,7 @@
-"""What no log and no error may hold, and where everything that the suite makes them say passes.
+"""Searches all logs and errors of the suite for private data.
 
-Whatever a process of a plugin or of Meltano writes to standard error is handed to `saw`; what is
-logged inside the test's own process, pytest has. `conftest.py` fails the test whose words leak.
+Tests pass the standard error of plugin and Meltano processes to `saw`; pytest captures the logs of
+the test's own process. `conftest.py` fails a test with a match.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CANARIES = ("do-not-show-me", "netrc-canary", "secret-canary", "wrong-key")
-"""Secrets that single tests use."""
+"""Secrets of single tests."""
 
 
 def _one_of(words: Iterable[str]) -> str:
@@ -33,27 +33,27 @@ PRIVATE = {
     ),
     "a source_id": re.compile(r"\bcrm-\d"),
 }
-"""Kinds of private words, as the sandbox's seed, the demo's CRM and the tests' input have them."""
+"""Patterns of private data in the sandbox's seed, the demo's CRM and the input of tests."""
 
 _seen: list[str] = []
 
 
 def saw(words: str | bytes | None) -> None:
-    """Take note of what was logged; the test that runs answers for it."""
+    """Keep a log for the search at the end of the present test."""
     if words:
         text = words.decode(errors="replace") if isinstance(words, bytes) else words
         _seen.append(text)
 
 
 def taken() -> list[str]:
-    """What was noted since this was asked the last time."""
+    """The logs since the last call."""
     seen = _seen.copy()
     _seen.clear()
     return seen
 
 
 def lines_that_leak(texts: Iterable[str]) -> list[str]:
-    """Each leaking line behind the kind of what it holds."""
+    """Each matching line, after the kind of private data."""
     return [
         f"{kind}: {line}"
         for text in texts

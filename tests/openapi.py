@@ -1,4 +1,4 @@
-"""Voucherify's published description, read from beside the checkout and never copied into it."""
+"""Validates against Voucherify's published description, which is read from beside the checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METHODS = ("get", "post", "put", "delete", "patch")
 
 
 class Description:
-    """The operations of the description, with its schemas made lenient.
+    """The operations of the description, with lenient schemas.
 
     The published schemas are stricter than the published samples. So `required` goes, `oneOf`
     becomes `anyOf`, everything may be null, and null joins every `enum`.
@@ -44,18 +44,18 @@ class Description:
         }
 
     def statuses(self, method: str, template: str) -> set[int]:
-        """The statuses the description gives an operation."""
+        """The described statuses of an operation."""
         return set(map(int, self._document["paths"][template][method.lower()]["responses"]))
 
     def wrong(self, method: str, template: str, status: int, body: object) -> list[str]:
-        """What is wrong with an answer; a status without a schema takes either error shape."""
+        """Problems of a response; a status without a schema allows either error shape."""
         return [
             f"{'/'.join(map(str, error.instance_path))}: {error.message}"
             for error in self._validator(method, template, status).iter_errors(body)
         ]
 
     def wrong_request(self, method: str, template: str, body: object) -> list[str]:
-        """What is wrong with the JSON body of a request."""
+        """Problems of the JSON body of a request."""
         schema = self._operation(method, template)["requestBody"]["content"]["application/json"][
             "schema"
         ]
@@ -65,7 +65,7 @@ class Description:
         ]
 
     def template(self, method: str, path: str) -> str | None:
-        """The path template of an operation; the one with most words in common with the path."""
+        """The path template of an operation; the most literal one that matches."""
         segments = path.split("/")
         fitting = [
             template
@@ -75,7 +75,7 @@ class Description:
         return min(fitting, key=lambda template: template.count("{"), default=None)
 
     def wrong_query(self, method: str, template: str, query: str) -> list[str]:
-        """What is wrong with a query: names that nobody described, values that do not fit.
+        """Problems of a query: unknown names and invalid values.
 
         Filters are objects spelled out in brackets, such as `filters[x][conditions][$after][0]`;
         the examples of the description write a single value with its `[0]`, its schemas without.
@@ -100,14 +100,14 @@ class Description:
         ]
 
     def wrong_form(self, method: str, template: str, form: str) -> list[str]:
-        """What is wrong with the fields of a form."""
+        """Problems of the fields of a form."""
         kind = "application/x-www-form-urlencoded"
         schema = self._operation(method, template)["requestBody"]["content"][kind]["schema"]
         fields = dict(parse_qsl(form, keep_blank_values=True, strict_parsing=True))
         return self._problems(schema, fields)
 
     def takes(self, method: str, template: str) -> set[str]:
-        """The kinds of body that an operation takes."""
+        """The content types of an operation's body."""
         return set(self._operation(method, template).get("requestBody", {}).get("content", {}))
 
     def _operation(self, method: str, template: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Description:
         ]
 
     def _problems(self, schema: dict[str, Any], value: object) -> list[str]:
-        """What is wrong with what came as text, under the kindest way to read it."""
+        """Problems of a value that came as text, in its most lenient interpretation."""
         schema = lenient(self._closed(schema))
         found = [
             [
@@ -138,7 +138,7 @@ class Description:
         return min(found, key=len)
 
     def _closed(self, schema: Any) -> Any:
-        """A schema without references, in which objects have no members but those it names."""
+        """A schema without references and without additional properties."""
         if not isinstance(schema, dict):
             return schema
         if "$ref" in schema:
@@ -164,7 +164,7 @@ class Description:
 
 
 def _fits(template: list[str], segments: list[str]) -> bool:
-    """Whether a path is one of a template."""
+    """Whether a path matches a template."""
     return len(template) == len(segments) and all(
         part == segment or (part.startswith("{") and segment != "")
         for part, segment in zip(template, segments, strict=True)
@@ -172,7 +172,7 @@ def _fits(template: list[str], segments: list[str]) -> bool:
 
 
 def _put(into: dict[str, Any], names: list[str], value: str) -> None:
-    """A value at its place in an object; members called 0, 1 and so on make a list."""
+    """Set a value in nested objects; members 0, 1 and so on make a list."""
     first, *rest = names
     if not rest:
         into[first] = value
@@ -183,7 +183,7 @@ def _put(into: dict[str, Any], names: list[str], value: str) -> None:
 
 
 def either_error() -> dict[str, Any]:
-    """Both error shapes, for the statuses the description leaves out."""
+    """Both error shapes, for statuses that are not described."""
     names = ("Error", "BadRequest")
     return {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
 
@@ -192,13 +192,13 @@ _STRICT = {"required", "oneOf", "nullable", "example", "default", "discriminator
 
 
 def lenient(schema: Any) -> Any:
-    """A schema with what the samples break taken out of it."""
+    """A schema without the rules that published samples violate."""
     if isinstance(schema, list):
         return [lenient(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        # What it points to takes null by itself.
+        # The referenced schema allows null itself.
         return {"$ref": schema["$ref"]}
     made = {
         key: _named(value) if key == "properties" else lenient(value)
@@ -212,7 +212,7 @@ def lenient(schema: Any) -> Any:
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(schema.get("type"), str):
-        # One schema calls the status in a body text, and gives it a number as its default.
+        # One schema declares the status in a body as text with a number as default.
         number = ["integer"] if isinstance(schema.get("x-original-default"), int) else []
         schema["type"] = [schema["type"], "null", *number]
     if "enum" in schema:
@@ -239,12 +239,12 @@ def description() -> Description:
 
 
 def _as_numbers(value: object) -> object:
-    """A text of digits as the number it spells."""
+    """Digits as a number."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _without_lists(value: object) -> object:
-    """A value in which every list of one is that one."""
+    """A value with lists of one replaced by their element."""
     if isinstance(value, dict):
         return {name: _without_lists(member) for name, member in value.items()}
     return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -1,4 +1,4 @@
-"""A go-between that passes requests on to the sandbox and keeps both sides as they were sent."""
+"""A proxy that records requests and responses of the sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_A_CONNECTION = {"connection", "transfer-encoding", "content-length"}
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer; header names in lower case."""
+    """One request and its response; header names in lower case."""
 
     method: str
     target: str
@@ -31,12 +31,12 @@ class Exchange:
 
     @property
     def answered(self) -> Any:
-        """The answer as JSON; none where it has none."""
+        """The body of the response as JSON; `None` without one."""
         return json.loads(self.answer) if self.kind == "application/json" and self.answer else None
 
 
 class Recorder:
-    """Listens on this machine and keeps every exchange, in the order of the answers."""
+    """Listens on a loopback port and keeps every exchange, in the order of the responses."""
 
     def __init__(self, sandbox: str) -> None:
         self.exchanges: list[Exchange] = []
@@ -65,7 +65,7 @@ class Recorder:
             def pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 onward = http.client.HTTPConnection(sandbox.netloc, timeout=30)
-                # The header Host stays, so that an export's address leads here again.
+                # The header Host is kept, so that the download URL of an export points here.
                 onward.request(self.command, self.path, body or None, dict(self.headers))
                 answer = onward.getresponse()
                 content = answer.read()
@@ -86,6 +86,6 @@ class Recorder:
             do_GET = do_POST = do_PUT = do_DELETE = pass_on  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the exchanges have it all."""
+                """Log nothing: `exchanges` has all requests."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""Run a plugin as its users do, as a process of its own, and give back what it printed."""
+"""Runs a plugin as a separate process and returns its output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NO_DATA = {"--about", "--help", "--version"}
-"""With these, standard output is for people too."""
+"""With these options standard output is text for users."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Run:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """Every line of standard output, parsed; a line that is not JSON fails the test."""
+        """The parsed lines of standard output; one that is not JSON fails the test."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     @property
     def complete_messages(self) -> list[dict[str, Any]]:
-        """As `messages`, without a last line that a kill cut short."""
+        """As `messages`, without a truncated last line."""
         lines = self.stdout.splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def states(self) -> list[dict[str, Any]]:
-        """Every state printed, oldest first. A target prints bare states, a tap STATE messages."""
+        """All emitted states, oldest first; a target emits bare states, a tap STATE messages."""
         return [
             message["value"] if message.get("type") == "STATE" else message
             for message in self.complete_messages
@@ -62,7 +62,7 @@ class Run:
 
 
 def command(module: str, config: dict[str, Any], folder: Path, *more: str) -> list[str]:
-    """The command line that starts `module` with `config` written to a file in `folder`."""
+    """The command line of `module` with `config` in a file in `folder`."""
     path = folder / f"{module}-config.json"
     path.write_text(json.dumps(config))
     return [sys.executable, "-m", module, "--config", str(path), *more]
@@ -80,10 +80,10 @@ def run(
 
     Args:
         module: `tap_voucherify` or `target_voucherify`.
-        config: the settings, as a data team would write them.
+        config: the settings.
         more: further arguments of the command line.
-        stdin: what the plugin reads.
-        env: variables on top of those of this process.
+        stdin: the input.
+        env: additional environment variables.
         timeout: seconds after which the test fails.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def run(
 
 
 class Process(subprocess.Popen[bytes]):
-    """A plugin while it runs, for tests that talk to it or end it; all its streams are pipes."""
+    """A running plugin, for tests that interact with it; its streams are pipes."""
 
     def __init__(self, line: list[str], **streams: Any) -> None:
         pipe = subprocess.PIPE
@@ -110,7 +110,7 @@ class Process(subprocess.Popen[bytes]):
 
     @override
     def communicate(self, *options: Any, **more: Any) -> tuple[bytes, bytes]:
-        """As ever; what it logged is looked at for leaks."""
+        """As `Popen.communicate`; passes the log to `leaks.saw`."""
         printed, logged = super().communicate(*options, **more)
         leaks.saw(logged)
         return printed, logged
@@ -118,14 +118,14 @@ class Process(subprocess.Popen[bytes]):
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """A port that refuses connections: it is taken, so nobody else can come to listen there."""
+    """A port that refuses connections; it stays bound, so no other process can listen."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
 
 
 def selecting(folder: Path, *streams: str) -> list[str]:
-    """The arguments that make the tap read these streams alone, as a platform's catalog does."""
+    """The arguments that select only these streams by a catalog."""
     catalog = json.loads(run("tap_voucherify", {}, "--discover").stdout)
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:

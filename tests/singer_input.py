@@ -1,4 +1,4 @@
-"""Singer messages for the target, written the way a tap writes them."""
+"""Singer messages as input of the target."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def state(value: Any) -> dict[str, Any]:
 
 
 def lines(*messages: dict[str, Any] | str) -> str:
-    """Messages as the lines of a tap's output; a text is taken as it is."""
+    """Messages as lines; a text is used as it is."""
     return "".join(
         message if isinstance(message, str) else json.dumps(message) + "\n" for message in messages
     )

@@ -1,4 +1,4 @@
-"""A server that is not Voucherify: it notes whatever reaches it and answers what it is told to."""
+"""A server other than Voucherify, which records requests and sends given responses."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ELSEWHERE = "127.0.0.2"
-"""Another host than the sandbox's 127.0.0.1, and still this machine."""
+"""A loopback host other than the sandbox's 127.0.0.1."""
 
 
 def silence() -> Iterable[bytes]:
-    """No answer at all."""
+    """No response."""
     return ()
 
 
 class Stranger:
-    """A listening socket; what it received and how much of its answers was taken stays readable.
+    """A listening socket that records what it received and how much of a response was read.
 
     Args:
-        answer: the bytes of the answer to each connection, head included, made as they are sent.
-        host: where to listen.
+        answer: yields the bytes of the response to each connection, headers included.
+        host: to listen on.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Stranger:
             try:
                 connection, _ = self._listening.accept()
             except OSError:
-                return  # Closed from outside: the end.
+                return  # Closed by `__exit__`.
             with connection:
                 self._meet(connection)
 
@@ -67,4 +67,4 @@ class Stranger:
                 connection.sendall(piece)
                 self.sent += len(piece)
         except OSError:
-            return  # The client hung up: it has seen enough.
+            return  # The client closed the connection.

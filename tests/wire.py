@@ -1,4 +1,4 @@
-"""Speak HTTP to the sandbox by hand, so that a test sees exactly what a client would."""
+"""Plain HTTP requests to the sandbox, so that a test sees what a client sees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer as it came over the wire."""
+    """One response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -29,7 +29,7 @@ class Reply:
 
 
 class Address(Protocol):
-    """Where a sandbox is and the keys it takes, in this process or another."""
+    """The URL and the keys of a sandbox."""
 
     @property
     def url(self) -> str: ...
@@ -40,7 +40,7 @@ class Address(Protocol):
 
 
 class Wire:
-    """One kept connection to a sandbox, with its keys."""
+    """A persistent connection to a sandbox, with its keys."""
 
     def __init__(self, sandbox: Address) -> None:
         self._keys = {"X-App-Id": sandbox.application_id, "X-App-Token": sandbox.secret_key}
@@ -73,7 +73,7 @@ class Wire:
         return self("GET", f"/v1/{path}", **query).body
 
     def ids(self, **query: object) -> list[str]:
-        """The source_ids of one page of customers, in its order."""
+        """The source_ids of one page of customers."""
         return [row.get("source_id") for row in self.get("customers", **query)["customers"]]
 
     def form(self, path: str, **fields: str) -> Reply:
@@ -81,7 +81,7 @@ class Wire:
         return self("POST", path, raw=urlencode(fields).encode(), headers={"Content-Type": FORM})
 
     def bulk(self, rows: object) -> Any:
-        """Queue a bulk request and poll its job until it is over, three times at most."""
+        """Send a bulk request and poll its job until it ends, three times at most."""
         job = self("POST", "/v1/customers/bulk/async", rows).body
         for _ in range(3):
             action = self.get(f"async-actions/{job['async_action_id']}")
@@ -90,5 +90,5 @@ class Wire:
         return action
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

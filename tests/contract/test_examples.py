@@ -1,4 +1,4 @@
-"""What the examples name exists, and what they install is pinned; `make example-…` runs them."""
+"""The examples name existing jobs and plugins, and pin what they install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Hub's definitions: in the Hub's form, and the same as code and `meltano.yml`."""
+"""The definitions for Meltano's Hub are valid and agree with the code and `meltano.yml`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HUBS_OWN = {
         "log_parser": {"type": "string"},
     },
 }
-"""What the Hub asks beyond Meltano's own schema of a plugin."""
+"""Keys that the Hub requires beyond Meltano's schema of a plugin."""
 
 each_kind = pytest.mark.parametrize("kind", PLUGINS)
 

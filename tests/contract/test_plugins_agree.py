@@ -1,4 +1,4 @@
-"""Two plugins, one behaviour where they meet the same thing: settings, waits, refusals."""
+"""Both plugins behave the same with settings, waits and errors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 TAP, TARGET = "tap_voucherify", "target_voucherify"
 CONNECTION = ("application_id", "secret_key", "api_url", "auth_method", "max_calls")
-"""What both ask for; everything else is about what one of them does."""
+"""Properties of settings that must be the same in both."""
 
 LAST_WORDS = re.compile(r"\| (?:ERROR|CRITICAL) +\| (?:tap|target)-voucherify +\| (.*)")
 NAMES = re.compile(r"(?:GET|POST) /v1/(?!oauth)\S+|request_id v-\w+")
-"""What differs although the sentence is the same: which request it was."""
+"""Parts of an error that name the request."""
 
 NOON = datetime(2030, 5, 1, 12, tzinfo=UTC)
 AT_NOON = int(NOON.timestamp())
@@ -32,12 +32,12 @@ both = pytest.mark.parametrize("plugin", [TAP, TARGET])
 
 
 def synced(plugin: str, config: dict[str, Any]) -> Run:
-    """A run that has something to do."""
+    """A run of a plugin with something to do."""
     return run(plugin, config, stdin=lines(*contacts(1)) if plugin == TARGET else b"")
 
 
 def sentence(done: Run) -> str:
-    """What the log says about the end of a run, without what names the request."""
+    """The error of a run without the parts that name the request."""
     assert done.exit_code == 1, done.log
     assert "Traceback" not in done.log
     said = LAST_WORDS.findall(done.log)
@@ -143,7 +143,7 @@ def test_the_same_429_is_waited_for_as_long(
     plugin: str,
     told: tuple[dict[str, str], float, str],
 ) -> None:
-    """The clock of the API is years ahead: what counts is the one that it tells."""
+    """The server's clock is years ahead; waits follow it."""
     headers, seconds, why = told
     sandbox.clock.set(NOON)
     limited = {"X-Rate-Limit-Type": "api_calls", **headers}
@@ -180,7 +180,7 @@ NO_WAIT: dict[str, dict[str, str]] = {
 def test_a_429_that_names_no_wait_does_not_burn_all_tries_at_once(
     sandbox: Sandbox, connection: dict[str, Any], plugin: str, headers: dict[str, str]
 ) -> None:
-    """A clock that is a few seconds off must not turn a limit into a failure."""
+    """A clock that is seconds off must not turn a limit into a failure."""
     sandbox.clock.set(NOON)
     limited = {"X-Rate-Limit-Type": "api_calls", **headers}
     sandbox.faults.add(Fault(kind="status", status=429, headers=limited, nth=[1, 2, 3], times=3))

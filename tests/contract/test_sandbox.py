@@ -1,4 +1,4 @@
-"""Every answer of the sandbox is one that Voucherify's published description allows."""
+"""All responses of the sandbox are valid by Voucherify's published description."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GIFTS, POINTS, COUPONS, EVENTS = "Gifts", "Points", "Coupons", "Events"
 
 
 class Client:
-    """Calls the sandbox and holds every answer against the description."""
+    """Sends requests to the sandbox and validates every response."""
 
     def __init__(self, sandbox: Sandbox, published: Description) -> None:
         self.sandbox = sandbox
@@ -39,7 +39,7 @@ class Client:
     def __call__(
         self, method: str, path: str, body: Any = None, *, form: bool = False, **headers: str
     ) -> Any:
-        """The body of an answer, after it was found valid."""
+        """The body of a response, after validation."""
         sent = {"X-App-Id": self.sandbox.application_id, "X-App-Token": self.sandbox.secret_key}
         if body is not None:
             kind = "application/x-www-form-urlencoded" if form else "application/json"
@@ -74,7 +74,7 @@ def call(sandbox: Sandbox, published: Description) -> Iterator[Client]:
 
 
 def fill(call: Client) -> dict[str, str]:
-    """A project with something of everything; returns the identifiers to ask for."""
+    """Fill a project with every kind of object; returns their ids."""
     project = call.sandbox.project
     project.define_metadata("customer", {"tier": {"type": "string", "eq": ["gold", "silver"]}})
     kinds = (
@@ -118,7 +118,7 @@ def fill(call: Client) -> dict[str, str]:
 
 
 def read_everything(call: Client, ids: dict[str, str]) -> None:
-    """Ask for every list and for one of everything."""
+    """Request every list and one object of each kind."""
     for path in (
         "customers?limit=100",
         "customers?order=created_at&starting_after=1970-01-01T00:00:00Z",
@@ -155,7 +155,7 @@ def read_everything(call: Client, ids: dict[str, str]) -> None:
 
 
 def write_everything(call: Client) -> None:
-    """Every write, as it succeeds."""
+    """Make every write that succeeds."""
     call("POST", "/v1/customers", {"source_id": "new", "metadata": {"tier": "silver"}})
     call("PUT", "/v1/customers/new", {"name": "New"})
     for path, body in (
@@ -190,7 +190,7 @@ def export(call: Client, exported_object: str = "customer", **parameters: object
 
 
 def refuse_everything(call: Client) -> None:
-    """Every refusal the description names, and those it leaves out."""
+    """Provoke every error, described or not."""
     for path in (
         "customers/nobody",
         "customers/nobody/activity",
@@ -271,11 +271,11 @@ def test_every_status_the_description_names_is_seen_and_every_answer_is_valid(
 
 
 def plain_answers(name: str) -> list[str]:
-    """The values of a switch; of one that takes a number, one that shows."""
+    """The values of a reading; for numbers one that has an effect."""
     return ["1"] if answers(name) == ("a number",) else list(answers(name))
 
 
-# A type nobody has heard of is by its nature not in the description's list of types.
+# An unknown type cannot be in the description's list of types.
 OUTSIDE = {"unknown_event_types"}
 
 

@@ -1,4 +1,4 @@
-"""What both plugins say to the API in real runs, and what they are answered, is as published."""
+"""Requests and responses of real runs of both plugins match the published description."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def discovered() -> str:
 
 
 def every_stream(config: Config, folder: Path) -> None:
-    """A first run of every stream, and another one from the state that it left."""
+    """A first run of every stream, and a second one from its state."""
     catalog = json.loads(discovered())
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
@@ -130,7 +130,7 @@ MUST_USE: dict[str, set[str]] = {
     "target, permanent deletes": {"POST /v1/customers/{customerId}/permanent-deletion"},
     "target, a dry run": {"GET /v1/customers/{customerId}"},
 }
-"""Operations that a run must show, so that all of the plugins' are among what is checked."""
+"""Operations that must occur in the runs."""
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -138,7 +138,7 @@ def test_requests_and_answers_are_as_published(name: str, tmp_path: Path) -> Non
     published = description()
     readings = Readings(bulk_max_records=5) if "refused whole" in name else Readings()
     with Sandbox(readings=readings) as sandbox:
-        # At one instant there are more customers than a page has, so pages are turned.
+        # More customers share a timestamp than a page holds, so numbered pages are read.
         sandbox.clock.set(datetime(2026, 3, 1, tzinfo=UTC))
         sandbox.project.add_customers(120, prefix="tied", updated_at=sandbox.clock.now())
         filling.fill(sandbox.project)
@@ -166,7 +166,7 @@ def operation(published: Description, exchange: Exchange) -> tuple[str, str]:
 
 
 def problems(published: Description, exchange: Exchange) -> list[str]:
-    """What is wrong with one exchange, each behind the operation it was."""
+    """Problems of one exchange, each with its operation."""
     method, template = operation(published, exchange)
     if (method, template) not in published.operations:
         return [f"{method} {template} is not published"]
@@ -179,7 +179,7 @@ def problems(published: Description, exchange: Exchange) -> list[str]:
 
 
 def wrong_headers(exchange: Exchange, taken: set[str]) -> list[str]:
-    """Either way to say who asks, and never both (§1.3, §1.4); the kind of a body (§1.1)."""
+    """Key pair or token, never both, and JSON or form bodies, as published."""
     sent, kind = exchange.headers, exchange.headers.get("content-type", "")
     by_keys = sent.keys() & KEYS
     by_token = sent.get("authorization", "").startswith("Bearer ")
@@ -192,10 +192,10 @@ def wrong_headers(exchange: Exchange, taken: set[str]) -> list[str]:
 
 
 def wrong_body(published: Description, exchange: Exchange) -> list[str]:
-    """Query and body of the request."""
+    """Problems of the query and the body of a request."""
     method, template = operation(published, exchange)
     query = exchange.target.partition("?")[2]
-    # The address of a download is Voucherify's own; nobody spells it out (§9.3).
+    # The download URL of an export is used as Voucherify returns it.
     found = [] if exchange.kind != JSON else published.wrong_query(method, template, query)
     kind = exchange.headers.get("content-type")
     if not exchange.body or kind not in published.takes(method, template):
@@ -206,7 +206,7 @@ def wrong_body(published: Description, exchange: Exchange) -> list[str]:
 
 
 def wrong_answer(published: Description, exchange: Exchange) -> list[str]:
-    """The body of the answer; a file and an empty answer have none to be wrong."""
+    """Problems of the body of a response; files and empty bodies are not validated."""
     if exchange.answered is None:
         return []
     return published.wrong(*operation(published, exchange), exchange.status, exchange.answered)

@@ -1,4 +1,4 @@
-"""What runs elsewhere for us: every action is one commit, and no job may more than it must."""
+"""Workflows pin actions to commits and have minimal permissions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_action_is_pinned_to_a_commit_and_names_its_version(path: Path) ->
 
 @workflows
 def test_a_workflow_as_a_whole_may_read_the_code_at_most(path: Path) -> None:
-    """What needs more is one job's, which says what for."""
+    """A further permission belongs to one job, with a comment."""
     assert yaml.safe_load(path.read_text())["permissions"] in ({}, {"contents": "read"})
 
 
@@ -49,7 +49,7 @@ def test_a_checkout_leaves_no_credentials_behind(path: Path) -> None:
 
 @workflows
 def test_no_text_from_outside_becomes_part_of_a_command(path: Path) -> None:
-    """A branch or a title may hold anything; in the environment it is only text."""
+    """A branch or a title may hold any text, so it is passed by an environment variable."""
     commands = [step.get("run", "") for job in jobs(path).values() for step in job["steps"]]
     assert [command for command in commands if re.search(r"\$\{\{(?! matrix\.)", command)] == []
 

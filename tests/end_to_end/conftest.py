@@ -1,4 +1,4 @@
-"""A Meltano project with everything it talks to: the checkout's own `meltano.yml`."""
+"""The Meltano project of the checkout with its services."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MELTANO = Path(sys.executable).with_name("meltano")
 
 @dataclass(frozen=True)
 class Meltano:
-    """The command `meltano` as a scheduler calls it, with its settings from the environment."""
+    """The command `meltano`, with settings from the environment."""
 
     env: dict[str, str]
     crm: str
@@ -51,7 +51,7 @@ class Meltano:
         )
 
     def run(self, *arguments: str) -> str:
-        """Run to the end and give back the log; a failure fails the test and shows it."""
+        """Run to the end and return the log; a failure fails the test."""
         process = self.start(*arguments)
         log, _ = process.communicate(timeout=240)
         leaks.saw(log)
@@ -61,9 +61,9 @@ class Meltano:
 
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[None]:
-    """The project folder with its plugins installed, for one test at a time.
+    """The project folder with installed plugins, locked for one test at a time.
 
-    Runs in one folder share the catalog that Meltano writes there, so test workers take turns.
+    Runs in one folder share the catalog that Meltano writes there.
     """
     shared = tmp_path_factory.getbasetemp().parent
     with (shared / f"meltano-{testrun_uid}").open("a+") as turn:
@@ -87,7 +87,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Itera
 
 @pytest.fixture
 def meltano(project: None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Meltano]:  # noqa: ARG001 - a turn
-    # A socket's path may have 107 characters at most, which pytest's own folders can pass.
+    # The path of a socket has 107 characters at most; pytest's folders can be longer.
     with tempfile.TemporaryDirectory(prefix="crm") as socket, crm_database(Path(socket)) as crm:
         env = {
             **os.environ,

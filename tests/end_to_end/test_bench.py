@@ -1,4 +1,4 @@
-"""The benchmark runs; what it measures is nobody's business here."""
+"""The benchmark runs; its results are not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each plugin installs alone, in each of the ways that the documents name, and works."""
+"""Each plugin installs alone in each documented way, and works."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_uv_installs_the_plugin_as_a_tool(plugin: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The parts of the repository that the plugins are built of, as a git repository."""
+    """The sources of the plugins as a git repository."""
     folder = tmp_path_factory.mktemp("from-git") / "repository"
     for part in (*PLUGINS, CLIENT):
         kept = shutil.ignore_patterns("__pycache__", "*.egg-info", "voucherify_client")
@@ -89,7 +89,7 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """An environment with the dependencies of this one and without the plugins."""
+    """An environment with the dependencies but without the plugins."""
     venv.create(tmp_path / "venv", with_pip=True)
     ours = sysconfig.get_path("purelib")
     (theirs,) = (tmp_path / "venv").glob("lib/*/site-packages")
@@ -98,7 +98,7 @@ def python(tmp_path: Path) -> Path:
 
 
 def installed(python: Path, plugin: str) -> str:
-    """Where the plugin and its client are imported from, once both were seen to work."""
+    """The paths of the plugin and its client, after a check that both work."""
     done(python.with_name(plugin), "--version")
     package = plugin.replace("-", "_")
     code = f"import {package}.voucherify_client.client as client; print(client.__file__)"
@@ -157,7 +157,7 @@ def test_an_editable_install_copies_the_client_where_there_are_no_links(
 def test_a_wheel_that_is_built_from_an_sdist(
     checkout: Path, python: Path, plugin: str, tmp_path: Path
 ) -> None:
-    pip(python, "-e", checkout / plugin)  # leaves a link, whose files must not come twice
+    pip(python, "-e", checkout / plugin)  # leaves a link, whose files must not be packaged twice
     build = (sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path / "dist")
     subprocess.run(build, cwd=checkout / plugin, check=True, capture_output=True)
     (sdist,) = (tmp_path / "dist").iterdir()
@@ -195,7 +195,7 @@ def test_a_plugins_folder_alone_says_what_it_lacks(
 
 @pytest.mark.parametrize("way", ["git", "editable"])
 def test_meltano_installs_both(repository: Path, tmp_path: Path, way: str) -> None:
-    """As a project elsewhere does: the repository's address, or a checkout beside it."""
+    """Install by the repository's URL, or from a checkout."""
     project = tmp_path / "project"
     project.mkdir()
     kinds = {"extractors": "tap-voucherify", "loaders": "target-voucherify"}

@@ -1,4 +1,4 @@
-"""Meltano's own log lines, at the level that says most, hold no key and no token.
+"""Meltano's log at debug level holds no key and no token.
 
 At debug level Meltano copies each message that an extractor prints into its log. That is its own
 doing, before this target sees a record; `docs/operating.md` warns of it.

@@ -1,4 +1,4 @@
-"""The commands of the quick start, as they stand in the document, in a checkout of their own."""
+"""The commands of the quick start, run in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def commands() -> str:
 
 
 def checkout(folder: Path) -> Path:
-    """The files that git knows, with the environment of the checks, which is up to date."""
-    # Else `make install` in the copy would tie this environment to the copy.
+    """A copy of the files in git, with the virtual environment of the checkout."""
+    # Otherwise `make install` would link this environment to the copy.
     subprocess.run(["make", "-q", ".venv/dev.done"], cwd=ROOT, check=True)
     known = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     for name in known:
@@ -58,7 +58,7 @@ def test_the_quick_start_leads_to_a_filled_warehouse(
         timeout=280,
     )
 
-    # What begins with a plus is the shell's own trace, of which the plugins know nothing.
+    # Lines that start with a plus are the trace of the shell.
     leaks.saw(done.stdout + re.sub(r"^\++ .*$", "", done.stderr, flags=re.MULTILINE))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / ".env").stat().st_mode & 0o077 == 0

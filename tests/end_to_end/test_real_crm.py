@@ -1,4 +1,4 @@
-"""What a real PostgreSQL tap makes of a CRM's types, as customers in Voucherify."""
+"""PostgreSQL types of a CRM become customers, through a real PostgreSQL tap."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
 
 
 def warehouse_counts(meltano: Meltano) -> tuple[int, int]:
-    """Customers and reward events in DuckDB, rows beside distinct keys: the two must agree."""
+    """Rows of customers and reward events in DuckDB, which must equal their distinct keys."""
     with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
         counts = []
         for table in ("customers", "reward_events"):

@@ -1,4 +1,4 @@
-"""The dbt project on what the tap loaded, in both warehouses: the marts hold what was given."""
+"""The marts of the dbt project hold the rewards that were given, in both warehouses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def refer(sandbox: Sandbox) -> None:
 
 
 def asked(meltano: Meltano, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query in whichever of the two warehouses holds the marts."""
+    """The rows of a query in the warehouse that holds the marts."""
     if meltano.warehouse.exists():
         with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
             return warehouse.execute(query).fetchall()
@@ -81,7 +81,7 @@ def asked(meltano: Meltano, query: str) -> list[tuple[Any, ...]]:
 
 
 def page(meltano: Meltano) -> str:
-    """What `make report` makes of the warehouse."""
+    """The report of the warehouse."""
     where = str(meltano.warehouse) if meltano.warehouse.exists() else meltano.crm
     out = meltano.folder / "report.html"
     command = [sys.executable, "-m", "demo.report", "--warehouse", where, "--out", str(out)]

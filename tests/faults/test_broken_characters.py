@@ -1,4 +1,4 @@
-"""A broken character costs no page, no job and no event: it is replaced, counted, said once."""
+"""An invalid character is replaced, counted and logged once; its page, job or event is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TAP, TARGET = "tap_voucherify", "target_voucherify"
 HALF = "Zo\udcff"
-"""Half of a surrogate pair where text is JSON, a byte that is not UTF-8 where it is not."""
+"""A lone surrogate in JSON, a byte that is not UTF-8 elsewhere."""
 
 MARKED = "Zo\ufffd"
 SENTENCE = "answered with characters that Unicode does not have, or numbers that are too large"
@@ -25,7 +25,7 @@ SENTENCE = "answered with characters that Unicode does not have, or numbers that
 
 @pytest.fixture
 def broken(sandbox: Sandbox) -> Sandbox:
-    """A project in which texts were cut in the middle of a character."""
+    """A project with texts that are cut in the middle of a character."""
     project = sandbox.project
     project.add_customers(150)
     for number in range(3):

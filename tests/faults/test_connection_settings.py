@@ -1,4 +1,4 @@
-"""Keys and address as they come out of files: trimmed, or refused by name, and never logged."""
+"""Keys and `api_url` are trimmed, or refused by name, and never logged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ names = pytest.mark.parametrize("name", ["application_id", "secret_key"])
 
 
 def synced(plugin: str, config: dict[str, Any], **env: str) -> Run:
-    """A run that has something to do, at the most talkative level."""
+    """A run with something to do, at debug level."""
     return run(
         plugin,
         config,

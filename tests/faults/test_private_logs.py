@@ -1,4 +1,4 @@
-"""At the most talkative level, in every kind of trouble: nothing private, and no forged lines."""
+"""Logs at debug level hold nothing private and no forged lines, under all faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TALKATIVE = {"LOGLEVEL": "DEBUG"}
 CHATTER = (
     'Customer 7 (crm.7@example.com), crm-7, +1 555 0000007\n2030-01-01 | CRITICAL | "forged line"'
 )
-"""What a server may put where a word belongs."""
+"""Texts that a server may send where a word is expected."""
 
 both = pytest.mark.parametrize("plugin", [TAP, TARGET])
 
@@ -78,7 +78,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
 def test_the_most_talkative_log_holds_nothing_private(
     filled: Sandbox, connection: dict[str, Any], plugin: str, trouble: dict[str, Any]
 ) -> None:
-    """With OAuth a run sends both, the key pair and tokens."""
+    """With OAuth a run sends the key pair and tokens."""
     filled.faults.add(*(Fault(**fault) for fault in [trouble] if fault))
     config = {**connection, "auth_method": "oauth"}
 
@@ -151,7 +151,7 @@ loggers:
 
 @pytest.fixture(params=["default", "DEBUG", "configured"])
 def levels(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The environment of a run whose libraries log as they do, as much as they can, and apart."""
+    """The environment of a run whose HTTP libraries log at debug level to a separate file."""
     config = tmp_path / "logging.yaml"
     config.write_text(LOG_CONFIG)
     environments = {
@@ -163,7 +163,7 @@ def levels(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 def assert_discreet(done: Any, sandbox: Sandbox) -> None:
-    """The libraries did log, and nothing that they know."""
+    """The libraries logged lines, but without details."""
     assert sandbox.faults.injected > 0
     assert "urllib3.connection" in done.log
     said = [line for line in done.log.splitlines() if "urllib3" in line]

@@ -1,4 +1,4 @@
-"""Keys go to one host and no other; an answer of any size, depth or slowness does no harm."""
+"""Keys go to one host only, and responses of any size, depth or slowness do no harm."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TAP, TARGET = "tap_voucherify", "target_voucherify"
 MEBIBYTE = 1024 * 1024
 LIMIT = 64 * MEBIBYTE
 ON_THE_WAY = 16 * MEBIBYTE
-"""What sockets hold between a server that writes and a client that no longer reads."""
+"""Bytes that sockets buffer between a server and a client that no longer reads."""
 
 MOST_MEMORY = 1024 * MEBIBYTE
-"""Of addresses, which a process always has more of than memory; half of what the monsters hold."""
+"""Limit of the address space, half of the largest responses."""
 
 both = pytest.mark.parametrize("plugin", [TAP, TARGET])
 
@@ -56,7 +56,7 @@ def synced(plugin: str, config: dict[str, Any], **env: str) -> Any:
 def test_no_redirect_leads_elsewhere(
     sandbox: Sandbox, connection: dict[str, Any], trap: Stranger, plugin: str, status: int
 ) -> None:
-    """With OAuth the first call is the one that carries the key pair to make a token."""
+    """With OAuth the first request sends the key pair to make a token."""
     sandbox.faults.add(Fault(kind="redirect", status=status, location=trap.url, times=None))
 
     for auth_method in ("api_key", "oauth"):
@@ -109,7 +109,7 @@ def test_no_proxy_reads_the_keys_on_their_way_to_this_machine(
 
 @both
 def test_a_proxy_is_asked_for_a_tunnel_only(trap: Stranger, plugin: str) -> None:
-    """What travels in a tunnel is encrypted; the proxy learns the host and nothing else."""
+    """A tunnel is encrypted, so the proxy sees only the host."""
     config = {
         "application_id": "app-id-canary",
         "secret_key": "secret-canary",
@@ -171,7 +171,7 @@ def test_which_hosts_may_hold_a_download(url: str, *, allowed: bool) -> None:
 
 @pytest.mark.parametrize("api", ["https://acmeapi.example", "https://my-api.example"])
 def test_a_host_that_only_ends_in_api_has_no_download_host(api: str) -> None:
-    """Whoever owns acmeapi.example need not own acmedownload.example."""
+    """The owner of acmeapi.example need not own acmedownload.example."""
     assert not may_hold_downloads(api.replace("api", "download") + "/e", api)
 
 
@@ -192,7 +192,7 @@ def test_what_is_allowed_is_read_the_same_way_where_it_is_sent(tail: str) -> Non
 
 
 def asked(plugin: str, config: dict[str, Any], segment: str = "x") -> Any:
-    """What one call of a plugin's client brings."""
+    """The result of one request of a plugin's client."""
     connection = Connection(**{"auth_method": "api_key", **config})
     client = Client(
         connection,
@@ -216,7 +216,7 @@ TWO_GIGABYTES = 2048
 
 
 def bomb(times: int = 1) -> bytes:
-    """Two gigabytes of blanks, compressed, and compressed again."""
+    """Two gigabytes of spaces, compressed once and twice."""
     squeezed = gzip.compress(BLANKS * 64) * (TWO_GIGABYTES // 64)
     for _ in range(times - 1):
         squeezed = gzip.compress(squeezed)

@@ -1,4 +1,4 @@
-"""Customers come, change, go and refer each other, runs are cut anywhere: in the end all agree.
+"""Random histories with interrupted runs: in the end CRM, project and warehouse agree.
 
 Hypothesis draws the order of things. `make test` takes a fixed sample; with `TORTURE=1` it draws
 anew each time, from a seed that it prints and that `TORTURE_SEED` sets.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 TORTURE = bool(os.environ.get("TORTURE"))
 LOOKBACK = 60
 QUIET = 3_600.0
-"""Seconds without any change before the last run; more than anything needs to settle."""
+"""Seconds without changes before the last run, more than the settling time."""
 
 CRM, WEB = "crm", "web"
 MANY = 600
@@ -60,7 +60,7 @@ people = st.integers(0, 7)
 several = st.lists(people, min_size=1, unique=True)
 words = st.sampled_from(["Ada", "Zoë", "O'Brien", "東京"])
 seconds = st.sampled_from([0.0, 0.0005, 0.001, 0.7, 5.0, 59.0, 61.0, 4_000.0])
-"""Waits on either side of a millisecond, of the settling and of the lookback."""
+"""Waits below and above a millisecond, the settling time and the lookback."""
 
 few = st.integers(1, 12)
 troubles = st.none() | st.builds(
@@ -77,7 +77,7 @@ troubles = st.none() | st.builds(
         words,
     ),
 )
-"""Things that go wrong at a request, or somebody who changes in the middle of a run."""
+"""Faults at a request, or a change during a run."""
 
 answers = st.builds(
     Readings,
@@ -95,7 +95,7 @@ answers = st.builds(
 
 
 class Warehouse:
-    """What a loader that upserts by key makes of a tap's messages, and the state it keeps."""
+    """A loader that upserts by key, and its state."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, dict[str, Any]]] = {"customers": {}, "reward_events": {}}
@@ -103,7 +103,7 @@ class Warehouse:
         self.state: dict[str, Any] = {}
 
     def take(self, messages: list[dict[str, Any]], *, keep_states: bool = True) -> None:
-        """Load messages; a loader that dies before it passes states on has loaded all the same."""
+        """Load messages; a loader that dies before it emits states has loaded the rows."""
         for message in messages:
             stream = message.get("stream", "")
             if message["type"] == "RECORD":
@@ -122,7 +122,7 @@ class Warehouse:
 
 
 class Contacts:
-    """A CRM whose changes are numbered, so that a tap reads what came after its state."""
+    """A CRM with numbered changes, so that a tap can read those after its state."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
@@ -142,7 +142,7 @@ class Contacts:
         return {key: row for key, row in self.rows.items() if "_sdc_deleted_at" not in row}
 
     def changes(self) -> str:
-        """The messages about everything that changed since the state, a STATE after every two."""
+        """The messages of all changes since the state, a STATE after every two."""
         said: list[dict[str, Any]] = [schema(COLUMNS)]
         changed = sorted((number, key) for key, number in self.numbers.items())
         since = [(number, key) for number, key in changed if number > self.state]
@@ -154,7 +154,7 @@ class Contacts:
 
 
 class Traffic(RuleBasedStateMachine):
-    """Everything that happens between a CRM, a project and a warehouse."""
+    """The state machine of a CRM, a project and a warehouse."""
 
     @initialize(
         readings=answers, write_path=st.sampled_from(["bulk", "single"]), ledger=st.booleans()
@@ -185,7 +185,7 @@ class Traffic(RuleBasedStateMachine):
         if ledger:
             self.target["ledger_path"] = str(Path(self.folder.name) / "ledger.db")
 
-    # What happens in the world
+    # Changes
 
     @rule(numbers=several, name=words, tier=words)
     def contacts_are_written(self, numbers: list[int], name: str, tier: str) -> None:
@@ -205,7 +205,7 @@ class Traffic(RuleBasedStateMachine):
     def people_come_change_and_go(
         self, come: list[int], go: list[int], name: str, *, many: bool
     ) -> None:
-        """Many are more than two pages of one instant."""
+        """Add customers; many are more than two pages of one timestamp."""
         for number in come:
             self.project.upsert_customer({"source_id": f"{WEB}-{number}", "name": name})
         for number in go:
@@ -232,7 +232,7 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(trouble=troubles, share=st.none() | st.floats(0, 1), passed_on=st.booleans())
     def the_tap_runs(self, trouble: Fault | None, share: float | None, *, passed_on: bool) -> None:
-        """A kill leaves the beginning of what would have come; the loader may die with it."""
+        """Run with a kill, which cuts the output; the loader may die too."""
         with self._broken_by(trouble):
             messages = extract(self.tap, self.warehouse.state)
         if share is None:
@@ -259,7 +259,7 @@ class Traffic(RuleBasedStateMachine):
         signum=st.sampled_from([signal.SIGKILL, signal.SIGTERM]),
     )
     def the_target_is_killed(self, number: int, kind: Any, signum: signal.Signals) -> None:
-        """At a request, before the project sees it or before its answer is back."""
+        """Kill at a request, before the project sees it or before the response."""
         self.sandbox.forget_requests()
         line = command("target_voucherify", self.target, Path(self.folder.name))
         with (
@@ -278,7 +278,7 @@ class Traffic(RuleBasedStateMachine):
 
     @contextmanager
     def _broken_by(self, trouble: Fault | None) -> Iterator[None]:
-        """While a run goes on; a fault that was drawn is used once."""
+        """Set a fault or a change for the next run."""
         self.sandbox.faults.add(*(replace(fault) for fault in [trouble] if fault))
         yield
         self.sandbox.faults.clear()
@@ -287,11 +287,11 @@ class Traffic(RuleBasedStateMachine):
         if states:
             self.crm.state = states[-1]["seen"]
 
-    # What must hold
+    # Invariants
 
     @invariant()
     def nothing_is_acknowledged_early(self) -> None:
-        """What the CRM's state speaks for is in the project, as it is in the CRM."""
+        """Contacts that the CRM's state covers are in the project as in the CRM."""
         if not hasattr(self, "crm"):
             return
         self.project.finish_jobs()
@@ -332,7 +332,7 @@ class Traffic(RuleBasedStateMachine):
         assert {one: shown(row) for one, row in loaded.items()} == customers
 
     def _compare_events(self) -> None:
-        """Those of everybody who still exists, and none that never happened."""
+        """The events of existing customers, and no others."""
         types = set(REWARD_EVENT_TYPES)
         happened, with_the_gone = (
             {
@@ -354,7 +354,7 @@ class Traffic(RuleBasedStateMachine):
 
 
 def shown(customer: dict[str, Any] | None) -> dict[str, Any]:
-    """A customer, loaded or not, by what it has; a member that is null is one that is missing."""
+    """The fields of a customer without nulls."""
     return {
         name: value
         for name, value in (customer or {}).items()

@@ -1,4 +1,4 @@
-"""The torture bench: a sample of it, what it would notice, and that its list follows the code."""
+"""A sample of the torture bench, and the list of defences."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.timeout(900)  # a minute where nothing else runs
+@pytest.mark.timeout(900)  # a minute on an idle machine
 def test_a_sample_of_every_kind_loses_nothing() -> None:
     done = bench("--sample", "--workers", "4")
 
@@ -78,7 +78,7 @@ def test_the_bench_notices(tmp_path: Path, part: str, case: str) -> None:
 
 
 def test_a_user_brings_settings_and_contacts(tmp_path: Path) -> None:
-    """The keys in them go unused; the key property is found as the target finds it."""
+    """A user's keys are not used; the key property is found by the rules of the target."""
     keys = {"application_id": "theirs", "secret_key": "do-not-show-me"}
     tap, target = tmp_path / "tap.json", tmp_path / "target.json"
     tap.write_text(json.dumps({**keys, "lookback_window": 120, "max_concurrency": 2}))
@@ -130,6 +130,6 @@ def test_the_list_of_defences_follows_the_code(defence: Defence) -> None:
 
 
 def test_a_defence_that_is_switched_off_is_missed() -> None:
-    """One of them; `make defences` takes a quarter of an hour for all."""
+    """Check one defence; `make defences` checks all in a quarter of an hour."""
     fence = next(one for one in DEFENCES if "a state waits" in one.name)
     assert caught_by(fence)

@@ -1,4 +1,4 @@
-"""The receiver: what it keeps, what it refuses, and that what it acknowledged is on disk."""
+"""The webhook receiver stores what it acknowledges, and refuses the rest."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_body_that_is_too_long_is_refused(receiver: Receiver, *, chunked: bool
     before = receiver.figure("refused_total")
     body = b"x" * 5_000_001
     connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=20)
-    # The answer comes before the whole body is sent, so the connection may end while sending.
+    # The response comes before the body is sent, so the connection may close while sending.
     with suppress(OSError):
         connection.request(
             "POST", "/webhooks", iter([body]) if chunked else body, encode_chunked=chunked

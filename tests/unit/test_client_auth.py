@@ -15,7 +15,7 @@ from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 @dataclass
 class Office:
-    """Gives out numbered tokens, and a clock to be moved by hand."""
+    """Issues numbered tokens, with a clock that tests set."""
 
     answer: dict[str, Any] = field(default_factory=lambda: {"expires_in": 900})
     now: float = 0.0

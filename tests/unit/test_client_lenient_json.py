@@ -1,4 +1,4 @@
-"""What other readers of JSON take is taken; what is not JSON is refused."""
+"""JSON that other readers accept is decoded; what is not JSON is refused."""
 
 from __future__ import annotations
 

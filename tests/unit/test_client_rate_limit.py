@@ -1,4 +1,4 @@
-"""Calls of several threads share what the server says is left."""
+"""Requests in flight stay within the calls that the server reports as left."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_two_plugins_on_one_quota_both_come_to_their_end(small: Sandbox) -> None
 
 
 def entered(rate_limit: RateLimit, count: int) -> int:
-    """How many of `count` threads get past the gate while nobody leaves."""
+    """The number of `count` threads that enter while none leaves."""
     got_in = threading.Semaphore(0)
 
     def enter() -> None:

@@ -1,4 +1,4 @@
-"""How long to wait after an answer: never shorter than told."""
+"""The wait after a response is never shorter than the server's delay."""
 
 from __future__ import annotations
 

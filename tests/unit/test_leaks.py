@@ -1,4 +1,4 @@
-"""The net under all other tests: what is private and is said all the same is caught."""
+"""The search of all logs for private data fails a test."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_leak_fails_the_test_that_made_it(
 
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
 
-    # What a fixture says at its end is an error beside a test that passed.
+    # A leak in the teardown of a fixture is an error beside a passed test.
     result.assert_outcomes(failed=4, passed=3, errors=1)
     result.stdout.fnmatch_lines([f"*an e-mail address: {text}*"])
 
@@ -120,7 +120,7 @@ def test_what_a_plugin_says_of_itself_holds_no_setting(plugin: str, question: st
 
 
 def test_no_plugin_is_started_past_the_net() -> None:
-    """Who starts processes hands their words over, or none of them is a plugin."""
+    """Tests that start plugin processes pass their logs to `leaks.saw`."""
     starters = {
         path.name: path.read_text()
         for path in TESTS.rglob("*.py")

@@ -1,4 +1,4 @@
-"""The page of the warehouse: what it reads from logs, and what it never shows."""
+"""The HTML report: what it reads from logs, and what it must not show."""
 
 from __future__ import annotations
 

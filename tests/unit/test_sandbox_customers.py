@@ -1,4 +1,4 @@
-"""The customers of the sandbox: what writes leave behind and what lists show."""
+"""The customers of the sandbox: writes and lists."""
 
 from __future__ import annotations
 

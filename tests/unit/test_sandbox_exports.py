@@ -1,4 +1,4 @@
-"""Exports of the sandbox: what can be asked for, the file, its address."""
+"""Exports of the sandbox: parameters, file, download URL."""
 
 from __future__ import annotations
 

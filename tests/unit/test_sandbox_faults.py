@@ -1,4 +1,4 @@
-"""Every fault of the sandbox, as a client sees it on the wire."""
+"""Every fault of the sandbox, as a client sees it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IN_TWO_SECONDS = str(int(NOON.timestamp()) + 2)
 IN_A_MINUTE = str(int(NOON.timestamp()) + 60)
 TOLD = "Too many requests"
 
-# A fault that answers → what of the answer tells it, and what that is
+# Fault with a response → function of the response, expected result
 ANSWERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "status": (lambda r: (r.status, r.body, r.headers["X-A"]), (418, {"a": 1}, "b")),
     "limit_retry_after": (limited, (TOLD, "2", IN_A_MINUTE, "api_calls")),
@@ -84,7 +84,7 @@ BREAKS: dict[str, type[Exception]] = {
     "cut_body": http.client.IncompleteRead,
     "refuse": ConnectionResetError,
 }
-# Tested with the jobs and the exports, and below on their own.
+# Tested with jobs and exports, and separately below.
 ELSEWHERE = {"act", "expired_token", "malformed_header", "short_length"}
 
 

@@ -1,4 +1,4 @@
-"""What every answer of the sandbox has in common: keys, errors, limits, media types."""
+"""What all responses of the sandbox share: keys, errors, limits, media types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk writes of the sandbox: what is refused, what is queued, what a job reports."""
+"""Bulk writes of the sandbox: refusals, the queue, results of jobs."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_jobs_are_listed_newest_first_without_results(sandbox: Sandbox, wire: Wi
     assert past["async_actions"] == []
 
 
-# kind of fault → status, operation_status, done and failed count, customers there afterwards
+# kind of fault → status, operation_status, done and failed count, customers afterwards
 TROUBLE: dict[str, tuple[Any, ...]] = {
     "job_fails": ("FAILED", "FAILED", None, 0),
     "job_stops": ("FAILED", "FAILED", (10, 0), 10),

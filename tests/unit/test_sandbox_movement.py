@@ -1,4 +1,4 @@
-"""The project changes around requests: before or after them, at a rate, as often as asked."""
+"""Movements change the project before or after requests, at a rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reading of the sandbox changes what a client sees."""
+"""Every reading of the sandbox changes a response."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class World:
 
 
 def write(world: World, fields: Any) -> Any:
-    """What a customer with a name, a phone, an address and metadata is after one more write."""
+    """A customer with name, phone, address and metadata after one more write."""
     first = {"name": "N", "phone": "+1 (2) 3", "address": {"city": "C"}, "metadata": {"a": 1}}
     world.wire("POST", "/v1/customers", {"source_id": "w", **first})
     world.wire("POST", "/v1/customers", {"source_id": "w", **fields})
@@ -191,7 +191,7 @@ def head(world: World, fields: list[str], line: int = 0) -> bytes:
 UPDATED = {"order": "updated_at"}
 THREE_BAD = [{"source_id": str(number), "name": 1} for number in range(3)]
 
-# (reading, answer) → what shows it, and what it is
+# (reading, answer) → function that observes it, expected result
 SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ("filters", "exclusive"): (lambda w: w.four().seen(**{"created_at[after]": FIRST}), "321"),
     ("filters", "inclusive"): (lambda w: w.four().seen(**{"created_at[after]": FIRST}), "3210"),
@@ -387,7 +387,7 @@ def test_instants_are_printed_in_each_form(world: World, form: str) -> None:
 
 
 def test_every_answer_of_every_reading_is_tested() -> None:
-    # What webhooks are called is seen where they are delivered, in test_sandbox_webhooks.py.
+    # The names of webhook events are tested in test_sandbox_webhooks.py.
     tested = {"timestamps": set(PRINTED), "webhook_events": {"activity", "own"}}
     for name, answer in SHOWN:
         tested.setdefault(name, set()).add(str(answer).lower())

@@ -1,4 +1,4 @@
-"""Referrals in the sandbox: what a redemption records, who is rewarded, and when."""
+"""Referrals in the sandbox: records of a redemption, rewards, and their times."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def events(wire: Wire, customer: str, kind: str | None = None) -> list[dict[str,
 
 
 def role(payload: dict[str, Any]) -> str | None:
-    """Referee or referrer, derived by the rules of reference §10.5 from the payload alone."""
+    """Referee or referrer, derived from the payload alone, as no field names the role."""
     customer, voucher = payload["customer"]["id"], payload["voucher"]
     if payload["referral_tier"]:
         return "referrer"

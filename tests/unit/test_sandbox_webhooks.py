@@ -1,4 +1,4 @@
-"""The sandbox sends webhooks as the reference says: signed, at least once, in any order."""
+"""The sandbox sends webhooks as Voucherify documents: signed, at least once, in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "webhook-secret"
 
 @dataclass
 class Listener:
-    """What an address was sent; it answers with the statuses given, then with 200."""
+    """A server that records requests and responds with given statuses, then 200."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Who signed a body: the published vectors, and everything that must not pass."""
+"""Signatures of webhooks: the published vectors, and invalid ones."""
 
 from __future__ import annotations
 
