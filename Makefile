@@ -28,13 +28,13 @@ $(VENV)/dev.done: tools/requirements/dev.txt */pyproject.toml | $(BIN)/python
 
 install: $(VENV)/dev.done ## set up .venv with everything the project needs
 
-demo: $(VENV)/demo.done ## CRM, Voucherify's stand-in and DuckDB, the three jobs twice, the result
+demo: $(VENV)/demo.done ## CRM, sandbox and DuckDB, the three jobs twice, the result
 	$(BIN)/python -m demo
 
-demo-live: $(VENV)/demo.done ## contacts change, refer friends, and rewards come back by webhooks: two minutes
+demo-live: $(VENV)/demo.done ## contacts change and refer friends, rewards come back by webhooks: two minutes
 	$(BIN)/python -m demo.live
 
-report: $(VENV)/demo.done ## a page of the warehouse; of another one with ARGS="--warehouse … --logs … --out …"
+report: $(VENV)/demo.done ## HTML report of the demo's warehouse; of another one with ARGS="--warehouse … --logs … --out …"
 	$(BIN)/python -m demo.report $(if $(ARGS),$(ARGS),--warehouse .demo/warehouse.duckdb --logs .demo --refused .demo/refused.singer)
 
 .venv-browser/done: tools/requirements/browser.txt
@@ -42,10 +42,10 @@ report: $(VENV)/demo.done ## a page of the warehouse; of another one with ARGS="
 	.venv-browser/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
-report-pictures: .venv-browser/done ## the demo's page in a headless Chromium: a phone's and a desk's, checked, into docs/images
+report-pictures: .venv-browser/done ## check the report in a headless Chromium and write its pictures into docs/images
 	.venv-browser/bin/python tools/report_pictures.py .demo/report.html docs/images
 
-services: $(VENV)/demo.done ## a filled CRM and the sandbox, for meltano's environment `sandbox`
+services: $(VENV)/demo.done ## a filled CRM and the sandbox, for Meltano's environment `sandbox`
 	$(BIN)/python -m demo.services
 
 examples/%/.venv/done: examples/%/requirements.txt
@@ -53,16 +53,16 @@ examples/%/.venv/done: examples/%/requirements.txt
 	examples/$*/.venv/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
-example-airflow: $(VENV)/demo.done examples/airflow/.venv/done ## the jobs as an Airflow DAG, once, rows counted
+example-airflow: $(VENV)/demo.done examples/airflow/.venv/done ## the jobs as Airflow DAGs, rows counted
 	$(BIN)/python -m examples.airflow.run
 
-example-dagster: $(VENV)/demo.done examples/dagster/.venv/done ## the jobs as Dagster assets, one run stopped and run again
+example-dagster: $(VENV)/demo.done examples/dagster/.venv/done ## the jobs as Dagster assets, one run stopped and repeated
 	$(BIN)/python -m examples.dagster.run
 
 example-scaling: $(VENV)/demo.done examples/dagster/.venv/done examples/scaling/.venv/done ## a first load in eight slices, states in a bucket
 	$(BIN)/python -m examples.scaling.run
 
-lint: $(VENV)/dev.done ## style, imports, declared dependencies, documents made from code
+lint: $(VENV)/dev.done ## style, imports, declared dependencies, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -85,7 +85,7 @@ test: $(VENV)/dev.done ## the whole test suite
 	.venv-site/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
-site: .venv-site/done ## the documents as a site, every link checked
+site: .venv-site/done ## the documents as a site; fails on a dead link
 	.venv-site/bin/mkdocs build --strict
 
 .venv-release/done: tools/requirements/release.txt
@@ -93,7 +93,7 @@ site: .venv-site/done ## the documents as a site, every link checked
 	.venv-release/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
-dist: .venv-release/done ## both packages built, checked, installed alone, with their bills of materials
+dist: .venv-release/done ## build, check and install both packages, with bills of materials
 	.venv-release/bin/python tools/dist.py $(TAG)
 
 .venv-audit/done: tools/requirements/audit.txt
@@ -101,31 +101,31 @@ dist: .venv-release/done ## both packages built, checked, installed alone, with 
 	.venv-audit/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
-audit: .venv-audit/done ## known weaknesses of what is locked; asks PyPI, so it is no part of check
+audit: .venv-audit/done ## known weaknesses of locked packages; queries PyPI, so not part of check
 	for locked in tools/requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
 
-torture: $(VENV)/dev.done ## every reading, fault and kill, not a sample: about an hour
+torture: $(VENV)/dev.done ## all readings, faults and kills: about an hour
 	$(BIN)/voucherify-sandbox torture --document docs/reliability.md
 	TORTURE=1 $(BIN)/python -m pytest -n 6 -q tests/faults
 
-defences: $(VENV)/dev.done ## switch off one defence at a time, and see a test turn red: a quarter of an hour
+defences: $(VENV)/dev.done ## disable one defence at a time and expect a failing test: a quarter of an hour
 	$(BIN)/python -m voucherify_sandbox.torture.defences --document docs/reliability.md
 
-bench: $(VENV)/dev.done ## the pair beside what else there is, into docs/benchmarks.md: twenty-five minutes
+bench: $(VENV)/dev.done ## compare the plugins with alternatives, into docs/benchmarks.md: twenty-five minutes
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks growth
 
-bench-webhooks: $(VENV)/dev.done ## webhooks a second, beside an app that does nothing
+bench-webhooks: $(VENV)/dev.done ## webhooks a second, compared with an app that does nothing
 	$(BIN)/python tools/measure_webhooks.py
 
 check: lint type test ## what CI runs
 
-lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and without addresses
+lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and without download addresses
 	for file in tools/requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
-clean: ## remove what the targets above made, except what git tracks
+clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output
 
 .PHONY: help install demo demo-live report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

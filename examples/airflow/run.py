@@ -1,4 +1,4 @@
-"""`make example-airflow`: both DAGs, as `airflow dags test` runs them."""
+"""`make example-airflow`: runs both DAGs with `airflow dags test`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLD_CUSTOMERS = 800
 
 
 def load_in_slices(on: Stage) -> None:
-    """Customers of eight months into PostgreSQL, a mapped task for each slice."""
+    """Load customers of eight months into PostgreSQL, a mapped task for each slice."""
     on.api.act(
         "add_customers",
         count=OLD_CUSTOMERS,
@@ -33,7 +33,7 @@ def load_in_slices(on: Stage) -> None:
 
 
 def main() -> None:
-    """Run everything in a folder of its own."""
+    """Run all checks in a temporary folder."""
     with stage() as on:
         on.env["AIRFLOW_HOME"] = str(on.folder / "airflow")
         on.env["AIRFLOW__CORE__DAGS_FOLDER"] = str(HERE / "dags")

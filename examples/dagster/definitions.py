@@ -1,7 +1,7 @@
 """Dagster: the jobs of `meltano.yml` as assets on a schedule, and a first load in slices.
 
-`meltano` must be on the path, or be named by `MELTANO`. Its addresses and secrets come from the
-environment of the code location.
+`meltano` must be on the path, or set by `MELTANO`. Its addresses and secrets are environment
+variables of the code location.
 """
 
 import json
@@ -16,11 +16,11 @@ PROJECT = os.environ.get("MELTANO_PROJECT_ROOT", str(Path(__file__).resolve().pa
 FIRST_CUSTOMER = os.environ.get("FIRST_CUSTOMER", "2026-01-01")
 LAST_SLICE_ENDS = os.environ.get("LAST_SLICE_ENDS", "2026-09-01")
 
-# A stopped run confirms what is on its way for up to 30 seconds before it ends.
+# A stopped run confirms jobs in flight for up to 30 seconds.
 MELTANO_ENDS = dg.PipesSubprocessClient(cwd=PROJECT, termination_timeout_seconds=90)
-# A killed Meltano counts as running for five minutes more, so a retry comes after that.
+# Meltano takes a killed run for a running one for five minutes, so retries come later.
 AGAIN = dg.RetryPolicy(max_retries=2, delay=360, backoff=dg.Backoff.EXPONENTIAL)
-# The run monitor of `dagster.yaml` ends what takes longer.
+# The run monitor of `dagster.yaml` ends longer runs.
 SIX_HOURS = {"dagster/max_runtime": str(6 * 3_600)}
 
 SLICES = dg.MonthlyPartitionsDefinition(start_date=FIRST_CUSTOMER, end_date=LAST_SLICE_ENDS)
@@ -28,10 +28,7 @@ SLICED_STREAMS = ("customers", "redemptions")
 
 
 def meltano_job(name: str, after: list[str]) -> dg.AssetsDefinition:
-    """A job of `meltano.yml` as an asset; `after` names the assets that come first.
-
-    The pool keeps a job from running twice at once.
-    """
+    """A job of `meltano.yml` as an asset that runs after others; its pool prevents overlaps."""
 
     @dg.asset(
         name=name.replace("-", "_"), deps=after, retry_policy=AGAIN, pool=name, group_name="hourly"
@@ -51,10 +48,7 @@ def load(
     begin: str,
     end: str,
 ) -> dg.MaterializeResult:
-    """Load what was created in [begin, end).
-
-    What Meltano installs and notes lies in a folder of this run, so that slices share no disk.
-    """
+    """Load customers created in [begin, end), with a Meltano folder of its own."""
     with tempfile.TemporaryDirectory() as own:
         return meltano.run(
             context=context,
@@ -76,7 +70,7 @@ def load(
 def tables(
     context: dg.AssetExecutionContext, meltano: dg.PipesSubprocessClient
 ) -> dg.MaterializeResult:
-    """The warehouse's tables, made by a slice of no length: eight loaders at once would all try."""
+    """The tables, created by an empty slice: parallel loaders would all try to."""
     return load(context, meltano, "tables", FIRST_CUSTOMER, FIRST_CUSTOMER)
 
 
@@ -84,7 +78,7 @@ def tables(
 def first_load(
     context: dg.AssetExecutionContext, meltano: dg.PipesSubprocessClient
 ) -> dg.MaterializeResult:
-    """The customers created in one month, with a state of its own."""
+    """The customers created in one month, with its own state id."""
     window = context.partition_time_window
     begin, end = window.start.isoformat(), window.end.isoformat()
     return load(context, meltano, context.partition_key, begin, end)
@@ -94,9 +88,9 @@ def first_load(
 def hand_over(
     context: dg.AssetExecutionContext, meltano: dg.PipesSubprocessClient
 ) -> dg.MaterializeResult:
-    """Let the incremental job begin where the last slice ends.
+    """Set the bookmarks of the incremental job to the end of the last slice.
 
-    It reads reward events from the beginning, because it has no bookmark of them.
+    Reward events have no bookmark, so the job reads them from the beginning.
     """
     keys = {"customers": "modified_at", "redemptions": "date"}
     bookmarks = {

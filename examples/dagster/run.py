@@ -1,4 +1,4 @@
-"""`make example-dagster`: the assets once, a run stopped in its middle and run again."""
+"""`make example-dagster`: materializes the assets; one run is stopped and repeated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSED = 1
 
 
 def materialize(select: str) -> list[str | Path]:
-    """The command that makes assets in this process, as a run worker does."""
+    """The command that materializes assets."""
     return [
         *(DAGSTER, "asset", "materialize", "--select", select),
         *("-f", str(HERE / "definitions.py")),
@@ -30,7 +30,7 @@ def materialize(select: str) -> list[str | Path]:
 
 
 def stop_in_the_middle(on: Stage) -> None:
-    """Begin the load into Voucherify and stop it once some customers are there."""
+    """Start the load into Voucherify and stop it when some customers are there."""
     with (on.folder / "stopped.log").open("w") as log:
         process = subprocess.Popen(
             materialize("crm_to_voucherify"), env=on.env, stdout=log, stderr=log
@@ -43,14 +43,14 @@ def stop_in_the_middle(on: Stage) -> None:
         code = process.wait()
     text = (on.folder / "stopped.log").read_text()
     expect("the stopped run failed", code != 0, wanted=True)
-    expect("its target confirmed what was on its way", "Stopped by a signal" in text, wanted=True)
+    expect("its target confirmed jobs in flight", "Stopped by a signal" in text, wanted=True)
     expect(
         "some customers are there, not all", 0 < on.customers() < CONTACTS - REFUSED, wanted=True
     )
 
 
 def main() -> None:
-    """Run everything in a folder of its own."""
+    """Run all checks in a temporary folder."""
     with stage(TARGET_VOUCHERIFY_BATCH_SIZE_ROWS="100") as on:
         home = on.folder / "dagster"
         home.mkdir()

@@ -1,6 +1,6 @@
-"""`make example-scaling`: a first load in eight slices, side by side, equal to one run.
+"""`make example-scaling`: a first load in eight parallel slices, compared with one run.
 
-The slices share no disk: their states lie in a bucket, their rows in PostgreSQL.
+The slices share no disk: their states are in a bucket, their rows in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SELECT count(*) FROM (
 
 @contextmanager
 def bucket() -> Iterator[str]:
-    """The address of a stand-in for S3 that holds an empty bucket `states`."""
+    """The URL of a stand-in for S3 with an empty bucket `states`."""
     port = free_port()
     server = subprocess.Popen(
         [BIN / "moto_server", "-p", str(port)],
@@ -62,25 +62,25 @@ def bucket() -> Iterator[str]:
 
 
 def keys(address: str) -> int:
-    """How many states the bucket holds."""
+    """The number of states in the bucket."""
     with urllib.request.urlopen(f"{address}/states?list-type=2") as answer:
         return int(answer.read().count(b"/state.json</Key>"))
 
 
 def materialize(on: Stage, asset: str, *partition: str) -> None:
-    """Make an asset in a process of its own, as a worker would."""
+    """Materialize an asset in a separate process."""
     definitions = str(DAGSTER_PROJECT / "definitions.py")
     on.run(DAGSTER, "asset", "materialize", "--select", asset, "-f", definitions, *partition)
 
 
 def difference(on: Stage, one: str, other: str) -> int:
-    """Customers that are not the same in two schemas."""
+    """The number of customers that differ between two schemas."""
     query = IN_ONE_BUT_NOT_THE_OTHER.format(one, other, other, one)
     return int(on.in_crm(query)[0][0])
 
 
 def main() -> None:
-    """Run everything in a folder of its own."""
+    """Run all checks in a temporary folder."""
     with bucket() as address, stage() as on:
         home = on.folder / "dagster"
         home.mkdir()

@@ -1,7 +1,7 @@
 """Airflow: the jobs of `meltano.yml` every hour, and a first load in slices.
 
-`meltano` must be on the path of the workers, or be named by `MELTANO`. Its addresses and secrets
-come from the environment of the workers.
+`meltano` must be on the path of the workers, or set by `MELTANO`. Its addresses and secrets are
+environment variables of the workers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SLICES = 8
 
 AGAIN = {
     "retries": 2,
-    # A killed Meltano counts as running for five minutes more.
+    # Meltano takes a killed run for a running one for five minutes.
     "retry_delay": timedelta(minutes=6),
-    # On its end the task is sent SIGTERM and has `killed_task_cleanup_time` (60 s by default) to
-    # confirm what is on its way; the target needs 30 at most.
+    # After a time-out the task gets SIGTERM and has `killed_task_cleanup_time` (60 s by default) to
+    # confirm jobs in flight; the target needs 30 s at most.
     "execution_timeout": timedelta(hours=6),
 }
 BEGINNING = datetime(2026, 1, 1)  # noqa: DTZ001 - Airflow takes it as UTC
@@ -52,7 +52,7 @@ def environment_of(name: str, begin: str, end: str) -> dict[str, str]:
     schedule="5 * * * *", start_date=BEGINNING, catchup=False, max_active_runs=1, default_args=AGAIN
 )
 def voucherify() -> None:
-    """CRM to Voucherify, then the warehouse and the CRM's rewards, then the marts."""
+    """CRM to Voucherify, then warehouse and rewards to the CRM, then the marts."""
     into = meltano_job("crm-to-voucherify")
     warehouse = meltano_job("voucherify-to-warehouse")
     into >> [warehouse, meltano_job("rewards-to-crm")]
@@ -61,11 +61,11 @@ def voucherify() -> None:
 
 @dag(schedule=None, start_date=BEGINNING, default_args=AGAIN)
 def voucherify_first_load() -> None:
-    """Customers by the time of their creation, a slice per task; then where to go on from."""
+    """Customers by creation time, a slice per task; then the bookmarks."""
 
     @task
     def slices() -> list[dict[str, str]]:
-        """The environment of each slice: equal spans from the first customer to the last."""
+        """The environment of each slice; all cover the same length of time."""
         first = datetime.fromisoformat(f"{FIRST_CUSTOMER}T00:00:00+00:00")
         span = (datetime.fromisoformat(f"{LAST_SLICE_ENDS}T00:00:00+00:00") - first) / SLICES
         return [
@@ -77,13 +77,13 @@ def voucherify_first_load() -> None:
             for number in range(SLICES)
         ]
 
-    # What Meltano installs and notes lies in a folder of this task: slices share no disk.
+    # Each task has a Meltano folder of its own.
     command = (
         'own=$(mktemp -d) && trap "rm -rf $own" EXIT && '
         "MELTANO_SYS_DIR_ROOT=$own MELTANO_DATABASE_URI=sqlite:///$own/meltano.db "
         f"{MELTANO} run --state-id-suffix=$SLICE tap-voucherify target-postgres"
     )
-    # A slice of no length makes the tables: eight loaders at once would all try.
+    # An empty slice creates the tables: parallel loaders would all try to.
     tables = BashOperator(
         task_id="tables",
         bash_command=command,
@@ -103,7 +103,7 @@ def voucherify_first_load() -> None:
         }
         for stream, key in keys.items()
     }
-    # Reward events get no bookmark: the incremental job reads them from the beginning.
+    # Reward events have no bookmark: the incremental job reads them from the beginning.
     hand_over = BashOperator(
         task_id="hand_over",
         bash_command=(
