@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
@@ -14,7 +15,7 @@ from target_voucherify.acknowledgement.refusal_reasons import local_reason
 from target_voucherify.acknowledgement.state_fence import StateFence
 from target_voucherify.acknowledgement.summary import Summary
 from target_voucherify.context import RunContext
-from target_voucherify.entities.metadata_schema import MetadataSchema, read_schema
+from target_voucherify.entities.metadata_schema import read_schema
 from target_voucherify.errors import InputError, NotACustomerError
 from target_voucherify.voucherify_client.client import Client, Connection
 from target_voucherify.voucherify_client.errors import (
@@ -36,6 +37,7 @@ from target_voucherify.writing.single import SingleWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from target_voucherify.entities.metadata_schema import MetadataSchema
     from target_voucherify.settings import Settings
     from target_voucherify.writing.writer import Writer
 
@@ -82,7 +84,6 @@ class Run:
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
-        self._schema: MetadataSchema | None = None
         self._logged_topics: set[str] = set()
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
@@ -137,13 +138,10 @@ class Run:
         self._writer.poll()
         self.outcomes.emit_state()
 
-    def metadata_schema(self, *, wanted: bool) -> MetadataSchema:
-        """The project's metadata schema, requested once and only if metadata is sent."""
-        if not wanted:
-            return MetadataSchema()
-        if self._schema is None:
-            self._schema = read_schema(self.client)
-        return self._schema
+    @cached_property
+    def metadata_schema(self) -> MetadataSchema:
+        """The project's metadata schema, requested at its first use."""
+        return read_schema(self.client)
 
     def log_once(self, topic: str, message: str) -> None:
         """Log the first message of a topic."""
@@ -274,5 +272,5 @@ def _writer(settings: Settings, context: RunContext) -> Writer:
         return DryRunWriter(context, rows, max_single=MAX_SINGLE_BY_PATH[path])
     if path == "single":
         return SingleWriter(context)
-    bulk = BulkWriter(context, rows, settings.async_timeout)
-    return bulk if path == "bulk" else AutoWriter(bulk, context)
+    kind = BulkWriter if path == "bulk" else AutoWriter
+    return kind(context, rows, settings.async_timeout)

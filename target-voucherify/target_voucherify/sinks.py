@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from target_voucherify.entities import mapping
 from target_voucherify.entities.builder import CustomerBuilder, source_id_of
+from target_voucherify.entities.metadata_schema import MetadataSchema
 from target_voucherify.errors import NotACustomerError
 
 if TYPE_CHECKING:
@@ -36,21 +37,16 @@ class Customers(Sink):
     ) -> None:
         properties = dict(schema.get("properties") or {})
         super().__init__(target, stream_name, schema, key_properties)
-        self.run: Run = target.run  # type: ignore[attr-defined]  # the target is imported by none
+        self.run: Run = target.run  # type: ignore[attr-defined]  # set by TargetVoucherify
         self._plan = mapping.resolve(
             self.run.settings, stream_name, properties, key_properties or []
         )
+        if self._plan.unmapped:
+            self.logger.info("Ignoring unmapped properties: %s", ", ".join(self._plan.unmapped))
 
     @override
     def get_validator(self) -> None:
         """No validator: what Voucherify accepts decides, and the builder checks that."""
-
-    @override
-    def setup(self) -> None:
-        """Log which properties are not sent."""
-        super().setup()
-        if self._plan.unmapped:
-            self.logger.info("Ignoring unmapped properties: %s", ", ".join(self._plan.unmapped))
 
     @override
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
@@ -109,7 +105,7 @@ class Customers(Sink):
 
     def _new_builder(self) -> CustomerBuilder:
         """The builder, made at the first record: without records the API is not called."""
-        wanted = self._plan.has_metadata or self.run.settings.unmapped == "metadata"
-        schema = self.run.metadata_schema(wanted=wanted)
+        is_needed = self._plan.has_metadata or self.run.settings.unmapped == "metadata"
+        schema = self.run.metadata_schema if is_needed else MetadataSchema()
         self._builder = CustomerBuilder(self._plan, schema, self.run.settings, self.run.log_once)
         return self._builder

@@ -174,10 +174,10 @@ class TargetVoucherify(Target):
         self._sinks_to_clear.clear()
         return cast("Customers", sink)
 
-    def _mappers(self) -> tuple[PluginMapper, PluginMapper] | None:
+    def _mappers(self) -> list[PluginMapper]:
         """The stream maps and, where missing customers are tracked, those without filters."""
         if not (self.config.get("stream_maps") or self.config.get("flattening_enabled")):
-            return None
-        if not self.run.deletions.tracks_missing:
-            return self.mapper, self.mapper
-        return self.mapper, without_filters(self.config, self.logger)
+            return []
+        tracks_missing = self.run.deletions.tracks_missing
+        unfiltered = without_filters(self.config, self.logger) if tracks_missing else self.mapper
+        return [self.mapper, unfiltered]

@@ -289,7 +289,7 @@ def test_nine_megabytes_travel_alone(sandbox: Sandbox, connection: dict[str, Any
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [(None, "no-such-file.json"), ("{", "The configuration, catalog or state is not JSON"), ("[]", "")],
+    [(None, "no-such-file.json"), ("{", "configuration, catalog or state is not JSON"), ("[]", "")],
     ids=["no configuration", "half a configuration", "a list"],
 )
 def test_a_configuration_that_cannot_be_read_is_said(

@@ -46,8 +46,7 @@ class Ledger:
 
     Args:
         path: of the file.
-        settings: those that shape a customer are part of every fingerprint.
-        read_only: for a dry run.
+        settings: those that shape a customer are part of every fingerprint; a dry run only reads.
 
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.
@@ -55,9 +54,9 @@ class Ledger:
 
     is_enabled = True
 
-    def __init__(self, path: str, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(self, path: str, settings: Settings) -> None:
         self._path = path
-        self._read_only = read_only
+        self._read_only = settings.dry_run
         self._is_same_pipeline = False
         self._new_streams: dict[str, str] = {}
         self._salt = _digest(
@@ -67,8 +66,8 @@ class Ledger:
             ).encode()
         )
         try:
-            self._database = self._opened(path, read_only=read_only)
-            self._bind(_digest(settings.application_id.encode()).hex(), read_only=read_only)
+            self._database = self._opened(path)
+            self._bind(_digest(settings.application_id.encode()).hex())
         except sqlite3.Error as error:
             raise SettingsError(
                 f"ledger_path: {path} cannot be used ({error}); its folder must exist, and a "
@@ -134,7 +133,8 @@ class Ledger:
         Raises:
             SettingsError: the ledger belongs to another pipeline.
         """
-        bound = self._streams()
+        stored = self._execute("SELECT name, key FROM streams").fetchall()
+        bound = {**dict(stored), **self._new_streams}
         known = bound.get(stream)
         if known == key:
             self._is_same_pipeline = True
@@ -151,13 +151,6 @@ class Ledger:
                 f"this run brings {stream} by {key}. Name another file: each pipeline needs its "
                 "own."
             )
-
-    def _streams(self) -> dict[str, str]:
-        """The streams that the ledger is bound to, each with the property of its key."""
-        return {
-            **dict(self._execute("SELECT name, key FROM streams").fetchall()),
-            **self._new_streams,
-        }
 
     def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
         """Whether every stream of the pipeline was sent completely again, under a new version.
@@ -203,24 +196,24 @@ class Ledger:
         """Close the file."""
         self._database.close()
 
-    def _opened(self, path: str, *, read_only: bool) -> sqlite3.Connection:
-        mode = "ro" if read_only else "rwc"
+    def _opened(self, path: str) -> sqlite3.Connection:
+        mode = "ro" if self._read_only else "rwc"
         database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
         database.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         # Forgetting must be on disk before sending, also when the power goes.
         database.execute("PRAGMA synchronous = FULL")
-        if not read_only:
+        if not self._read_only:
             database.executescript(TABLES)
         return database
 
-    def _bind(self, project: str, *, read_only: bool) -> None:
+    def _bind(self, project: str) -> None:
         """Bind a new ledger to its project; refuse one of another project."""
         bound = dict(
             self._database.execute(
                 "SELECT name, value FROM about WHERE name IN ('project', 'layout')"
             ).fetchall()
         )
-        if not bound and not read_only:
+        if not bound and not self._read_only:
             with self._database:
                 self._database.executemany(
                     "INSERT INTO about VALUES (?, ?)", [("project", project), ("layout", LAYOUT)]
@@ -269,10 +262,10 @@ def open_ledger(settings: Settings) -> Ledger | NoLedger:
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.
     """
-    path, is_dry_run = settings.ledger_path, settings.dry_run
-    if not path or (is_dry_run and not Path(path).exists()):
+    path = settings.ledger_path
+    if not path or (settings.dry_run and not Path(path).exists()):
         return NoLedger()
-    return Ledger(path, settings, read_only=is_dry_run)
+    return Ledger(path, settings)
 
 
 def _digest(data: bytes) -> bytes:

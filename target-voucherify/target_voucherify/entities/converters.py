@@ -28,7 +28,7 @@ MAX_EXPONENT = 308
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 GEOPOINT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
-MIDNIGHT = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?")
+MIDNIGHT_OR_NOTHING = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?)?")
 
 
 def any_json(value: Json) -> Json:
@@ -134,7 +134,7 @@ def calendar_date(value: Json) -> str:
     if isinstance(value, (date, datetime)):
         value = value.isoformat()
     day = value[:10] if type(value) is str else ""
-    if not (_is_a_day(day) and _is_midnight(value[10:])):
+    if not (_is_a_day(day) and MIDNIGHT_OR_NOTHING.fullmatch(value[10:])):
         raise ValueError("is not a date (YYYY-MM-DD, or a timestamp at midnight)")
     return str(day)
 
@@ -145,10 +145,6 @@ def _is_a_day(day: str) -> bool:
     except ValueError:
         return False
     return day[4:5] == day[7:8] == "-"
-
-
-def _is_midnight(rest: str) -> bool:
-    return not rest or MIDNIGHT.fullmatch(rest) is not None
 
 
 def instant(value: Json) -> str:

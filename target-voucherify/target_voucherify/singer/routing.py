@@ -11,7 +11,7 @@ from target_voucherify.singer.reader import LINE
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from singer_sdk.mapper import StreamMap
 
@@ -36,14 +36,14 @@ class StreamRouter:
     Args:
         run: counts the records.
         sink_for: returns the sink for a stream, its schema and its key properties.
-        mappers: the stream maps, and those for `Route.unfiltered`; `None` if there are no maps.
+        mappers: the stream maps and those for `Route.unfiltered`; empty if there are no maps.
     """
 
     def __init__(
         self,
         run: Run,
         sink_for: Callable[[str, dict[str, Any], list[str] | None], Customers],
-        mappers: tuple[PluginMapper, PluginMapper] | None,
+        mappers: Sequence[PluginMapper],
     ) -> None:
         self._run = run
         self._sink_for = sink_for
@@ -56,10 +56,10 @@ class StreamRouter:
         stream, schema, keys = _schema_parts(message)
         if self._run.outcomes.file:
             self._run.outcomes.file.declare(message)
-        if self._mappers is None:
-            routes = [Route(self._sink_for(stream, schema, keys))]
+        if self._mappers:
+            routes = self._mapped_routes(stream, schema, keys)
         else:
-            routes = self._mapped_routes(self._mappers, stream, schema, keys)
+            routes = [Route(self._sink_for(stream, schema, keys))]
         self._routes[stream] = routes
         if routes:
             self._run.begin_stream(stream, sorted({route.sink.key_property for route in routes}))
@@ -75,7 +75,7 @@ class StreamRouter:
             raise _no_schema_error(message.get("stream")) from None
         if self._tracks_missing:
             self._run.deletions.versions.record(message["stream"], message.get("version"))
-        if self._mappers is None:
+        if not self._mappers:
             self._run.count()
             routes[0].sink.handle(record, line)
         elif sum(self._handle_mapped(route, record, line) for route in routes) == 0:
@@ -91,17 +91,13 @@ class StreamRouter:
             self._run.deletions.activate(stream, version)
 
     def _mapped_routes(
-        self,
-        mappers: tuple[PluginMapper, PluginMapper],
-        stream: str,
-        schema: dict[str, Any],
-        keys: list[str] | None,
+        self, stream: str, schema: dict[str, Any], keys: list[str] | None
     ) -> list[Route]:
         """The routes of a stream, none for a map that removes every record.
 
         Several streams may be mapped to the same name; each keeps the sinks of its own SCHEMA.
         """
-        for mapper in mappers:
+        for mapper in self._mappers:
             mapper.register_raw_stream_schema(stream, schema, keys)
         return [
             Route(
@@ -114,7 +110,7 @@ class StreamRouter:
                 unfiltered,
             )
             for stream_map, unfiltered in zip(
-                *(mapper.stream_maps[stream] for mapper in mappers), strict=True
+                *(mapper.stream_maps[stream] for mapper in self._mappers), strict=True
             )
             if not isinstance(stream_map, RemoveRecordTransform)
         ]

@@ -13,7 +13,7 @@ from target_voucherify.voucherify_client.errors import NotFoundError, Voucherify
 from target_voucherify.writing.concurrent_requests import send_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.context import RunContext
@@ -175,7 +175,7 @@ class Deletions:
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
-        self._count_done(sent.done, pending)
+        self._count_deleted([pending[key] is None for key in sent.done])
         for key, refusal in sent.refused:
             text = f"{refusal.key}: {refusal.message}"
             self._refuse(
@@ -188,14 +188,12 @@ class Deletions:
         with suppress(NotFoundError):  # it is gone already
             self._context.client.request(self._method, self._path, {"id": key})
 
-    def _count_done(self, done: Iterable[str], pending: Mapping[str, bytes | None]) -> None:
+    def _count_deleted(self, unseen: list[bool]) -> None:
         """Count deletions; a customer that did not exist (404) counts as deleted."""
-        summary = self._context.summary
-        for key in done:
-            if pending[key] is None:
-                summary.extra["deleted_unseen"] = summary.extra.get("deleted_unseen", 0) + 1
-            else:
-                summary.records.deleted += 1
+        summary, missing = self._context.summary, sum(unseen)
+        summary.records.deleted += len(unseen) - missing
+        if missing:
+            summary.extra["deleted_unseen"] = summary.extra.get("deleted_unseen", 0) + missing
 
     def _refuse(self, key: str, line: bytes | None, reason: Reason) -> None:
         if line is None:
