@@ -1,4 +1,4 @@
-"""The quickest reader there can be: a socket, and nobody who looks at what comes.
+"""The fastest possible reader: a socket, without decoding.
 
 It shows how much of a contestant's time is the server's.
 """

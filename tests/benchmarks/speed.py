@@ -119,7 +119,7 @@ def writers(url: str, count: int, *, yardsticks: bool) -> list[Contestant]:
 
 
 def measured(count: int, rounds: int, *, yardsticks: bool) -> dict[str, dict[str, Any]]:
-    """The costs of everybody, by task and name."""
+    """The costs of all contestants by task and name."""
     with server(count) as served:
         url = served.url
         found = {

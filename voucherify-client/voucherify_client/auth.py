@@ -19,7 +19,7 @@ LIFETIME = 900.0
 """Seconds a token lives where the response does not say (Voucherify's documentation of OAuth)."""
 
 RENEWAL_MARGIN = 60.0
-"""Seconds before its end that a token is replaced, so that none ends on its way to the API."""
+"""Seconds before its end that a token is replaced, so that none expires in flight."""
 
 HEADER_VALUE = re.compile(r"[ -~\xa0-\xff]+")
 """What an HTTP header can carry: printable Latin-1."""

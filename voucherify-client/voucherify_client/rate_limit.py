@@ -2,7 +2,7 @@
 
 Where several threads meet the end of a period together, each would be refused once. So no more
 requests are in flight than the last responses say are left, and always one: that one finds out when
-the next period begins, or how long everybody has to wait.
+the next period begins, or how long all have to wait.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RateLimit:
         Args:
             entered: what `enter` returned for this request.
             left: calls left in the period; `None` where the response does not say.
-            delay: seconds that everybody has to wait because a limit is reached.
+            delay: seconds that all requests have to wait because a limit is reached.
         """
         with self._changed:
             if delay:

@@ -1,4 +1,4 @@
-"""A target that does nothing with a record, on the Meltano SDK."""
+"""A target on the Meltano SDK that ignores records."""
 
 from singer_sdk import Sink, Target
 

@@ -1,4 +1,4 @@
-"""Voucherify's own Python SDK, asked page by page, its customers printed as JSON."""
+"""Voucherify's own Python SDK: reads page by page and prints customers as JSON."""
 
 import sys
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The tap one writes with the Meltano SDK in an afternoon: a schema, a path, a paginator."""
+"""A minimal tap on the Meltano SDK: a schema, a path, a paginator."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What somebody writes in an hour: `requests`, `json`, a loop. Nothing of it survives a fault."""
+"""A minimal script: `requests`, `json`, a loop, without error handling."""
 
 import json
 import sys
