@@ -71,7 +71,7 @@ def some_of_each_kind(sandbox: Sandbox, count: int) -> list[str]:
 def test_the_bookmark_stays_behind_the_start_of_the_run_and_never_moves_back(
     sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
 ) -> None:
-    """Summaries settle seconds after what moved them (reference §4.2, §10.6)."""
+    """Summaries settle seconds after what moved them."""
     populate(sandbox, customers=120, tied=10, never_updated=10)
     states: list[dict[str, Any]] = [{}]
     for lookback in (30, 90):

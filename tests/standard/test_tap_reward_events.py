@@ -113,7 +113,7 @@ def books(sandbox: Sandbox) -> dict[tuple[str, str], tuple[int, int]]:
         for role, kinds in roles.items():
             for kind, line in kinds.items():
                 kept[campaign, role] = (line["count"], 0 if kind == "discount" else line["sum"])
-    # What a referee is spared is taken off the order and is no reward event (reference §10.5).
+    # What a referee is spared is taken off the order and is no reward event.
     kept.pop(("Coupons", "referee"))
     return kept
 

@@ -102,7 +102,7 @@ def pass_a_moment(sandbox: Sandbox) -> None:
 
 
 def by_id(done: Run) -> dict[str, Any]:
-    """Rows without the payload, whose shape differs between the two forms (§10.6)."""
+    """Rows without the payload, whose shape differs between the two forms."""
     rows = done.records("reward_events")
     return {row["id"]: {name: row[name] for name in row if name != "data"} for row in rows}
 

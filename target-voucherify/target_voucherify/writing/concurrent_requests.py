@@ -62,5 +62,6 @@ def _attempt(
         return refusal
     except VoucherifyError as error:
         batch.error = error
+        shutdown.fail(error)  # what the other threads wait for is of no use any more
         return error
     return None
