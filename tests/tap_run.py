@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import leaks
+from tap_voucherify.settings import SETTINGS
 from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Message = dict[str, Any]
+REWARD_EVENT_TYPES: tuple[str, ...] = tuple(SETTINGS["properties"]["reward_event_types"]["default"])
+"""The event types that the tap reads by default."""
+
 NO_PROJECT = {"application_id": "none", "secret_key": "none"}
 
 

@@ -48,7 +48,7 @@ def operations(sandbox: Sandbox, method: str, path: str) -> int:
 def test_two_runs_agree_and_the_second_moves_only_what_changed(
     meltano: Meltano, sandbox: Sandbox
 ) -> None:
-    from tap_voucherify.rewards.event import REWARD_EVENT_TYPES  # noqa: PLC0415 - the documented set
+    from tap_run import REWARD_EVENT_TYPES  # noqa: PLC0415 - the documented set
 
     types = frozenset(REWARD_EVENT_TYPES)
     crm.fill(meltano.crm, CONTACTS)

@@ -33,8 +33,7 @@ from hypothesis.stateful import (
 
 from singer import Process, command
 from singer_input import TEXT, lines, schema
-from tap_run import extract
-from tap_voucherify.rewards.event import REWARD_EVENT_TYPES
+from tap_run import REWARD_EVENT_TYPES, extract
 from target_run import load
 from voucherify_sandbox import Fault, Readings, Sandbox
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from singer import Run, run
-from tap_voucherify.rewards.event import REWARD_EVENT_TYPES
+from tap_run import REWARD_EVENT_TYPES
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:

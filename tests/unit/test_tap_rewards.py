@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tap_voucherify.rewards.event import REWARD_EVENT_TYPES, RewardPayload, reward_event
+from tap_run import REWARD_EVENT_TYPES
+from tap_voucherify.rewards.event import RewardPayload, reward_event
 
 REFEREE = {"id": "cust_rita", "source_id": "crm-2", "object": "customer"}
 REFERRER = {"id": "cust_adam", "source_id": "crm-1", "object": "customer"}

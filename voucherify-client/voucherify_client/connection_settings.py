@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
-from singer_sdk import typing as th
 
 from .auth import HEADER_VALUE
 from .urls import api_url_error
@@ -13,51 +14,23 @@ from .urls import api_url_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CONNECTION = (
-    th.Property(
-        "application_id",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Application ID",
-        description="Application ID of the project's server-side API key.",
-    ),
-    th.Property(
-        "secret_key",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="Secret key",
-        description="Secret key of the same API key.",
-    ),
-    th.Property(
-        "api_url",
-        th.StringType,
-        default="https://api.voucherify.io",
-        title="API URL",
-        description="API endpoint of the project's region, as Project settings show it. Must be "
-        "https, or http on a loopback address.",
-    ),
-    th.Property(
-        "auth_method",
-        th.StringType,
-        allowed_values=["api_key", "oauth"],
-        default="api_key",
-        title="Authentication method",
-        description="api_key: the key pair goes with every request. oauth: it only makes tokens "
-        "that last 15 minutes, and those go with the requests.",
-    ),
-)
-
 KEY_PAIR = ("application_id", "secret_key")
 
-MAX_CALLS = th.Property(
-    "max_calls",
-    th.IntegerType(minimum=1),
-    title="Maximum calls",
-    description="Stop cleanly, state saved, once this many API calls were made; the next run "
-    "goes on from there. None: no limit.",
-)
+
+def settings_schema(own: Path) -> dict[str, Any]:
+    """The JSON schema of a plugin's settings.
+
+    Args:
+        own: JSON file with the schema of each setting besides those of the connection.
+    """
+    connection = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+    last = {"max_calls": connection.pop("max_calls")}
+    return {
+        "type": "object",
+        "properties": {**connection, **json.loads(own.read_text("utf-8")), **last},
+        "required": list(KEY_PAIR),
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    }
 
 
 def stripped(config: Mapping[str, Any]) -> dict[str, str]:

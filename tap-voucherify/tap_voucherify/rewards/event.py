@@ -19,21 +19,6 @@ Value = TypeVar("Value")
 Unit = Literal["amount", "points"]
 Role = Literal["referee", "referrer"]
 
-REWARD_EVENT_TYPES = (
-    "customer.rewarded",
-    "customer.rewarded.loyalty_points",
-    "customer.reward_redemptions.created",
-    "customer.reward_redemptions.pending",
-    "customer.reward_redemptions.completed",
-    "customer.reward_redemptions.rolledback",
-    "customer.voucher.gift.balance_added",
-    "customer.voucher.loyalty_card.points_added",
-    "customer.referred",
-    "customer.redemption.succeeded",
-    "customer.redemption.rollback.succeeded",
-)
-"""The published event types about rewards, and about what they were given for."""
-
 UNITS: Mapping[str, Unit | None] = {
     "GIFT_VOUCHERS": "amount",
     "GIFT_VOUCHER": "amount",
