@@ -184,12 +184,19 @@ class Run:
             self.shutdown.begin_grace()
         if error is not None and not isinstance(error, AccessError | CycleUsedUpError):
             self._error_of(self._writer.settle)
-        if error is None or isinstance(error, MaxCallsError):
-            error = self._error_of(self.outcomes.fail_if_refused) or error
+        error = self._with_refusals(error)
         if error is None:
-            error = self._error_of(lambda: self._writer.finish(self.deletions))
+            deleted = self._error_of(lambda: self._writer.finish(self.deletions))
+            error = self._with_refusals(deleted)
         self.outcomes.emit_state()
         return error
+
+    def _with_refusals(self, error: VoucherifyError | None) -> VoucherifyError | None:
+        """What ends the run: a signal before any error, and refused records before `max_calls`."""
+        if error is None or isinstance(error, MaxCallsError):
+            return self._error_of(self.outcomes.fail_if_refused) or error
+        signal = self.shutdown.signal_number
+        return StopSignalError(signal) if signal else error
 
     def _write_collected(self) -> None:
         self._writer.end_input()

@@ -41,6 +41,7 @@ BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
 MATRIX = ("tests/faults/test_target_bulk.py", "-k", "nothing_is_lost")
 SINGLE = ("tests/faults/test_target_single.py",)
 MISSING = ("tests/faults/test_target_missing.py",)
+DELETIONS = ("tests/faults/test_target_deletions.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 
 DEFENCES = (
@@ -253,6 +254,13 @@ DEFENCES = (
         '"INSERT OR REPLACE INTO accepted VALUES (?, ?)", ((key, UNKNOWN) for key in keys)',
         '"DELETE FROM accepted WHERE source_id = ?", ((key,) for key in keys)',
         MISSING,
+    ),
+    Defence(
+        "target: a refused deletion fails a run without a refused file",
+        "target_voucherify/run.py",
+        "            error = self._with_refusals(deleted)\n",
+        "            error = deleted\n",
+        DELETIONS,
     ),
     Defence(
         "target: a replay reads only what the file holds at the start",

@@ -60,7 +60,10 @@ class Outcomes:
         self._dry_run = settings.dry_run
         self._fence = fence
         self._records = summary.records
+        self._extra = summary.extra
         self._ledger = ledger
+        self._refused_unseen = 0
+        """Refused deletions of customers that only the ledger knows."""
         self._keys: Counter[str] = Counter()
         self._log = logging.getLogger("target-voucherify")
         self._is_stopped = False
@@ -104,6 +107,17 @@ class Outcomes:
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 
+    def refuse_unseen(self, key: str, reason: Reason) -> None:
+        """Note that a customer that the CRM no longer has was not deleted; no record names it.
+
+        Args:
+            key: its `source_id`.
+            reason: why.
+        """
+        self._refused_unseen += 1
+        self._extra["refused_unseen"] = self._refused_unseen
+        self._log_refusal(self._pseudonyms.of(key), reason)
+
     def check_refused_percent(self) -> None:
         """Compare the share of refused records with `max_refused_percent`.
 
@@ -125,6 +139,12 @@ class Outcomes:
         Raises:
             RefusedRecordsError: naming the reasons and the ways out.
         """
+        if self._refused_unseen and self.file is None and not self._records.refused:
+            raise RefusedRecordsError(
+                f"{self._refused_unseen} customers that the CRM no longer has were not deleted "
+                f"({self._top_keys()}); the next complete stream deletes them again, or delete "
+                "them in the dashboard."
+            )
         if self._records.refused and self.file is None and not self._dry_run:
             raise RefusedRecordsError(
                 f"{self._records.refused} of {self._records.received} records were refused "
@@ -174,10 +194,10 @@ class Outcomes:
     def _log_refusal(self, pseudonym: str | None, reason: Reason) -> None:
         is_counted = reason.key in self._keys or len(self._keys) < MAX_COUNTED_KEYS
         self._keys[reason.key if is_counted else "other"] += 1
-        if self._records.refused <= MAX_LOGGED_REFUSALS:
+        if self._keys.total() <= MAX_LOGGED_REFUSALS:
             name = pseudonym or "without a source_id"
             self._log.warning("Refused record %s: %s (%s)", name, reason.log_text, reason.key)
-        elif self._records.refused == MAX_LOGGED_REFUSALS + 1:
+        elif self._keys.total() == MAX_LOGGED_REFUSALS + 1:
             self._log.warning("Further refusals are counted, not logged one by one")
 
     def _top_keys(self) -> str:

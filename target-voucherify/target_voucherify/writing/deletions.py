@@ -197,7 +197,7 @@ class Deletions:
 
     def _refuse(self, key: str, line: bytes | None, reason: Reason) -> None:
         if line is None:
-            self._log.warning("A customer that the CRM no longer has: %s", reason.log_text)
+            self._context.outcomes.refuse_unseen(key, reason)
         else:
             self._context.outcomes.refuse(line, key, reason, self._ticket)
 
