@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -291,6 +292,40 @@ def test_a_deletion_is_told_with_the_key_that_the_customer_had(
     tap.state = {}
     assert tap.run().records() == [deleted]
     assert "needs the setting webhook_store" in tap.run(webhook_store=None).log
+
+
+UNREADABLE = {
+    "words": "yesterday",
+    "no such day": "2026-02-30T10:00:00Z",
+    "before year 1 in UTC": "0001-01-01T00:00:00+14:00",
+    "after year 9999 in UTC": "9999-12-31T23:59:59-14:00",
+    "an impossible offset": "2026-03-02T10:15:31+99:99",
+    "a number": 1_772_446_531,
+    "null": None,
+}
+
+
+def test_an_event_with_an_unreadable_time_gets_that_of_its_receipt(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    del sandbox
+    tap = Tap(connection, tmp_path, "reward_events", "customer_deletions")
+    tap.run()
+    for name, created_at in UNREADABLE.items():
+        for kind in ("customer.rewarded", "customer.deleted"):
+            event = {"id": f"{kind} {name}", "type": kind, "created_at": created_at}
+            body = {"event": event, "data": {"customer": {"id": f"cust_{name}"}}}
+            assert receiver.post(json.dumps(body).encode())[0] == 204, name
+
+    done = tap.run()
+
+    today = datetime.now(UTC).isoformat()[:10]
+    for stream, column in (("reward_events", "created_at"), ("customer_deletions", "deleted_at")):
+        rows = done.records(stream)
+        assert len(rows) == len(UNREADABLE)
+        assert {row[column][:10] for row in rows} == {today}
+    assert done.log.count(f"{len(UNREADABLE)} stored events have no readable `created_at`") == 2
+    assert tap.run().records() == []
 
 
 def test_a_store_that_is_not_there_is_an_error_and_is_not_made(

@@ -31,14 +31,14 @@ def parse(text: str, *, what: str = "a timestamp") -> datetime:
     """
     try:
         instant = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        if instant.tzinfo is UTC:
+            return instant
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise VoucherifyError(
             f"{what} is not an ISO 8601 timestamp; if it came from the API, report it with the "
             "run's log."
         ) from None
-    if instant.tzinfo is UTC:
-        return instant
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def to_iso(instant: datetime) -> str:

@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from tap_voucherify.rewards.event import member, text
 from tap_voucherify.streams.stream import VoucherifyStream
-from tap_voucherify.voucherify_client.timestamps import normalize
-from tap_voucherify.webhooks.envelopes import DELETED, to_activity
+from tap_voucherify.webhooks.envelopes import DELETED
 from tap_voucherify.webhooks.store_cursor import StoreCursor
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class CustomerDeletions(VoucherifyStream):
                     "them are unknown: compare customers with a full read once."
                 )
             for stored in cursor.events():
-                yield _deletion(stored)
+                yield _deletion(stored, cursor)
                 cursor.position = stored.position
 
     @override
@@ -55,15 +54,14 @@ class CustomerDeletions(VoucherifyStream):
             self.stream_state["webhooks"] = self._store_cursor.to_state()
 
 
-def _deletion(stored: StoredEvent) -> Record | None:
+def _deletion(stored: StoredEvent, cursor: StoreCursor) -> Record | None:
     """The deleted customer; `None` for another event, or one that names no customer."""
     if stored.type != DELETED or stored.customer_id is None:
         return None
-    activity, _ = to_activity(stored.body)
+    activity, _ = cursor.activity(stored)
     source_id = text(member(member(activity["data"], "data"), "customer"), "source_id")
-    deleted_at = activity["created_at"] or stored.received_at
     return {
         "id": stored.customer_id,
         "source_id": source_id and SUFFIX.sub("", source_id),
-        "deleted_at": normalize(deleted_at, what="`created_at` of an event"),
+        "deleted_at": activity["created_at"],
     }

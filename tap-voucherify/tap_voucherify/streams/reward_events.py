@@ -27,7 +27,6 @@ from tap_voucherify.rewards.event import reward_event
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
 from tap_voucherify.streams.child import ChildStream
 from tap_voucherify.voucherify_client.timestamps import parse
-from tap_voucherify.webhooks.envelopes import to_activity
 from tap_voucherify.webhooks.store_cursor import StoreCursor, is_reconciliation_due
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class RewardEvents(ChildStream):
         start_date = self.time_setting("start_date")
         for stored in cursor.events():
             if self._is_wanted_type(stored.type):
-                activity, customer_id = to_activity(stored.body)
+                activity, customer_id = cursor.activity(stored)
                 created_at = _created_at(activity)
                 if start_date is None or created_at is None or created_at >= start_date:
                     yield reward_event(activity, customer_id)

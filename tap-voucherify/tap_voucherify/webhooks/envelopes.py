@@ -6,12 +6,17 @@ is the event itself; the envelope's own `id`, `type` and `created_at` belong to 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tap_voucherify.rewards.event import JsonObject, first, member, text
 from tap_voucherify.voucherify_client import lenient_json
 from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.timestamps import parse, to_iso
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 DELETED = "customer.deleted"
 """Type of the event of a deleted customer."""
@@ -36,7 +41,7 @@ class Event:
         id: of the event itself, the same in a repeated delivery.
         type: such as `customer.rewarded`; empty if there is none.
         customer_id: of the customer it is about; `None` if there is none.
-        created_at: when it happened, as text; `None` if there is no time.
+        created_at: when it happened; `None` if there is no readable time.
         body: the whole envelope as received.
         replaced: number of characters and numbers of the body that no record can hold.
     """
@@ -44,7 +49,7 @@ class Event:
     id: str
     type: str
     customer_id: str | None
-    created_at: str | None
+    created_at: datetime | None
     body: bytes
     replaced: int = 0
 
@@ -64,20 +69,24 @@ def parse_event(body: bytes) -> Event:
         event_id,
         _type(envelope),
         _customer_id(envelope),
-        text(event, "created_at") or text(envelope, "created_at"),
+        _created_at(envelope),
         body,
         replaced,
     )
 
 
 def to_activity(body: bytes) -> tuple[dict[str, Any], str | None]:
-    """The event of a stored envelope as an activity, and the id of its customer."""
+    """The event of a stored envelope as an activity, and the id of its customer.
+
+    `created_at` is `None` where the event has no readable time.
+    """
     envelope, _ = _decoded(body)
     event = member(envelope, "event")
+    instant = _created_at(envelope)
     activity = {
         "id": event.get("id"),
         "type": _type(envelope),
-        "created_at": text(event, "created_at") or text(envelope, "created_at"),
+        "created_at": None if instant is None else to_iso(instant),
         "group_id": text(event, "group_id"),
         "data": {
             "data": member(envelope, "data"),
@@ -97,6 +106,14 @@ def _decoded(body: bytes) -> tuple[JsonObject, int]:
 
 def _type(envelope: JsonObject) -> str:
     return first(text(member(envelope, "event"), "type"), text(envelope, "type")) or ""
+
+
+def _created_at(envelope: JsonObject) -> datetime | None:
+    """When the event happened, else when its delivery was made; `None` if neither is readable."""
+    for place in (member(envelope, "event"), envelope):
+        with suppress(VoucherifyError):
+            return parse(text(place, "created_at") or "")
+    return None
 
 
 def _customer_id(envelope: JsonObject) -> str | None:

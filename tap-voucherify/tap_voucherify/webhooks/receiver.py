@@ -16,8 +16,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tap_voucherify.voucherify_client.errors import VoucherifyError
-from tap_voucherify.voucherify_client.timestamps import parse
 from tap_voucherify.webhooks.envelopes import Event, RefusedError, parse_event
 from tap_voucherify.webhooks.signature import HEADER, is_signed
 from tap_voucherify.webhooks.store_writer import StoreWriter
@@ -130,9 +128,9 @@ class Receiver:
             return Response(status_code=204)
         self._metrics.stored.inc()
         self._metrics.replaced.inc(event.replaced)
-        seconds = _age(event)
-        if seconds is not None:
-            self._metrics.lag.observe(seconds)
+        if event.created_at is not None:
+            age = datetime.now(UTC) - event.created_at
+            self._metrics.lag.observe(max(0.0, age.total_seconds()))
         return Response(status_code=204)
 
     def _refusal(
@@ -166,14 +164,3 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > MAX_BODY_BYTES:
             return None
     return bytes(body)
-
-
-def _age(event: Event) -> float | None:
-    """Seconds since the event happened; `None` if it has no valid time."""
-    if event.created_at is None:
-        return None
-    try:
-        created_at = parse(event.created_at)
-    except VoucherifyError:
-        return None
-    return max(0.0, (datetime.now(UTC) - created_at).total_seconds())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tap_voucherify.voucherify_client.timestamps import parse
+from tap_voucherify.webhooks.envelopes import to_activity
 from tap_voucherify.webhooks.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class StoreCursor:
         last: position of the newest event when the run began.
         is_gapless: whether the state belongs to this store, and nothing was deleted that it does
             not cover. There is a gap before a reader without a state.
+        log: of the stream.
     """
 
     store: Store
@@ -36,6 +38,8 @@ class StoreCursor:
     position: int
     last: int
     is_gapless: bool
+    log: Logger
+    _timeless: int = 0
     _first_of_type: dict[str, datetime] = field(default_factory=dict)
 
     @classmethod
@@ -54,7 +58,7 @@ class StoreCursor:
         if known:
             deleted = store.acknowledge(reader, position)
             log.info("webhook store: %d old events deleted that were read", deleted)
-        return cls(store, reader, position, store.last, is_gapless)
+        return cls(store, reader, position, store.last, is_gapless, log)
 
     def to_state(self) -> dict[str, Any]:
         """The position as JSON values."""
@@ -63,6 +67,17 @@ class StoreCursor:
     def events(self) -> Iterator[StoredEvent]:
         """The events of this run, in the order of their arrival."""
         return self.store.after(self.position, self.last)
+
+    def activity(self, stored: StoredEvent) -> tuple[dict[str, Any], str | None]:
+        """A stored event as an activity, and the id of its customer.
+
+        An event without a readable time gets that of its receipt, and is counted.
+        """
+        activity, customer_id = to_activity(stored.body)
+        if activity["created_at"] is None:
+            self._timeless += 1
+            activity["created_at"] = stored.received_at
+        return activity, customer_id
 
     def missed(
         self,
@@ -97,6 +112,12 @@ class StoreCursor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._timeless:
+            self.log.warning(
+                "%d stored events have no readable `created_at`: they have the time at which the "
+                "webhook receiver stored them",
+                self._timeless,
+            )
         self.store.close()
 
 
