@@ -8,6 +8,7 @@ installed SDK with the code that this was written for.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -22,7 +23,10 @@ from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.singer.reader import LINE, MessageReader
 from target_voucherify.singer.routing import StreamRouter, without_filters
 from target_voucherify.sinks import Customers
-from target_voucherify.voucherify_client.connection_settings import config_errors
+from target_voucherify.voucherify_client.connection_settings import (
+    config_errors,
+    unknown_settings,
+)
 from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
 from target_voucherify.voucherify_client.exit_status import exit_status
 from target_voucherify.voucherify_client.sdk_version import warn_if_untested
@@ -154,10 +158,15 @@ class TargetVoucherify(Target):
         """Check the settings with messages that never show a value: one of them is a secret."""
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        for name in sorted(self._config.keys() - schema["properties"].keys()):
-            self.logger.warning("Setting %s is not known and changes nothing", name)
+        known: dict[str, Any] = {"properties": dict(schema["properties"])}
+        Target.append_builtin_config(known)
+        for name in sorted(
+            self._config.keys() & (known["properties"].keys() - schema["properties"])
+        ):
+            self.logger.warning("Setting %s is for other targets and changes nothing here", name)
+        errors = sorted(unknown_settings(self._config, known, self._env_var_prefix, os.environ))
         self._config = with_defaults(self._config, schema)
-        errors = sorted(set(config_errors(self._config, schema)))
+        errors += sorted(set(config_errors(self._config, schema)))
         if errors and raise_errors:
             raise SettingsError(" ".join(errors))
         return errors

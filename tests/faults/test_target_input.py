@@ -123,6 +123,7 @@ WRONG_SETTINGS = {
         "refused_records_path",
     ),
     "a ledger in a folder that is not there": ({"ledger_path": "/no/such/file"}, "ledger_path"),
+    "a misspelt setting": ({"dryrun": True}, "no setting dryrun; the nearest is dry_run"),
     "a wrong key pair": ({"secret_key": "wrong-key"}, "check application_id and secret_key"),
     "a host that is not there": ({"api_url": "http://localhost:9"}, "Cannot reach localhost:9"),
     "a mapping to no field": ({"mapping": {"nick": "name"}}, "no field of a Voucherify customer"),
@@ -143,6 +144,25 @@ def test_wrong_settings_end_in_one_sentence(
     assert "Traceback" not in done.log
     for secret in (connection["secret_key"], "wrong-key", "987654", "example.com"):
         assert secret not in done.log
+
+
+@pytest.mark.parametrize("meltano", [{}, {"MELTANO_PROJECT_ROOT": "/project"}], ids=len)
+def test_a_misspelt_variable_writes_nothing(
+    sandbox: Sandbox, connection: dict[str, Any], meltano: dict[str, str]
+) -> None:
+    given = lines(schema(), record(1))
+    env = {"TARGET_VOUCHERIFY_DRYRUN": "true", **meltano}
+    done = run("target_voucherify", connection, stdin=given, env=env)
+    assert done.exit_code == 1
+    assert "the nearest is TARGET_VOUCHERIFY_DRY_RUN" in sentence(done)
+    assert sandbox.calls == 0
+
+
+def test_settings_for_other_targets_change_nothing(connection: dict[str, Any]) -> None:
+    config = {**connection, "add_record_metadata": True, "load_method": "upsert"}
+    done = run("target_voucherify", config, stdin=lines(schema(), record(1)))
+    assert done.exit_code == 0
+    assert "Setting load_method is for other targets" in done.log
 
 
 def test_a_refused_file_that_is_something_else_is_left_alone(

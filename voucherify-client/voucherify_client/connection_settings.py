@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
 from .auth import HEADER_VALUE
+from .log_names import column_name
 from .urls import api_url_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 KEY_PAIR = ("application_id", "secret_key")
+
+OF_OTHERS = re.compile(r"(.*_)?_.+|LOGLEVEL|SERVICE_(HOST|PORT).*|PORT(_\d.*)?")
+"""Names of variables, without the plugin's prefix, that other programs use: Meltano's extras such
+as `__SELECT`, the SDK's log level, and what Kubernetes sets for a service of the plugin's name."""
 
 
 def settings_schema(own: Path) -> dict[str, Any]:
@@ -61,6 +68,49 @@ def config_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Itera
     address_error = api_url_error(str(config["api_url"]))
     if address_error:
         yield address_error
+
+
+def unknown_settings(
+    config: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """A sentence for each setting that does not exist, with the nearest one that does.
+
+    Args:
+        config: the settings as given; null counts as not given.
+        schema: JSON schema of all settings, those of the SDK included.
+        prefix: of the plugin's environment variables, such as `TAP_VOUCHERIFY_`.
+        environ: the environment. Its variables are checked even where they are not read: Meltano
+            reads those that it knows, and drops the others without a word.
+    """
+    known = schema["properties"]
+    for name, value in config.items():
+        if name not in known and value is not None:
+            nearest = _nearest(name, known)
+            yield f"There is no setting {column_name(name)}; the nearest is {nearest}."
+    variables = {name.upper().replace("-", "_"): name for name in known}
+    objects = [name for name in variables if "object" in known[variables[name]].get("type", ())]
+    in_meltano = "MELTANO_PROJECT_ROOT" in environ
+    for variable in environ:
+        name = variable.removeprefix(prefix)
+        if name in {variable, ""} or name in variables or OF_OTHERS.fullmatch(name):
+            continue
+        if in_meltano and _is_of_meltano(name, variables, objects):
+            continue
+        yield (
+            f"The environment variable {prefix}{column_name(name)} sets nothing; the nearest is "
+            f"{prefix}{_nearest(name.upper(), variables)}."
+        )
+
+
+def _is_of_meltano(name: str, variables: Iterable[str], objects: Iterable[str]) -> bool:
+    """Whether it is a member of an object, or a setting of a plugin that inherits from this one."""
+    return name.endswith(tuple(f"_{known}" for known in variables)) or name.startswith(
+        tuple(f"{known}_" for known in objects)
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return get_close_matches(name, known, 1, 0)[0]
 
 
 def _message_for(error: jsonschema.ValidationError) -> str:

@@ -306,6 +306,20 @@ DEFENCES = (
         ("tests/faults/test_connection_settings.py",),
     ),
     Defence(
+        "both: a setting that does not exist is an error",
+        "voucherify_client/connection_settings.py",
+        "        if name not in known and value is not None:\n",
+        "        if False:\n",
+        ("tests/unit/test_client_settings.py",),
+    ),
+    Defence(
+        "both: a variable that sets nothing is an error",
+        "voucherify_client/connection_settings.py",
+        '        if name in {variable, ""} or name in variables or OF_OTHERS.fullmatch(name):\n',
+        "        if True:\n",
+        ("tests/unit/test_client_settings.py",),
+    ),
+    Defence(
         "both: an invalid character does not invalidate a page",
         "voucherify_client/lenient_json.py",
         "        return strict(repaired), replaced\n",
