@@ -34,7 +34,7 @@ from .errors import (
     RefusedRequestError,
     VoucherifyError,
 )
-from .log_filter import filter_http_logs
+from .log_filter import filter_library_logs
 from .rate_limit import RateLimit
 from .responses import (
     BULK_LIMIT,
@@ -181,7 +181,7 @@ class Client:
         self._is_reached = False
         self._session = _session(connection, max_concurrency)
         self._watchdog = Watchdog()
-        filter_http_logs()
+        filter_library_logs()
         self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._auth: Auth = self._key_pair

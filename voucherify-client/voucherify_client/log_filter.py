@@ -1,7 +1,8 @@
-"""Keep URLs, headers and bodies out of what HTTP libraries log.
+"""Keep URLs, headers and values of records out of what libraries log.
 
-A URL may hold an e-mail address or the token of a download, a header may hold a key, and these
-libraries log both: at DEBUG always, at WARNING where a header line is malformed.
+A URL may hold an e-mail address or the token of a download, a header may hold a key, and HTTP
+libraries log both: at DEBUG always, at WARNING where a header line is malformed. The SDK's stream
+maps log at DEBUG what a filter evaluates to, which may be any value of a record.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ LATE = (
 """Loggers that modules create when they are imported, which may be later."""
 
 
-def filter_http_logs() -> None:
-    """Reduce what the loggers of HTTP libraries say to which line of them logged.
+def filter_library_logs() -> None:
+    """Reduce what HTTP libraries log to which line of them logged; drop what stream maps debug.
 
     The filter is on each logger: one on a handler would miss other handlers, and a logger's own
     filter does not see what its children log.
@@ -33,6 +34,11 @@ def filter_http_logs() -> None:
     made = [name for name in logging.root.manager.loggerDict if name.startswith(LIBRARIES)]
     for name in (*LIBRARIES, *LATE, *made):
         logging.getLogger(name).addFilter(_without_details)
+    logging.getLogger("singer_sdk.mapper").addFilter(_above_debug)
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 def _without_details(record: logging.LogRecord) -> bool:

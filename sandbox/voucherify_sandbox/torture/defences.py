@@ -294,7 +294,7 @@ DEFENCES = (
     Defence(
         "both: HTTP libraries log no URL",
         "voucherify_client/client.py",
-        "        filter_http_logs()\n",
+        "        filter_library_logs()\n",
         "",
         ("tests/faults/test_private_logs.py",),
     ),
@@ -304,6 +304,20 @@ DEFENCES = (
         "        name: value.strip()\n",
         "        name: value\n",
         ("tests/faults/test_connection_settings.py",),
+    ),
+    Defence(
+        "target: a record that fails in a stream map is refused",
+        "target_voucherify/singer/routing.py",
+        "    except Exception as error:  # noqa: BLE001\n",
+        "    except NotACustomerError as error:\n",
+        ("tests/faults/test_target_stream_maps.py",),
+    ),
+    Defence(
+        "both: stream maps log no value",
+        "voucherify_client/log_filter.py",
+        '    logging.getLogger("singer_sdk.mapper").addFilter(_above_debug)\n',
+        "",
+        ("tests/faults/test_target_stream_maps.py",),
     ),
     Defence(
         "both: a setting that does not exist is an error",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTransform
 
-from target_voucherify.errors import InputError, RecordBeforeSchemaError
+from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
 from target_voucherify.singer.reader import LINE
+from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
 
     from singer_sdk.mapper import StreamMap
 
@@ -117,7 +121,13 @@ class StreamRouter:
 
     def _handle_mapped(self, route: Route, record: dict[str, Any], line: bytes) -> bool:
         """Pass a record through a stream map; returns whether the map kept it."""
-        mapped = _transformed(route.stream_map, record)
+        try:
+            mapped = _transformed(route.stream_map, record)
+        except NotACustomerError as error:
+            self._run.count()
+            # The map may also make the key, so the record may be about any customer.
+            self._run.refuse("", line, error, has_key=False)
+            return True
         if mapped is None:
             if self._tracks_missing:
                 self._mark_filtered(route, record)
@@ -128,9 +138,11 @@ class StreamRouter:
 
     def _mark_filtered(self, route: Route, record: dict[str, Any]) -> None:
         """Note that the CRM has a customer that a filter removes, so it is not missing."""
-        mapped = _transformed(route.unfiltered, record)
-        if mapped is None or not route.sink.mark_seen(mapped):
-            self._run.deletions.versions.mark_unreadable_key()
+        with suppress(NotACustomerError):
+            mapped = _transformed(route.unfiltered, record)
+            if mapped is not None and route.sink.mark_seen(mapped):
+                return
+        self._run.deletions.versions.mark_unreadable_key()
 
 
 def without_filters(config: Mapping[str, Any], log: logging.Logger) -> PluginMapper:
@@ -145,8 +157,33 @@ def without_filters(config: Mapping[str, Any], log: logging.Logger) -> PluginMap
 
 
 def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:
-    """The record as a stream map changes it; `None` where a filter removes it."""
-    return None if stream_map is None else stream_map.transform(dict(record))
+    """The record as a stream map changes it; `None` where a filter removes it.
+
+    Raises:
+        NotACustomerError: an expression of the map fails on this record, with any exception that
+            Python has.
+    """
+    if stream_map is None:
+        return None
+    try:
+        return stream_map.transform(dict(record))
+    except Exception as error:  # noqa: BLE001
+        what = _failed_part(error.__traceback__)
+        kind = type(error.__cause__ or error).__name__
+        reason = (
+            f"the stream map of {column_name(stream_map.stream_alias)} fails at {what} ({kind})"
+        )
+        raise NotACustomerError([reason], "stream_map_failed") from None
+
+
+def _failed_part(trace: TracebackType | None) -> str:
+    """The property that an expression was evaluated for; it is in the frame of the SDK's mapper."""
+    part = "this record"
+    for frame, _ in traceback.walk_tb(trace):
+        if frame.f_code.co_name == "_eval" and "property_name" in frame.f_locals:
+            name = frame.f_locals["property_name"]
+            part = f"property {column_name(name)}" if name else "its filter"
+    return part
 
 
 def _no_schema_error(stream: object) -> InputError:
