@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
+from target_voucherify.acknowledgement.private_files import lock_files
 from target_voucherify.acknowledgement.refusal_reasons import local_reason
 from target_voucherify.acknowledgement.state_fence import StateFence
 from target_voucherify.acknowledgement.summary import Summary
@@ -71,8 +72,10 @@ class Run:
         self.summary = Summary(self._log, self.client.usage)
         self.records = self.summary.records
         self.fence = StateFence()
-        self._ledger = open_ledger(settings)
-        self.outcomes = Outcomes(settings, self.fence, self.summary, self._ledger)
+        with lock_files(settings) as locks:
+            self._ledger = open_ledger(settings)
+            self.outcomes = Outcomes(settings, self.fence, self.summary, self._ledger)
+            self._locks = locks.pop_all()
         context = RunContext(
             self.client, self.fence, self.outcomes, self.summary, self.shutdown, self._ledger
         )
@@ -165,6 +168,7 @@ class Run:
             self.summary.complete = error is None
         finally:
             self._ledger.close()
+            self._locks.close()
         if isinstance(error, MaxCallsError):
             self._log.warning("%s The next run continues from the last state.", error)
         elif error is not None:

@@ -42,6 +42,7 @@ MATRIX = ("tests/faults/test_target_bulk.py", "-k", "nothing_is_lost")
 SINGLE = ("tests/faults/test_target_single.py",)
 MISSING = ("tests/faults/test_target_missing.py",)
 DELETIONS = ("tests/faults/test_target_deletions.py",)
+FILES = ("tests/faults/test_target_files.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 
@@ -262,6 +263,20 @@ DEFENCES = (
         "            error = self._with_refusals(deleted)\n",
         "            error = deleted\n",
         DELETIONS,
+    ),
+    Defence(
+        "target: one run at a time uses a ledger or a refused file",
+        "target_voucherify/acknowledgement/private_files.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "",
+        FILES,
+    ),
+    Defence(
+        "target: only their owner may read the files that hold people",
+        "target_voucherify/acknowledgement/private_files.py",
+        "            os.fchmod(descriptor, PRIVATE)\n",
+        "            pass\n",
+        FILES,
     ),
     Defence(
         "target: a replay reads only what the file holds at the start",

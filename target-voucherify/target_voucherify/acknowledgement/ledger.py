@@ -12,11 +12,13 @@ holds their key. Another pipeline's customers would look like customers that wen
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from target_voucherify.acknowledgement.private_files import file_error, open_private
 from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Ledger:
         try:
             self._database = self._opened(path)
             self._bind(_digest(settings.application_id.encode()).hex())
+        except OSError as error:
+            raise file_error("ledger_path", path, error) from None
         except sqlite3.Error as error:
             raise SettingsError(
                 f"ledger_path: {path} cannot be used ({error}); its folder must exist, and a "
@@ -197,7 +201,10 @@ class Ledger:
         self._database.close()
 
     def _opened(self, path: str) -> sqlite3.Connection:
-        mode = "ro" if self._read_only else "rwc"
+        mode = "ro" if self._read_only else "rw"
+        if not self._read_only:
+            # Before SQLite opens it: it loses its locks when another descriptor is closed.
+            os.close(open_private(path, os.O_RDWR))
         database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
         database.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         # Forgetting must be on disk before sending, also when the power goes.

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from target_voucherify.acknowledgement.private_files import file_error, open_private
 from target_voucherify.errors import InputError
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
@@ -30,7 +31,7 @@ ADDED: dict[str, Any] = {
 
 FIRST_BYTES = (b'{"type":"SCHEMA"', b'{"type":"RECORD"')
 BLOCK = 1 << 20
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+NEW_FILE = os.O_WRONLY | os.O_TRUNC | os.O_APPEND
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 MAX_DEPTH = 100
@@ -58,13 +59,10 @@ class RefusedFile:
         self._started = to_iso(datetime.now(UTC))
         self._read_size: int | None = None
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
             self._repair()
         except OSError as error:
-            raise SettingsError(
-                f"refused_records_path: {path} cannot be written ({error.strerror}); its folder "
-                "must exist."
-            ) from None
+            raise file_error("refused_records_path", path, error) from None
 
     @property
     def is_replayed(self) -> bool:
@@ -84,7 +82,7 @@ class RefusedFile:
         except (OSError, ValueError):  # an input without a file behind it
             return math.inf
         self._original, self._read_size = self._descriptor, itself.st_size
-        self._descriptor = os.open(self._replacement, NEW_FILE, 0o600)
+        self._descriptor = open_private(self._replacement, NEW_FILE)
         return itself.st_size
 
     def end_replay(self, *, is_complete: bool) -> None:

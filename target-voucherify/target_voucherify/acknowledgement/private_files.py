@@ -1,0 +1,105 @@
+"""Files that hold people: only their owner may read them, and one run at a time uses them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from target_voucherify.voucherify_client.errors import SettingsError
+from target_voucherify.voucherify_client.timestamps import to_iso
+
+if TYPE_CHECKING:
+    from target_voucherify.settings import Settings
+
+PRIVATE = 0o600
+FOR_OTHERS = 0o077
+MAX_HOLDER_BYTES = 200
+
+ADVICE = {
+    errno.ENOENT: "its folder must exist",
+    errno.ENOTDIR: "its folder must exist",
+    errno.EISDIR: "it is a folder: name a file in it",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+}
+"""What to do about a file that cannot be written; otherwise its permissions are to blame."""
+
+
+def open_private(path: str | Path, flags: int) -> int:
+    """Open a file that only its owner may read, also one that exists with another mode.
+
+    Raises:
+        OSError: it cannot be opened, or belongs to somebody else and is readable by others.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT, PRIVATE)
+    try:
+        if os.fstat(descriptor).st_mode & 0o777 != PRIVATE:
+            os.fchmod(descriptor, PRIVATE)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def file_error(setting: str, path: str | Path, error: OSError) -> SettingsError:
+    """The sentence for a file that cannot be written."""
+    advice = ADVICE.get(error.errno or 0, "this user must own it and may write it")
+    return SettingsError(f"{setting}: {path} cannot be written ({error.strerror}); {advice}.")
+
+
+def lock_files(settings: Settings) -> ExitStack:
+    """Lock the ledger and the refused-records file until the result is closed.
+
+    A dry run writes neither and takes no lock.
+
+    Raises:
+        SettingsError: another run uses one of them, or its lock cannot be written.
+    """
+    paths = {
+        "ledger_path": settings.ledger_path,
+        "refused_records_path": settings.refused_records_path,
+    }
+    with ExitStack() as locks:
+        for setting, path in paths.items():
+            if path and not settings.dry_run:
+                locks.callback(_unlock, _locked(setting, path))
+        return locks.pop_all()
+
+
+def _locked(setting: str, path: str) -> int:
+    """The descriptor that holds the lock of a file: a file beside it, locked by the kernel.
+
+    The kernel frees the lock however the process ends. Not the file itself is locked: SQLite locks
+    its own, and a replay replaces the refused-records file. The lock's file stays, because two runs
+    could lock two files of one name if it were deleted.
+    """
+    resolved = Path(path).resolve()
+    try:
+        descriptor = open_private(resolved.with_name(f"{resolved.name}.lock"), os.O_RDWR)
+    except OSError as error:
+        raise file_error(setting, path, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} since {to_iso(datetime.now(UTC))}".encode())
+    except BlockingIOError:
+        holder = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace")
+        os.close(descriptor)
+        raise SettingsError(
+            f"{setting}: {path} is in use by another run ({holder or 'just begun'}): wait until it "
+            "ends, or name another file; each pipeline needs its own."
+        ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise file_error(setting, path, error) from None
+    return descriptor
+
+
+def _unlock(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.close(descriptor)

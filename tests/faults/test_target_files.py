@@ -1,0 +1,151 @@
+"""The files of a run: who may read them, and that one run at a time uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer import Process, command
+from singer_input import contacts, lines, record, schema, state
+from target_run import load, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voucherify_sandbox import Sandbox
+
+REFUSED = record(8, name=["no text"])
+
+
+@pytest.fixture
+def config(project: Sandbox, tmp_path: Path) -> dict[str, Any]:
+    return settings(
+        project,
+        ledger_path=str(tmp_path / "ledger.db"),
+        refused_records_path=str(tmp_path / "refused.singer"),
+    )
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o277])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in folder.iterdir()
+        if path.name.startswith(("ledger", "refused"))
+    }
+
+
+@pytest.mark.usefixtures("umask")
+def test_only_the_owner_may_read_what_a_run_keeps(config: dict[str, Any], tmp_path: Path) -> None:
+    done = load(config, lines(*contacts(5), REFUSED))
+    assert done.error is None
+    assert set(modes(tmp_path).values()) == {0o600}
+    assert {"ledger.db", "refused.singer"} <= modes(tmp_path).keys()
+
+
+def test_files_that_others_may_read_are_tightened(config: dict[str, Any], tmp_path: Path) -> None:
+    load(config, lines(*contacts(5), REFUSED))
+    for name in modes(tmp_path):
+        (tmp_path / name).chmod(0o644)
+    load(config, lines(*contacts(6), REFUSED))
+    assert set(modes(tmp_path).values()) == {0o600}
+
+
+def begin(config: dict[str, Any], folder: Path, messages: list[Any], project: Sandbox) -> Process:
+    """A run that has sent something and waits for more input."""
+    process = Process(command("target_voucherify", config, folder))
+    assert process.stdin
+    process.stdin.write(lines(*messages).encode())
+    process.stdin.flush()
+    until = time.monotonic() + 20
+    while not project.requests and time.monotonic() < until:
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("shared", ["ledger_path", "refused_records_path"])
+def test_a_second_run_beside_the_first_is_refused(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path, shared: str
+) -> None:
+    config = {**config, "write_path": "single"}
+    mine = {**settings(project), shared: str(tmp_path / "." / config[shared])}
+    messages = [*contacts(150), REFUSED, state({"seen": 150})]
+    with begin(config, tmp_path, messages, project) as process:
+        before = (tmp_path / "refused.singer").read_bytes()
+        second = load(mine, lines(*contacts(5)))
+        assert f"{shared}: " in str(second.error)
+        assert f"is in use by another run (process {process.pid} since " in str(second.error)
+        dry = load({**mine, "dry_run": True}, lines(*contacts(5)))
+        assert dry.error is None
+        assert (tmp_path / "refused.singer").read_bytes()[: len(before)] == before
+        process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert load(mine, lines(*contacts(5))).error is None
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_run_that_was_killed_holds_nothing(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path, signum: signal.Signals
+) -> None:
+    config = {**config, "write_path": "single"}
+    with begin(config, tmp_path, contacts(150), project) as process:
+        process.send_signal(signum)
+        process.communicate(timeout=40)
+    assert load(config, lines(*contacts(5))).error is None
+
+
+def test_another_name_of_a_file_is_the_same_file(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "refused.singer"
+    link.symlink_to(tmp_path / "refused.singer")
+    config = {**config, "write_path": "single"}
+    with begin(config, tmp_path, contacts(150), project) as process:
+        other = settings(project, refused_records_path=str(link))
+        assert "is in use by another run" in str(load(other, lines(*contacts(5))).error)
+        process.communicate(timeout=40)
+
+
+def test_no_refused_record_is_lost_by_runs_at_once(config: dict[str, Any], tmp_path: Path) -> None:
+    """Each of several runs sets its records aside, or is refused and says so."""
+    del config["ledger_path"]
+    records = [record(number, name=["no text"]) for number in range(150)]
+    text = lines(schema(), *records, state({"seen": 150})).encode()
+    runs = [Process(command("target_voucherify", config, tmp_path)) for _ in range(3)]
+    for each in runs:
+        assert each.stdin
+        each.stdin.write(text)
+        each.stdin.close()
+        each.stdin = None
+    passed = [bool(each.communicate(timeout=60)[0]) for each in runs]
+    kept = [json.loads(line) for line in (tmp_path / "refused.singer").read_text().splitlines()]
+    assert sum(each["type"] == "RECORD" for each in kept) == 150 * sum(passed) > 0
+
+
+@pytest.mark.parametrize("setting", ["ledger_path", "refused_records_path"])
+def test_a_path_that_cannot_be_written_is_named_with_what_to_do(
+    project: Sandbox, tmp_path: Path, setting: str
+) -> None:
+    (tmp_path / "file").touch()
+    for path, advice in (
+        (tmp_path / "none" / "file", "its folder must exist"),
+        (tmp_path / "file" / "file", "its folder must exist"),
+        (tmp_path, "it is a folder"),
+    ):
+        done = load(settings(project, **{setting: str(path)}), lines(*contacts(1)))
+        assert f"{setting}: {path} cannot be written" in str(done.error)
+        assert advice in str(done.error)
