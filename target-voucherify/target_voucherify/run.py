@@ -92,10 +92,11 @@ class Run:
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Add a customer to be sent, unless the ledger knows it unchanged."""
         self.deletions.mark_seen(key)
+        row = Row(payload, line, self.records.received)
         if not self._ledger.is_enabled:
-            self._collect(key, Row(payload, line))
+            self._collect(key, row)
             return
-        self._awaiting_lookup.append((key, Row(payload, line)))
+        self._awaiting_lookup.append((key, row))
         if len(self._awaiting_lookup) >= LOOKUP_SIZE:
             self._skip_unchanged()
 
@@ -112,7 +113,7 @@ class Run:
             self.deletions.mark_seen(key)
         else:
             self.deletions.versions.mark_unreadable_key()
-        self.outcomes.refuse(line, key or None, local_reason(error))
+        self.outcomes.refuse(line, key or None, local_reason(error, self.records.received))
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
         """Begin a stream of customers, given the properties that hold their keys.

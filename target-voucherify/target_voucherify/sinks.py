@@ -11,6 +11,7 @@ from target_voucherify.entities import mapping
 from target_voucherify.entities.builder import CustomerBuilder, source_id_of
 from target_voucherify.entities.metadata_schema import MetadataSchema
 from target_voucherify.errors import NotACustomerError
+from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Customers(Sink):
             self.run.settings, stream_name, properties, key_properties or []
         )
         if self._plan.unmapped:
-            self.logger.info("Ignoring unmapped properties: %s", ", ".join(self._plan.unmapped))
+            names = ", ".join(map(column_name, self._plan.unmapped))
+            self.logger.info("Ignoring unmapped properties: %s", names)
 
     @override
     def get_validator(self) -> None:

@@ -29,6 +29,7 @@ from target_voucherify.voucherify_client.connection_settings import (
 )
 from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
 from target_voucherify.voucherify_client.exit_status import exit_status
+from target_voucherify.voucherify_client.log_names import column_name
 from target_voucherify.voucherify_client.sdk_version import warn_if_untested
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class TargetVoucherify(Target):
         """
         wanted = self.config["customers_stream"]
         if stream_name != wanted:
+            name = column_name(stream_name)
             raise InputError(
-                f"stream {stream_name} is not the customers stream ({wanted}): set "
-                f"customers_stream to {stream_name}, or map it with stream_maps: "
-                f'{{"{stream_name}": {{"__alias__": "{wanted}"}}}}; a stream that holds no '
+                f"stream {name} is not the customers stream ({wanted}): set "
+                f"customers_stream to {name}, or map it with stream_maps: "
+                f'{{"{name}": {{"__alias__": "{wanted}"}}}}; a stream that holds no '
                 "customers is best deselected in the tap"
             )
         return Customers

@@ -9,7 +9,8 @@ import pytest
 
 import leaks
 from singer import run, selecting
-from singer_input import contacts, lines, record, schema
+from singer_input import PROPERTIES, contacts, lines, record, schema
+from target_run import load, settings
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -131,6 +132,42 @@ def test_voucherifys_words_about_a_row_are_told_without_the_row(
     assert "Customer 7" in refused["_refused_reason"]
     assert leaks.lines_that_leak([done.log]) == []
     assert "\n2030-01-01" not in done.log
+
+
+NAME_OF_DATA = "crm.7@example.com\n2030-01-01 | CRITICAL | forged"
+
+
+@pytest.mark.parametrize("unmapped", ["ignore", "metadata", "refuse"])
+@pytest.mark.parametrize("inside", ["address", "metadata", None])
+def test_keys_of_a_record_are_not_logged_where_they_may_be_data(
+    project: Sandbox, tmp_path: Path, inside: str | None, unmapped: str
+) -> None:
+    properties = {**PROPERTIES, "address": {"type": ["null", "object"]}}
+    member = {NAME_OF_DATA: [float("inf")], "tier": "gold"}
+    more = member if inside is None else {inside: member}
+    config = {
+        **settings(project, unmapped=unmapped),
+        "refused_records_path": str(tmp_path / "refused.singer"),
+    }
+    done = load(config, lines(schema(properties), record(7, **more)))
+
+    assert done.error is None
+    assert "#" in done.log
+    assert "\n2030-01-01" not in done.log
+    assert "crm.7" not in done.log
+
+
+@pytest.mark.parametrize(
+    "settings_of_run", [{}, {"mapping": {"name": "nick"}}, {"unmapped": "refuse"}], ids=str
+)
+def test_names_of_a_schema_forge_no_line(project: Sandbox, settings_of_run: dict[str, Any]) -> None:
+    config = settings(project, **settings_of_run)
+    done = load(config, lines(schema({**PROPERTIES, NAME_OF_DATA: {}}), record(7)))
+
+    logged = f"{done.log}{done.error}"
+    assert "#" in logged
+    assert "\n2030-01-01" not in logged
+    assert "crm.7" not in logged
 
 
 LOG_CONFIG = """

@@ -18,6 +18,7 @@ def member_name(name: str) -> str:
     return name if IDENTIFIER.fullmatch(name) else _hash(name)
 
 
+@lru_cache(1_000)
 def column_name(name: str) -> str:
     """The name of a declared property or of a setting, unless it looks like data."""
     return name if COLUMN.fullmatch(name) else _hash(name)

@@ -335,6 +335,20 @@ DEFENCES = (
         ("tests/faults/test_target_stream_maps.py",),
     ),
     Defence(
+        "target: keys of a record that may be data are hashed in logs",
+        "voucherify_client/log_names.py",
+        "    return name if IDENTIFIER.fullmatch(name) else _hash(name)\n",
+        "    return name\n",
+        ("tests/unit/test_client_log_names.py",),
+    ),
+    Defence(
+        "target: what Voucherify says about a record is not logged",
+        "target_voucherify/acknowledgement/refusal_reasons.py",
+        '        key if KEY.fullmatch(key) else "refused",\n',
+        "        key,\n",
+        ("tests/unit/test_target_parts.py", "-k", "word_of_voucherify"),
+    ),
+    Defence(
         "both: a setting that does not exist is an error",
         "voucherify_client/connection_settings.py",
         "        if name not in known and value is not None:\n",

@@ -37,10 +37,15 @@ MAX_COUNTED_KEYS = 50
 
 
 class Row(NamedTuple):
-    """One customer: the JSON to send, and the line it came from, to be set aside if refused."""
+    """One customer: the JSON to send, and what is needed if it is refused.
+
+    `line` is the message it came in, empty in a run without a refused-records file; `number` is its
+    position in the input.
+    """
 
     payload: bytes
     line: bytes
+    number: int = 0
 
 
 class Outcomes:

@@ -1,24 +1,17 @@
-"""Why a record was refused: in full for the refused-records file, masked for the log."""
+"""Why a record was refused: in full for the refused-records file, without its words for the log."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from target_voucherify.voucherify_client.responses import is_loggable
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from target_voucherify.errors import NotACustomerError
 
-MIN_MASKED_LENGTH = 3
-"""Shorter texts are not masked: they would blank out half of a sentence."""
-
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S*@\S*|\+?\d[\d ().-]{5,}\d|\d{4,}")
-"""What quotes a value, or looks like one: an address, a phone number in any form, a long number."""
+KEY = re.compile(r"[a-z]{2}[a-z_]{0,62}|[45]\d\d")
+"""Voucherify's word for a kind of error, or a status; anything else may quote the record."""
 
 
 class Reason(NamedTuple):
@@ -33,43 +26,34 @@ class Reason(NamedTuple):
     log_text: str
 
 
-def local_reason(error: NotACustomerError) -> Reason:
-    """The reason of a refusal before sending; it names properties and rules, never values."""
-    return Reason(error.key, str(error), f"{error}; correct it in the CRM, or the mapping")
+def local_reason(error: NotACustomerError, number: int) -> Reason:
+    """The reason of a refusal before sending; it names properties and rules, never values.
+
+    Args:
+        error: what is wrong with the record.
+        number: position of the record in the input.
+    """
+    words = " ".join(str(error).split())
+    log_text = f"number {number} of the input, {words}; correct it in the CRM, or the mapping"
+    return Reason(error.key, str(error), log_text)
 
 
-def api_reason(error: Mapping[str, Any], payload: bytes) -> Reason:
-    """The reason Voucherify gave; its messages may quote what was sent, as its samples do.
+def api_reason(error: Mapping[str, Any], number: int) -> Reason:
+    """The reason that Voucherify gives; it may quote the record in any form, so no log has it.
 
     Args:
         error: `key`, `message` and `details`, each of which may be missing.
-        payload: the customer as it was sent; nothing that it holds is logged.
+        number: position of the record in the input.
     """
     key, message, details = (_text_field(error, name) for name in ("key", "message", "details"))
-    text = ": ".join(sentence for sentence in (message, details) if sentence)
-    masked = message
-    for value in sorted(_texts(msgspec.json.decode(payload)), key=len, reverse=True):
-        masked = masked.replace(value, "…")
-    masked = " ".join(QUOTED.sub("…", masked).split())
     return Reason(
-        key if is_loggable(key) else "refused",
-        text or "Voucherify gave no reason",
-        f"refused by Voucherify: {masked or 'no reason given'}",
+        key if KEY.fullmatch(key) else "refused",
+        ": ".join(words for words in (message, details) if words) or "Voucherify gave no reason",
+        f"number {number} of the input, refused by Voucherify; only a file of refused_records_path "
+        "has the reason, which may quote the record",
     )
 
 
 def _text_field(error: Mapping[str, Any], name: str) -> str:
     value = error.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text inside a customer that is long enough to be masked."""
-    if isinstance(value, dict):
-        for member in value.values():
-            yield from _texts(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _texts(member)
-    elif isinstance(value, str) and len(value) >= MIN_MASKED_LENGTH:
-        yield value

@@ -11,6 +11,7 @@ from target_voucherify.entities import converters, source_id
 from target_voucherify.entities.encoding import encode
 from target_voucherify.entities.mapping import ADDRESS, FIELDS, RESERVED_PREFIXES, Plan, Source
 from target_voucherify.errors import NotACustomerError
+from target_voucherify.voucherify_client.log_names import column_name, member_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,8 +118,9 @@ class CustomerBuilder:
             if name in ADDRESS:
                 self._set(address, name, value, (converters.text, f"address.{name}"), problems)
             else:
+                shown = member_name(name)
                 self._log_once(
-                    f"address.{name}", f"Ignoring {name} of address: an address has no such member"
+                    f"address.{name}", f"Ignoring {shown} of address: an address has no such member"
                 )
         self._fill(address, self._address, record, problems)
         self._put(customer, "address", address, source, record)
@@ -137,12 +139,13 @@ class CustomerBuilder:
 
     def _set_metadata(self, into: Record, key: str, value: Json, problems: list[str]) -> None:
         if value is not None or self._send_nulls:
-            self._set(into, key, value, (self._schema.converter(key), f"metadata.{key}"), problems)
+            name = column_name(key) if self._schema.defines(key) else member_name(key)
+            self._set(into, key, value, (self._schema.converter(key), f"metadata.{name}"), problems)
 
     def _check_required(self, metadata: Record, problems: list[str]) -> None:
         for key in self._required:
             if metadata.get(key) is None and (metadata or key in self._required_always):
-                label = f"metadata.{key} "
+                label = f"metadata.{column_name(key)} "
                 if not any(problem.startswith(label) for problem in problems):
                     problems.append(f"{label}is missing, and the metadata schema requires it")
 
@@ -163,7 +166,8 @@ class CustomerBuilder:
         if type(value) is dict:
             return value
         if source and value is not None:
-            problems.append(f"{source.prop} is {converters.kind_of(value)}, not an object")
+            name = column_name(source.prop)
+            problems.append(f"{name} is {converters.kind_of(value)}, not an object")
         return {}
 
     def _undeclared(self, record: Record) -> list[str]:
@@ -176,12 +180,13 @@ class CustomerBuilder:
 
     def _check_undeclared(self, record: Record, problems: list[str]) -> None:
         for name in self._undeclared(record):
+            shown = member_name(name)
             if self._unmapped == "ignore":
                 self._log_once(
-                    f"unmapped {name}", f"Ignoring {name}: unmapped, and not in the SCHEMA"
+                    f"unmapped {name}", f"Ignoring {shown}: unmapped, and not in the SCHEMA"
                 )
             elif self._unmapped == "refuse":
-                problems.append(f"{name} is unmapped, and the setting unmapped is refuse")
+                problems.append(f"{shown} is unmapped, and the setting unmapped is refuse")
 
 
 def source_id_of(
@@ -190,7 +195,8 @@ def source_id_of(
     """The `source_id` of a record; "" and a further problem when it has none."""
     key = record.get(source.prop)
     if source.path or not source_id.is_plain(key):
-        return source_id.to_source_id(_inside(record, source), source.prop, log_once, problems)
+        name = column_name(source.prop)
+        return source_id.to_source_id(_inside(record, source), name, log_once, problems)
     return str(key)
 
 
@@ -204,7 +210,7 @@ def _compile(
     for field, prop, path in sources:
         convert = converter(field)
         kept_types = converters.KEPT_TYPES.get(convert, frozenset())
-        label = f"{prefix}{field}" if prefix else prop
+        label = f"{prefix}{column_name(field)}" if prefix else column_name(prop)
         fields.append((field, prop, path, kept_types, (convert, label)))
     return tuple(fields)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from target_voucherify.entities import converters
 from target_voucherify.errors import InputError
 from target_voucherify.voucherify_client.errors import SettingsError
+from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -85,7 +86,8 @@ def resolve(
     unmapped = tuple(n for n in properties if n not in used and not n.startswith(RESERVED_PREFIXES))
     if unmapped and settings.unmapped == "refuse":
         raise InputError(
-            f"the properties {', '.join(unmapped)} of stream {stream} have no place in a customer: "
+            f"the properties {', '.join(map(column_name, unmapped))} of stream "
+            f"{column_name(stream)} have no place in a customer: "
             "give them one in mapping, drop them in the tap, or set unmapped to ignore or metadata"
         )
     if settings.unmapped == "metadata":
@@ -122,8 +124,8 @@ def _key(
         return _source("source_id", key_properties[0], stream, properties)
     has = "several key properties" if key_properties else "no key property"
     raise InputError(
-        f"stream {stream} has {has} and no property source_id, so nothing says which property "
-        "holds the CRM's own key: name it in the setting source_id"
+        f"stream {column_name(stream)} has {has} and no property source_id, so nothing "
+        "says which property holds the CRM's own key: name it in the setting source_id"
     )
 
 
@@ -138,8 +140,8 @@ def _source(field: str, name: str, stream: str, properties: Collection[str]) -> 
     if prop not in properties:
         setting = "source_id" if field == "source_id" else f"mapping, for {field},"
         raise InputError(
-            f"stream {stream} has no property {name}, which {setting} names; it has: "
-            f"{', '.join(sorted(properties))}"
+            f"stream {column_name(stream)} has no property {column_name(name)}, which {setting} "
+            f"names; it has: {', '.join(sorted(map(column_name, properties)))}"
         )
     return Source(field, prop, tuple(path))
 

@@ -52,6 +52,10 @@ class MetadataSchema:
         """Keys that a customer must have when it is created."""
         return [key for key, d in self._definitions.items() if d.get("optional") is False]
 
+    def defines(self, key: str) -> bool:
+        """Whether the schema has a definition of this key."""
+        return key in self._definitions
+
     def converter(self, key: str) -> Callable[[Json], Json]:
         """The converter for the values of `key`."""
         known = self._converters.get(key)

@@ -168,12 +168,11 @@ def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[s
     try:
         return stream_map.transform(dict(record))
     except Exception as error:  # noqa: BLE001
-        what = _failed_part(error.__traceback__)
+        stream, what = column_name(stream_map.stream_alias), _failed_part(error.__traceback__)
         kind = type(error.__cause__ or error).__name__
-        reason = (
-            f"the stream map of {column_name(stream_map.stream_alias)} fails at {what} ({kind})"
-        )
-        raise NotACustomerError([reason], "stream_map_failed") from None
+        raise NotACustomerError(
+            [f"the stream map of {stream} fails at {what} ({kind})"], "stream_map_failed"
+        ) from None
 
 
 def _failed_part(trace: TracebackType | None) -> str:
@@ -190,8 +189,8 @@ def _no_schema_error(stream: object) -> InputError:
     if not isinstance(stream, str):
         return InputError("a RECORD needs a stream")
     return RecordBeforeSchemaError(
-        f"a RECORD of stream {stream} came before its SCHEMA: the tap is at fault, or the "
-        "beginning of its output is missing"
+        f"a RECORD of stream {column_name(stream)} came before its SCHEMA: the tap is at fault, or "
+        "the beginning of its output is missing"
     )
 
 
@@ -206,7 +205,7 @@ def _schema_parts(message: dict[str, Any]) -> tuple[str, dict[str, Any], list[st
     if not isinstance(stream, str) or not isinstance(schema, dict):
         raise InputError("a SCHEMA needs a stream and a schema")
     if not isinstance(schema.get("properties"), dict):
-        raise InputError(f"the SCHEMA of stream {stream} has no properties")
+        raise InputError(f"the SCHEMA of stream {column_name(stream)} has no properties")
     if keys is not None and not isinstance(keys, list):
         raise InputError("key_properties of a SCHEMA is a list of names")
     return stream, schema, keys

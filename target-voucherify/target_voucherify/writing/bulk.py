@@ -289,5 +289,5 @@ class BulkWriter(Writer):
     def _refuse(self, batch: Batch, errors: Mapping[str, Mapping[str, Any]]) -> None:
         for key, error in errors.items():
             row = batch.rows[key]
-            reason = api_reason(error, row.payload)
+            reason = api_reason(error, row.number)
             self._context.outcomes.refuse(row.line, key, reason, batch.ticket)

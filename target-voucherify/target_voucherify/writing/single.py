@@ -40,7 +40,7 @@ class SingleWriter(Writer):
         sent = send_all(batch.rows.items(), self._upsert, context.shutdown)
         context.outcomes.accept(dict(sent.done))
         for (key, row), refusal in sent.refused:
-            reason = api_reason(refusal.error, row.payload)
+            reason = api_reason(refusal.error, row.number)
             context.outcomes.refuse(row.line, key, reason, batch.ticket)
         if sent.error is not None:
             raise sent.error
