@@ -108,6 +108,30 @@ def test_a_key_that_loses_its_rights_stops_single_writing(project: Sandbox) -> N
     assert done.states[-1] == {"seen": 100}
 
 
+def reordered(value: Any) -> Any:
+    """The same value with the keys of all objects in reverse order."""
+    if isinstance(value, list):
+        return [reordered(member) for member in value]
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return value
+
+
+def test_another_order_of_keys_is_no_change(project: Sandbox, tmp_path: Path) -> None:
+    config = settings(project, ledger_path=str(tmp_path / "ledger.db"))
+    members = {"tier": "gold", "brands": [{"a": 1, "b": {"c": 2, "d": 3}}], "level": 4}
+    address = {"city": "Berlin", "country": "DE"}
+    properties = {**PROPERTIES, "address": {"type": ["null", "object"]}}
+    messages = [schema(properties)]
+    messages += [record(number, metadata=members, address=address) for number in range(9)]
+    messages.append(record(9, metadata=json.dumps(members), address=address))
+    load(config, lines(*messages))
+
+    messages[-1]["record"]["metadata"] = json.dumps(reordered(members))
+    again = load(config, lines(*reordered(messages)))
+    assert again.summary["unchanged"] == 10
+
+
 def test_unchanged_customers_are_not_sent_again(project: Sandbox, tmp_path: Path) -> None:
     config = settings(project, ledger_path=str(tmp_path / "ledger.db"))
     text = lines(*contacts(50, state_every=10))

@@ -349,6 +349,13 @@ DEFENCES = (
         ("tests/unit/test_target_parts.py", "-k", "word_of_voucherify"),
     ),
     Defence(
+        "target: another order of keys is no change",
+        "target_voucherify/entities/encoding.py",
+        'decimal_format="number", order="deterministic")',
+        'decimal_format="number")',
+        ("tests/faults/test_target_single.py", "-k", "order_of_keys"),
+    ),
+    Defence(
         "both: a setting that does not exist is an error",
         "voucherify_client/connection_settings.py",
         "        if name not in known and value is not None:\n",
