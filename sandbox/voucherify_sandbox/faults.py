@@ -33,6 +33,7 @@ Kind = Literal[
     "short_length",
     "gzip",
     "malformed_header",
+    "no_date",
     "slow_headers",
     "slow_body",
     "huge_body",

@@ -26,6 +26,11 @@ LOOPBACK = "127.0.0.1"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 # Faults after which a client cannot tell where the next response begins.
+_HEADERS = {
+    "no_date": {"Date": ""},
+    "malformed_header": {"A line that is no header\r\nX-Next": "header"},
+}
+"""What some faults of the headers set; an empty text leaves the header out."""
 _UNUSABLE_AFTER = frozenset(("cut_body", "short_length", "malformed_header"))
 
 
@@ -177,8 +182,8 @@ class Handler(BaseHTTPRequestHandler):
     def _send_head(self, response: Response, declared: int, headers: dict[str, str]) -> None:
         self.send_response_only(response.status)
         now = self.server.service.clock.now()
-        self.send_header("Date", format_datetime(now, usegmt=True))
-        for name, value in {**response.headers, **headers}.items():
+        date = {"Date": format_datetime(now, usegmt=True)}
+        for name, value in {**date, **response.headers, **headers}.items():
             if value:
                 self.send_header(name, value)
         if response.status != 204:  # noqa: PLR2004 - No Content has no length either
@@ -198,8 +203,8 @@ def _spoil(content: bytes, kind: str) -> tuple[bytes, int, dict[str, str]]:
     if kind == "gzip":
         content = gzip.compress(content)
         return content, len(content), {"Content-Encoding": "gzip"}
-    if kind == "malformed_header":
-        return content, len(content), {"A line that is no header\r\nX-Next": "header"}
+    if kind in _HEADERS:
+        return content, len(content), _HEADERS[kind]
     if kind == "truncated_json":
         return half, len(half), {}
     if kind == "cut_body":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.tap_base import CliTestOptionValue
@@ -14,11 +14,13 @@ from typing_extensions import override
 from tap_voucherify import settings
 from tap_voucherify.pagination.endpoints import CUSTOMERS, page_of
 from tap_voucherify.records.metadata_types import RESOURCES, with_metadata_types
+from tap_voucherify.rewards.event_types import unknown_types
+from tap_voucherify.state import project_digest, refuse_foreign, value_of
 from tap_voucherify.streams.catalog import STREAMS, MetadataSchemas
 from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
 from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.connection_settings import stripped
-from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.errors import SettingsError, VoucherifyError
 from tap_voucherify.voucherify_client.exit_status import exit_status
 from tap_voucherify.voucherify_client.sdk_version import warn_if_untested
 
@@ -55,6 +57,23 @@ class TapVoucherify(GracefulTap):
         self._config.update(stripped(self._config))
         if validate_config:
             settings.validate_config(self.config, self.config_jsonschema)
+            refuse_foreign(self._own_state, self.config["application_id"])
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        value = value_of(state)
+        super().load_state(value)
+        if "project" in value:
+            self._own_state["project"] = value["project"]
+
+    @property
+    def _own_state(self) -> dict[str, Any]:
+        """The state, which holds more than the SDK knows of."""
+        return cast("dict[str, Any]", self.state)
+
+    @override
+    def sign_state(self) -> None:
+        self._own_state["project"] = project_digest(self.config["application_id"])
 
     @cached_property
     @override
@@ -103,6 +122,25 @@ class TapVoucherify(GracefulTap):
         page_of(self.client.get(CUSTOMERS, params={"limit": 1}))
         self.logger.info("Voucherify accepts the keys at %s.", self.config["api_url"])
 
+    def check_selection(self) -> None:
+        """Raise where a run would read nothing, and warn of names that select nothing.
+
+        Raises:
+            SettingsError: the catalog selects no stream of this tap.
+        """
+        if not any(stream.selected for stream in self.streams.values()):
+            known = self.input_catalog is not None and self.streams.keys() & self.input_catalog
+            raise SettingsError(
+                f"The catalog {'selects' if known else 'holds'} no stream of this tap, so nothing "
+                "would be read: select one of them, or make the catalog again with --discover."
+            )
+        unknown = list(unknown_types(self.config["reward_event_types"]))
+        if unknown:
+            self.logger.warning(
+                "In the setting reward_event_types Voucherify publishes no such activity as %s",
+                ", ".join(unknown),
+            )
+
     def log_summary(self) -> None:
         """Log the run summary as one JSON object, the last line of the log."""
         usage = self.client.usage
@@ -145,12 +183,13 @@ class TapVoucherify(GracefulTap):
         config, state, catalog = options["config"], options["state"], options["catalog"]
         tap = cls(
             config=config.config,
-            state=json.load(state) if state else None,
+            state=value_of(json.load(state)) if state else None,
             catalog=json.load(catalog) if catalog else None,
             parse_env_config=config.parse_env,
         )
         status = 0
         try:
+            tap.check_selection()
             tap.sync_all()
             tap.shutdown.check()
         except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line

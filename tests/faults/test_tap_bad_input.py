@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import closed_port, run
-from voucherify_sandbox import Fault
+from singer import closed_port, run, selecting
+from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from voucherify_sandbox import Sandbox
 
 
 def sentences(log: str) -> list[str]:
@@ -35,6 +34,7 @@ def sentences(log: str) -> list[str]:
         pytest.param({"max_concurrency": 0}, "max_concurrency does not fit", id="no requests"),
         pytest.param({"lookback_window": -1}, "lookback_window does not fit", id="looking ahead"),
         pytest.param({"reward_events_scan": "some"}, "must be changed or all", id="scan"),
+        pytest.param({"max_cals": 9}, "no setting max_cals; the nearest is max_calls", id="name"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
@@ -47,6 +47,13 @@ def test_a_wrong_setting_is_one_sentence(
     assert "Traceback" not in done.log
     assert done.states == []
     assert connection["secret_key"] not in done.log
+
+
+def test_a_variable_that_sets_nothing_is_an_error(connection: dict[str, Any]) -> None:
+    done = run("tap_voucherify", connection, env={"TAP_VOUCHERIFY_STARTDATE": "2026-01-01"})
+
+    assert done.exit_code == 1
+    assert ["nearest is TAP_VOUCHERIFY_START_DATE" in one for one in sentences(done.log)] == [True]
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
@@ -167,3 +174,196 @@ def test_a_setting_that_is_null_has_its_default(
 
     assert done.exit_code == 0, done.log
     assert len(done.records("customers")) == 3
+
+
+@pytest.mark.parametrize("wrap", ["a STATE line", "the value", "Meltano's"])
+def test_a_state_is_read_in_each_form_in_which_it_is_kept(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path, wrap: str
+) -> None:
+    sandbox.clock.advance(-86_400)
+    sandbox.project.add_customers(3)
+    sandbox.clock.set(None)
+    value = run("tap_voucherify", connection).states[-1]
+    path = tmp_path / "state.json"
+    forms = {
+        "a STATE line": {"type": "STATE", "value": value},
+        "the value": value,
+        "Meltano's": {"singer_state": value},
+    }
+    path.write_text(json.dumps(forms[wrap]))
+
+    done = run("tap_voucherify", connection, "--state", str(path))
+
+    assert done.exit_code == 0, done.log
+    assert done.records() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"customers": {"replication_key_value": "2026-01-01T00:00:00Z"}}',
+        '{"type": "RECORD", "stream": "customers", "record": {}}',
+        '{"bookmarks": {"customers": "2026-01-01T00:00:00Z"}}',
+        '{"bookmarks": {"reward_events": {"webhooks": {"store": "one"}}}}',
+        "[]",
+    ],
+)
+def test_what_is_no_state_is_no_silent_full_read(
+    connection: dict[str, Any], tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(text)
+
+    done = run("tap_voucherify", connection, "--state", str(path))
+
+    assert done.exit_code == 1
+    assert ["not one of this tap" in line for line in sentences(done.log)] == [True]
+    assert done.messages == []
+
+
+@pytest.mark.parametrize(
+    ("streams", "sentence"),
+    [
+        ([], "holds no stream of this tap"),
+        ([{"tap_stream_id": "contacts", "stream": "contacts", "schema": {}}], "holds no stream"),
+        ("deselected", "selects no stream"),
+    ],
+)
+def test_a_catalog_that_selects_nothing_is_an_error(
+    connection: dict[str, Any], tmp_path: Path, streams: Any, sentence: str
+) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps({"streams": streams}))
+    options = selecting(tmp_path) if streams == "deselected" else ["--catalog", str(path)]
+
+    done = run("tap_voucherify", connection, *options)
+
+    assert done.exit_code == 1
+    assert [sentence in line for line in sentences(done.log)] == [True]
+    assert done.messages == []
+
+
+def test_an_event_type_that_voucherify_does_not_publish_is_a_warning(
+    connection: dict[str, Any],
+) -> None:
+    types = ["customer.rewardedd", "customer.rewarded"]
+
+    done = run("tap_voucherify", {**connection, "reward_event_types": types})
+
+    warned = [line for line in done.log.splitlines() if "WARN" in line]
+    assert done.exit_code == 0, done.log
+    assert ["customer.rewardedd (did you mean customer.rewarded?)" in line for line in warned] == [
+        True
+    ]
+
+
+def test_no_event_type_at_all_is_a_wrong_setting(connection: dict[str, Any]) -> None:
+    done = run("tap_voucherify", {**connection, "reward_event_types": []})
+
+    assert done.exit_code == 1
+    assert "reward_event_types does not fit" in sentences(done.log)[0]
+
+
+def test_an_end_before_the_start_is_a_wrong_setting(connection: dict[str, Any]) -> None:
+    slice_ = {"start_date": "2026-02-01T00:00:00Z", "end_date": "2026-01-01T00:00:00+14:00"}
+
+    done = run("tap_voucherify", {**connection, **slice_})
+
+    assert done.exit_code == 1
+    assert ["end_date must be after start_date" in one for one in sentences(done.log)] == [True]
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_year_at_the_end_of_the_calendar_is_a_wrong_setting(
+    connection: dict[str, Any], year: str
+) -> None:
+    done = run("tap_voucherify", {**connection, "start_date": f"{year}-01-01T00:00:00Z"})
+
+    assert done.exit_code == 1
+    assert ["must lie between 1900 and 2200" in one for one in sentences(done.log)] == [True]
+
+
+YESTERDAY, TOMORROW = ((datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("stream", "state", "sentence"),
+    [
+        ("customers", {"replication_key_value": TOMORROW}, "lies in the future"),
+        ("customers", {"first_run": {"started": TOMORROW}}, "lies in the future"),
+        ("customers", {"replication_key_value": "0001-01-01T00:00:00Z"}, "is malformed"),
+        ("customers", {"first_run": {"reached": YESTERDAY}}, "lacks `started`"),
+        (
+            "customers",
+            {"first_run": {"started": YESTERDAY, "reached": "0001-01-01T00:00:00+14:00"}},
+            "not an ISO 8601 timestamp",
+        ),
+        ("customers", {"first_run": [YESTERDAY]}, "A position in the state"),
+        ("orders", {"pages": {"started": YESTERDAY, "page": "two"}}, "`page` in the state"),
+        (
+            "reward_events",
+            {"scan": {"started": YESTERDAY, "position": 7}},
+            "`position` in the state",
+        ),
+        ("rewards", {"missing": "some"}, "`missing` in the state"),
+    ],
+)
+def test_a_position_that_no_run_left_is_one_sentence(
+    connection: dict[str, Any], tmp_path: Path, stream: str, state: Any, sentence: str
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"bookmarks": {stream: state}}))
+
+    done = run("tap_voucherify", connection, "--state", str(path), *selecting(tmp_path, stream))
+
+    assert done.exit_code == 1
+    assert [sentence in line for line in sentences(done.log)] == [True]
+    assert '"calls": 0' in done.log
+    assert done.records() == []
+
+
+def test_the_state_of_another_project_is_refused(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.project.add_customers(3)
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(run("tap_voucherify", connection).states[-1]))
+
+    with Sandbox(application_id="11111111-2222-4333-8444-555555555555") as other:
+        other.project.add_customers(120)
+        keys = {
+            "api_url": other.url,
+            "application_id": other.application_id,
+            "secret_key": other.secret_key,
+        }
+        done = run("tap_voucherify", keys, "--state", str(path))
+
+        assert other.calls == 0
+    assert done.exit_code == 1
+    assert ["belongs to another project" in one for one in sentences(done.log)] == [True]
+
+
+@pytest.mark.parametrize("streams", [("customers",), ("redemptions", "reward_events", "orders")])
+def test_a_clock_far_ahead_skips_nothing_where_the_api_does_not_say_the_time(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path, streams: tuple[str, ...]
+) -> None:
+    sandbox.clock.advance(-86_400)  # so this machine is a day ahead
+    sandbox.faults.add(Fault(kind="no_date", times=None))
+    project = sandbox.project
+    project.create_referral_campaign("Gifts", referee_reward={"gift_credit": 3})
+    code = project.referral_code("Gifts", "adam")
+    options = selecting(tmp_path, *streams)
+    path = tmp_path / "state.json"
+    seen: set[str] = set()
+
+    for number in range(3):
+        project.redeem(code, f"friend-{number}", {"amount": 100, "source_id": f"order-{number}"})
+        project.settle()
+        sandbox.clock.advance(3_600)
+        state = ["--state", str(path)] if path.exists() else []
+        done = run("tap_voucherify", connection, *options, *state)
+        assert done.exit_code == 0, done.log
+        path.write_text(json.dumps(done.states[-1]))
+        fresh = {record["id"] for record in done.records()} - seen
+        assert len(fresh) >= len(streams), done.log
+        seen |= fresh

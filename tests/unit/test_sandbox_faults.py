@@ -63,6 +63,7 @@ ANSWERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
         lambda r: (r.headers["Content-Encoding"], json.loads(gzip.decompress(r.content))["total"]),
         ("gzip", 0),
     ),
+    "no_date": (lambda r: r.headers["Date"], None),
     "slow_headers": (lambda r: r.status, 200),
     "slow_body": (lambda r: r.body["total"], 0),
     "huge_body": (lambda r: (len(r.content), set(r.content)), (70_000, {ord(" ")})),

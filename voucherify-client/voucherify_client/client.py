@@ -179,6 +179,8 @@ class Client:
         self._started = datetime.now(UTC)
         self._rate_limit = RateLimit(shutdown)
         self._is_reached = False
+        self.knows_time = False
+        """Whether the first response says what time it is; the local clock may be wrong."""
         self._session = _session(connection, max_concurrency)
         self._watchdog = Watchdog()
         filter_library_logs()
@@ -432,7 +434,9 @@ class Client:
             self.usage.quota_left = self.usage.quota_left if left is None else left
             if not self._is_reached and response.status is not None:
                 self._is_reached = True
-                self._started = min(self._started, server_time(response.headers) or self._started)
+                time_there = server_time(response.headers)
+                self.knows_time = time_there is not None
+                self._started = min(self._started, time_there or self._started)
 
     def _wait(self, response: Response, request: Request, attempt: int, most: int) -> None:
         """Wait before the next attempt.

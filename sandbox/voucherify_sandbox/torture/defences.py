@@ -35,6 +35,7 @@ class Defence(NamedTuple):
 
 
 WALK = ("tests/unit/test_tap_walk.py", "tests/faults/test_tap_customers.py")
+INPUT = ("tests/faults/test_tap_bad_input.py",)
 READINGS = ("tests/faults/test_tap_readings.py",)
 EVENTS = ("tests/standard/test_tap_reward_events.py",)
 BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
@@ -97,6 +98,41 @@ DEFENCES = (
         ("tests/faults/test_tap_customers.py", "-k", "bookmark"),
     ),
     Defence(
+    Defence(
+        "tap: without a server's clock the bookmark stays behind the newest row",
+        "tap_voucherify/streams/stream.py",
+        "capped = min(capped, self.newest)",
+        "pass",
+        (*INPUT, "-k", "clock"),
+    ),
+    Defence(
+        "tap: a position in the future is refused",
+        "tap_voucherify/pagination/position.py",
+        "if instant > datetime.now(UTC) + CLOCK_TOLERANCE:",
+        "if False:",
+        (*INPUT, "-k", "position"),
+    ),
+    Defence(
+        "tap: another project's state is refused",
+        "tap_voucherify/tap.py",
+        'refuse_foreign(self._own_state, self.config["application_id"])',
+        "pass",
+        (*INPUT, "-k", "another_project"),
+    ),
+    Defence(
+        "tap: what is no state is refused",
+        "tap_voucherify/state.py",
+        'if not state or _are_bookmarks(state.get("bookmarks")):',
+        "if True:",
+        (*INPUT, "-k", "no_state"),
+    ),
+    Defence(
+        "tap: a catalog that selects nothing is refused",
+        "tap_voucherify/tap.py",
+        "if not any(stream.selected for stream in self.streams.values()):",
+        "if False:",
+        (*INPUT, "-k", "catalog"),
+    ),
         "tap: a first run is compared with the API's total",
         "tap_voucherify/pagination/total_check.py",
         "self.missing = max(0, (self.total or 0) - self.rows) or None",

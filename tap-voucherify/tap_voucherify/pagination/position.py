@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 
 if TYPE_CHECKING:
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
 INSTANTS = frozenset(("started", "reached"))
 """Members of positions that are instants."""
+
+EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2200))
+"""Instants beyond these are mistakes, and the ends of the calendar leave no room to reckon."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far the clock of this machine may lie behind the one that a state was written by."""
+
+MALFORMED = (
+    "is malformed: pass a state as this tap wrote it, or remove the state of that stream to read "
+    "the stream again."
+)
 
 
 @dataclass
@@ -27,9 +39,18 @@ class Position:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """The position that an earlier run left, or a new one."""
-        names = [field.name for field in fields(cls) if state.get(field.name) is not None]
-        return cls(**{name: _value(name, state[name]) for name in names})
+        """The position that an earlier run left, or a new one.
+
+        Raises:
+            VoucherifyError: no run can have left this.
+        """
+        if not isinstance(state, dict):
+            raise VoucherifyError(f"A position in the state {MALFORMED}")
+        kinds = {field.name: str(field.type) for field in fields(cls)}
+        values = {name: state[name] for name in kinds if state.get(name) is not None}
+        if values and "started" not in values:
+            raise VoucherifyError(f"A position in the state lacks `started`, so it {MALFORMED}")
+        return cls(**{name: _value(name, kinds[name], value) for name, value in values.items()})
 
     def to_state(self) -> dict[str, Any]:
         """The position as JSON values, of constant size."""
@@ -41,5 +62,45 @@ class Position:
         }
 
 
-def _value(name: str, value: Any) -> Any:
-    return parse(value, what=f"`{name}` in the state") if name in INSTANTS else value
+def _value(name: str, kind: str, value: Any) -> Any:
+    what = f"`{name}` in the state"
+    if name in INSTANTS:
+        return past(value, what) if name == "started" else _plausible(value, what)
+    if "int" in kind:
+        return count_of(value, name)
+    if not isinstance(value, str):
+        raise VoucherifyError(f"{what} {MALFORMED}")
+    return value
+
+
+def count_of(value: Any, name: str) -> int:
+    """A count of the state.
+
+    Raises:
+        VoucherifyError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise VoucherifyError(f"`{name}` in the state {MALFORMED}")
+    return value
+
+
+def past(text: str, what: str) -> datetime:
+    """An instant of the state up to which everything was read, so one that has passed.
+
+    Raises:
+        VoucherifyError: it is none; a later one would skip all rows until then.
+    """
+    instant = _plausible(text, what)
+    if instant > datetime.now(UTC) + CLOCK_TOLERANCE:
+        raise VoucherifyError(
+            f"{what} lies in the future, so rows would be skipped: check this machine's clock; if "
+            "it is right, remove the state of that stream to read the stream again."
+        )
+    return instant
+
+
+def _plausible(text: str, what: str) -> datetime:
+    instant = parse(text, what=what)
+    if not EARLIEST <= instant <= LATEST:
+        raise VoucherifyError(f"{what} {MALFORMED}")
+    return instant

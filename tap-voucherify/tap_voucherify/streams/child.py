@@ -150,6 +150,7 @@ class ChildStream(IncrementalStream):
         del parent
         for row in page.rows:
             instant = self.created_at(row)
+            self.note(instant)
             if self.run_range.holds(instant):
                 yield {**row, "created_at": to_iso(instant)}
 

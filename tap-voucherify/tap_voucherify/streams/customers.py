@@ -137,7 +137,9 @@ class Customers(TimeRangeStream):
             rows = read_customers(file, definitions, self._count_replaced)
             for number, row in enumerate(rows):
                 if number >= export.position:
-                    yield self._record(row, modified_at(row, self.name))
+                    instant = modified_at(row, self.name)
+                    yield self._record(row, instant)
+                    self.note(instant)
                     export.position += 1
                 export.rows += is_older(row, export.border)
 

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import page_of
 from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages
+from tap_voucherify.pagination.position import count_of
 from tap_voucherify.pagination.replication_value import modified_at
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row
 from tap_voucherify.pagination.total_check import (
@@ -73,7 +74,8 @@ class FullTableStream(PagedStream):
 
     @override
     def rows(self) -> Iterator[Record | None]:
-        self._read = FullRead(lacked=self.stream_state.get("missing"))
+        lacked = self.stream_state.get("missing")
+        self._read = FullRead(lacked=None if lacked is None else count_of(lacked, "missing"))
         yield from self.listed()
         report_or_raise(self, self._read)
 
@@ -267,6 +269,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
                 yield None
                 continue
             instant = parse(text, what=f"`{pages.time_field}` of {self.name}")
+            self.note(instant)
             if self.run_range.holds(instant):
                 yield self._record(row, instant)
         self.refuse_capped(

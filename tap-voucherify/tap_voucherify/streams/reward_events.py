@@ -134,6 +134,7 @@ class RewardEvents(ChildStream):
             if not self._is_wanted_type(activity.get("type")):
                 continue
             created_at = _created_at(activity)
+            self.note(created_at)
             if until is None or created_at is None or created_at < until:
                 yield reward_event(activity, parent.id)
                 self._missed += not parent.has_activity_hint

@@ -25,6 +25,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_voucherify import schemas
+from tap_voucherify.pagination.position import past
 from tap_voucherify.pagination.time_cursor import ReadStats
 from tap_voucherify.records.conformance import Conformance
 from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRows
@@ -183,6 +184,8 @@ class VoucherifyStream(Stream):
         self._buffer.flush()  # the position is behind the records in it
         if self.keeps_state:
             self.write_position()
+        if self.stream_state:
+            self._voucherify_tap.sign_state()
 
     def emit_state(self) -> None:
         """Write a STATE message for the records written so far."""
@@ -358,6 +361,10 @@ class GracefulTap(Tap):
     def client(self) -> Client:
         """The one client that all streams share, so that calls are counted once."""
 
+    @abc.abstractmethod
+    def sign_state(self) -> None:
+        """Write into the state which project it belongs to."""
+
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """Ask the run to stop; a second signal ends the process at once."""
@@ -400,6 +407,13 @@ class IncrementalStream(VoucherifyStream):
     """A stream with one bookmark that never passes the start of the run less the lookback."""
 
     run_range = RunRange()
+    newest: datetime | None = None
+    """The latest time of a row that was read."""
+
+    def note(self, instant: datetime | None) -> None:
+        """Note the time of a row that was read."""
+        if instant is not None and (self.newest is None or instant > self.newest):
+            self.newest = instant
 
     @override
     def rows(self) -> Iterator[Record | None]:
@@ -426,11 +440,19 @@ class IncrementalStream(VoucherifyStream):
     def bookmark(self) -> datetime | None:
         """The instant before which earlier runs have read everything."""
         value = self.stream_state.get("replication_key_value")
-        return None if value is None else parse(value, what=f"The bookmark of {self.name}")
+        return None if value is None else past(value, f"The bookmark of {self.name}")
 
     def move_bookmark(self, reached: datetime, started: datetime) -> None:
-        """Move the bookmark to `reached`, capped by the run's start, and never back."""
+        """Move the bookmark to `reached`, capped by the run's start, and never back.
+
+        Where the server does not say the time, the local clock alone proves nothing: then the
+        bookmark does not pass the newest row.
+        """
         capped = min(reached, started - self.lookback)
+        if not self.client.knows_time:
+            if self.newest is None:
+                return
+            capped = min(capped, self.newest)
         bookmark = self.bookmark
         self.stream_state["replication_key"] = self.replication_key
         self.stream_state["replication_key_value"] = to_iso(
@@ -448,6 +470,7 @@ class IncrementalStream(VoucherifyStream):
             return  # nothing was read yet
         if self.report.complete:
             self.stream_state.pop(name, None)
+            self.note(getattr(position, "reached", None))
             self.move_bookmark(position.started, position.started)
         else:
             self.stream_state[name] = position.to_state()

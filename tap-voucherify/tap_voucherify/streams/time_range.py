@@ -85,6 +85,7 @@ class TimeRangeStream(IncrementalStream):
         for instant, row in self._changed(fetch, since):
             yield self._record(row, instant)
             self._reached = instant
+            self.note(instant)
         self.logger.info(
             "complete: %s changed %s since %s, %d duplicates dropped, %d calls",
             f"{self.report.rows:,}",
