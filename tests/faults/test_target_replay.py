@@ -177,3 +177,19 @@ def test_another_file_is_read_to_its_end_and_appended_to(
     assert done.returncode == 0, done.stderr
     assert kept(refused) == ["crm-1000", "crm-1001", "crm-8"]
     assert "crm-7" in held(project)
+
+
+def test_a_replay_clears_no_field_that_could_not_be_encoded(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    config |= {"nulls": "send"}
+    load(config, lines(*contacts(1)))
+    line = json.dumps(record(0, name="Zo\ud83d", metadata={"x": 1.5}))
+    load(config, lines(schema(), line + "\n"))
+    assert refused.read_text().splitlines()[1].startswith(line.removesuffix("}}"))
+    before = kept(refused)
+    assert replay(tmp_path, refused, nulls="send").returncode == 0
+    assert project.project.customer_by_source_id("crm-0")["name"] == "Contact 0"
+    assert kept(refused) == before
+    assert refused.read_text().splitlines()[1].startswith(line.removesuffix("}}"))
+    assert refused.read_text().count('_refused_hash":') == 2

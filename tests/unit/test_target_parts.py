@@ -214,7 +214,7 @@ def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
     for number in range(2):
         file = RefusedFile(str(path))
         file.declare(MESSAGE)
-        file.write("s", {"a": number}, REASON, "0a1b2c3d4e")
+        file.write(b'{"type":"RECORD","stream":"s","record":{"a":%d}}' % number, REASON, "0a")
         file.flush()
     kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
     assert kinds == ["SCHEMA", "RECORD"] * 2
@@ -225,7 +225,7 @@ def test_a_line_that_a_crash_cut_is_dropped_and_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "refused.singer"
     file = RefusedFile(str(path))
     file.declare(MESSAGE)
-    file.write("s", {"a": 1}, REASON, "0a1b2c3d4e")
+    file.write(b'{"type":"RECORD","stream":"s","record":{"a":1}}', REASON, "0a")
     whole = path.read_text()
     path.write_text(whole + '{"type":"RECORD","stream":"s","reco')
     RefusedFile(str(path))
@@ -240,24 +240,23 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     assert path.read_text() == "my notes"
 
 
-def test_only_json_is_written(tmp_path: Path) -> None:
+def test_the_schema_of_a_refused_record_is_json(tmp_path: Path) -> None:
     path = tmp_path / "refused.singer"
     file = RefusedFile(str(path))
-    file.declare(MESSAGE)
     deep: Any = "bottom"
     for _ in range(500):
         deep = [deep]
-    record = {
-        "a": float("nan"),
-        "b": "x\ud800",
-        "c": Decimal("1.50"),
-        "d": {"\udfff": [float("inf")]},
-        "e": deep,
-        "f": 10**30,
+    odd = {
+        "a": {"default": float("nan")},
+        "b\ud800": {},
+        "c": {"multipleOf": Decimal("1.50")},
+        "d": {"default": deep},
+        "e": {"maximum": 10**30},
     }
-    file.write("s", record, REASON, "0a1b2c3d4e")
-    line = path.read_bytes().splitlines()[1]
-    written = json.loads(line, parse_constant=pytest.fail)["record"]
-    assert (written["a"], written["b"], written["d"]) == (None, None, {"": [None]})
-    assert b'"c":1.50' in line
-    assert written["f"] == 10**30
+    file.declare({**MESSAGE, "schema": {"properties": odd}})
+    file.write(b'{"type":"RECORD","stream":"s","record":{}}', REASON, None)
+    line = path.read_bytes().splitlines()[0]
+    written = json.loads(line, parse_constant=pytest.fail)["schema"]["properties"]
+    assert written["a"] == {"default": None}
+    assert written["e"] == {"maximum": 10**30}
+    assert b'"multipleOf":1.50' in line

@@ -315,6 +315,14 @@ DEFENCES = (
         FILES,
     ),
     Defence(
+    Defence(
+        "target: a refused record is set aside byte for byte",
+        "target_voucherify/acknowledgement/refused_file.py",
+        "        self._append(with_refusal(line, refusal))\n",
+        "        message = _clean({**record, **refusal})\n"
+        '        self._append(_encode({"type": "RECORD", "stream": stream, "record": message}))\n',
+        ("tests/faults/test_target_replay.py", "-k", "encoded"),
+    ),
         "target: a replay reads only what the file holds at the start",
         "target_voucherify/acknowledgement/refused_file.py",
         "        return itself.st_size\n",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refused_file import RefusedFile
 from target_voucherify.errors import RefusedRecordsError
-from target_voucherify.json_lines import record_in
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Outcomes:
         if self.file is None:
             self._block_states(ticket)
             return
-        self.file.write(*record_in(line), reason, pseudonym)
+        self.file.write(line, reason, pseudonym)
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 

@@ -12,7 +12,9 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from target_voucherify.acknowledgement.private_files import file_error, open_private
+from target_voucherify.acknowledgement.refused_line import with_refusal
 from target_voucherify.errors import InputError
+from target_voucherify.json_lines import record_in
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
 
@@ -122,14 +124,13 @@ class RefusedFile:
             "key_properties": message.get("key_properties") or [],
         }
 
-    def write(
-        self, stream: str, record: Mapping[str, Any], reason: Reason, pseudonym: str | None
-    ) -> None:
-        """Append one record with the reason of its refusal and its pseudonym in the log.
+    def write(self, line: bytes, reason: Reason, pseudonym: str | None) -> None:
+        """Append one record as it came, with the reason and its pseudonym in the log.
 
         Raises:
             InputError: the input is this file, read through a pipe, and would never end.
         """
+        stream, record = record_in(line)
         if str(record.get("_refused_at") or "") >= self._started:
             raise InputError(
                 "the input holds records that this run set aside: read the refused-records file "
@@ -137,16 +138,15 @@ class RefusedFile:
             )
         schema = self._schemas[stream]
         if self._written.get(stream) != schema:
-            self._append(schema)
+            self._append(_encode(_clean(schema)))
             self._written[stream] = schema
-        refused = {
-            **record,
+        refusal = {
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
             "_refused_at": to_iso(datetime.now(UTC)),
             "_refused_hash": pseudonym,
         }
-        self._append({"type": "RECORD", "stream": stream, "record": refused})
+        self._append(with_refusal(line, refusal))
 
     def flush(self) -> None:
         """Sync the file to disk, before a state that covers its records is emitted."""
@@ -154,9 +154,9 @@ class RefusedFile:
             os.fsync(self._descriptor)
             self._unflushed = False
 
-    def _append(self, message: Mapping[str, Any]) -> None:
+    def _append(self, line: bytes) -> None:
         """Write a line in one call, so that a kill cannot leave half of it."""
-        self._write(_encode(_clean(message)) + b"\n")
+        self._write(line + b"\n")
         self._unflushed = True
 
     def _write(self, data: bytes) -> None:
@@ -197,11 +197,7 @@ def _end_of_last_line(file: BinaryIO, size: int) -> int:
 
 
 def _clean(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """The value with NaN, lone surrogates and too deep nesting, which JSON has not, as null.
-
-    Null, because a replayed record is then refused again or lacks the field, while a repaired text
-    could become a customer's key, which never changes.
-    """
+    """A schema with NaN, lone surrogates and too deep nesting, which JSON has not, as null."""
     if isinstance(value, dict | list) and not depth:
         return None
     if isinstance(value, dict):
