@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from voucherify_sandbox.webhooks import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from voucherify_sandbox import Sandbox
 
@@ -167,6 +167,49 @@ def test_no_event_is_acknowledged_that_is_not_on_disk(tmp_path: Path) -> None:
 
         assert receiver.post(envelope())[0] == 204
         assert receiver.ask("GET", "/healthz")[0] == 200
+
+
+def replaced(store: Path) -> None:
+    copy = store.with_name("copy")
+    copy.write_bytes(store.read_bytes())
+    copy.replace(store)
+
+
+def restored(store: Path) -> None:
+    """Write an older content into the open file, as `sqlite3 .restore` does."""
+    with sqlite3.connect(store) as base, sqlite3.connect(store.with_name("backup")) as older:
+        older.backup(base)
+    base.close()
+
+
+GONE = {
+    "deleted": Path.unlink,
+    "moved": lambda store: store.rename(store.with_name("moved")),
+    "replaced": replaced,
+    "restored": restored,
+    "its log is deleted": lambda store: store.with_name(f"{store.name}-wal").unlink(),
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_a_store_that_is_lost_while_it_runs_acknowledges_nothing(tmp_path: Path, how: str) -> None:
+    with receiving(tmp_path / "store.sqlite") as receiver:
+        with sqlite3.connect(receiver.store) as base:
+            base.backup(sqlite3.connect(tmp_path / "backup"))
+        base.close()
+        assert receiver.post(envelope())[0] == 204
+        GONE[how](receiver.store)
+        before = receiver.ask("GET", "/healthz")
+        answer = receiver.post(envelope("evcus_2"))
+        after = receiver.ask("GET", "/healthz")
+        receiver.stop()
+        receiver.start()
+
+        assert (answer[0], "restart the receiver" in answer[1]) == (503, True)
+        assert (after[0], "restart the receiver" in after[1]) == (503, True)
+        assert before[0] == (200 if how == "restored" else 503)
+        assert receiver.post(envelope("evcus_2"))[0] == 204
+        assert "evcus_2" in receiver.stored()
 
 
 def test_a_kill_at_any_moment_loses_no_acknowledged_event(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from singer import Run, run, selecting
 from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REFERRED = "customer.referred"
@@ -292,6 +293,91 @@ def test_a_deletion_is_told_with_the_key_that_the_customer_had(
     tap.state = {}
     assert tap.run().records() == [deleted]
     assert "needs the setting webhook_store" in tap.run(webhook_store=None).log
+
+
+def copied(backup: Path, store: Path) -> None:
+    """Write the backup into the file that is there."""
+    store.write_bytes(backup.read_bytes())
+
+
+def put_in_place(backup: Path, store: Path) -> None:
+    """Let a copy of the backup take the place of the file."""
+    copied(backup, store.with_name("copy"))
+    store.with_name("copy").replace(store)
+
+
+RESTORES = [
+    pytest.param((restore, running, has_read), id=f"{restore.__name__} {running=} {has_read=}")
+    for restore in (copied, put_in_place)
+    for running in (True, False)
+    for has_read in (True, False)
+    # In content and place that one is the store of a receiver that was stopped.
+    if (restore, running, has_read) != (copied, False, False)
+]
+"""How the backup is restored, whether it is of a running receiver, and whether a run followed."""
+
+
+@pytest.mark.parametrize("case", RESTORES)
+def test_after_a_restore_the_tap_polls_and_says_that_deletions_are_unknown(
+    sandbox: Sandbox,
+    receiver: Receiver,
+    connection: dict[str, Any],
+    tmp_path: Path,
+    case: tuple[Callable[[Path, Path], None], bool, bool],
+) -> None:
+    restore, running, has_read = case
+    tap, store, backup = Tap(connection, tmp_path, *BOTH), receiver.store, tmp_path / "backup"
+    distribution(sandbox, receiver)
+    refer(sandbox)
+    tap.run()
+    if not running:
+        receiver.stop()
+        backup.write_bytes(store.read_bytes())
+        receiver.start()
+    else:
+        with sqlite3.connect(store) as base, sqlite3.connect(backup) as copy:
+            base.backup(copy)
+    if has_read:
+        tap.run()
+    refer(sandbox, 100)  # acknowledged, and lost with the restore
+    receiver.stop()
+    for file in tmp_path.glob("store.sqlite-*"):
+        file.unlink()
+    restore(backup, store)
+    receiver.start()
+    refer(sandbox, 200)
+    pass_a_moment(sandbox)
+
+    after, later = tap.run(), tap.run()
+
+    expected = by_id(run("tap_voucherify", connection, *tap.catalog))
+    assert {name for name, row in expected.items() if "shop-10" in str(row)} <= set(by_id(after))
+    assert "among them are unknown" in after.log
+    assert "among them are unknown" not in later.log
+    assert tap.summary(later)["calls"] == 0
+
+
+BOTH = ("reward_events", "customer_deletions")
+
+
+def test_a_receiver_that_stopped_in_order_needs_no_polling(
+    sandbox: Sandbox, receiver: Receiver, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    tap = Tap(connection, tmp_path, *BOTH)
+    distribution(sandbox, receiver)
+    tap.run()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        receiver.stop(number)
+        receiver.start()
+        assert tap.summary(tap.run())["calls"] == 0
+    receiver.stop(signal.SIGKILL)
+    receiver.start()
+
+    killed = tap.run()
+
+    assert tap.summary(killed)["calls"] > 0
+    assert "among them are unknown" in killed.log
+    assert tap.summary(tap.run())["calls"] == 0
 
 
 UNREADABLE = {

@@ -45,6 +45,7 @@ MISSING = ("tests/faults/test_target_missing.py",)
 DELETIONS = ("tests/faults/test_target_deletions.py",)
 FILES = ("tests/faults/test_target_files.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
+RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 
 DEFENCES = (
@@ -98,7 +99,6 @@ DEFENCES = (
         ("tests/faults/test_tap_customers.py", "-k", "bookmark"),
     ),
     Defence(
-    Defence(
         "tap: without a server's clock the bookmark stays behind the newest row",
         "tap_voucherify/streams/stream.py",
         "capped = min(capped, self.newest)",
@@ -133,6 +133,7 @@ DEFENCES = (
         "if False:",
         (*INPUT, "-k", "catalog"),
     ),
+    Defence(
         "tap: a first run is compared with the API's total",
         "tap_voucherify/pagination/total_check.py",
         "self.missing = max(0, (self.total or 0) - self.rows) or None",
@@ -315,7 +316,6 @@ DEFENCES = (
         FILES,
     ),
     Defence(
-    Defence(
         "target: a refused record is set aside byte for byte",
         "target_voucherify/acknowledgement/refused_file.py",
         "        self._append(with_refusal(line, refusal))\n",
@@ -323,6 +323,7 @@ DEFENCES = (
         '        self._append(_encode({"type": "RECORD", "stream": stream, "record": message}))\n',
         ("tests/faults/test_target_replay.py", "-k", "encoded"),
     ),
+    Defence(
         "target: a replay reads only what the file holds at the start",
         "target_voucherify/acknowledgement/refused_file.py",
         "        return itself.st_size\n",
@@ -433,6 +434,34 @@ DEFENCES = (
         "except (TypeError, ValueError, OverflowError):",
         "except (TypeError, ValueError):",
         (*STORE, "-k", "unreadable_time"),
+    ),
+    Defence(
+        "receiver: an event in a file that nobody will find is not acknowledged",
+        "tap_voucherify/webhooks/store.py",
+        "if not self.is_in_place():",
+        "if False:",
+        (*RECEIVER, "-k", "store_that_is_lost"),
+    ),
+    Defence(
+        "receiver: an event in a store that was restored is not acknowledged",
+        "tap_voucherify/webhooks/store.py",
+        "if not self.has_epoch(self.epoch) or self.last < self._written:",
+        "if False:",
+        (*RECEIVER, "-k", "store_that_is_lost"),
+    ),
+    Defence(
+        "receiver: a store that may have been restored begins anew",
+        "tap_voucherify/webhooks/store.py",
+        "if found.fetchone() != (inode, 1):",
+        "if False:",
+        (*STORE, "-k", "after_a_restore"),
+    ),
+    Defence(
+        "tap: a state that a restored store does not know is followed by polling",
+        "tap_voucherify/webhooks/store_cursor.py",
+        'known = store.has_epoch(str(saved.get("epoch")))',
+        'known = saved.get("store") == store.id',
+        (*STORE, "-k", "after_a_restore"),
     ),
 )
 

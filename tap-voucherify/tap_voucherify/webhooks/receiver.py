@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from tap_voucherify.webhooks.envelopes import Event, RefusedError, parse_event
 from tap_voucherify.webhooks.signature import HEADER, is_signed
+from tap_voucherify.webhooks.store import StoreLostError
 from tap_voucherify.webhooks.store_writer import StoreWriter
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Receiver:
         self._writer = StoreWriter(self._store)
         yield
         self._writer.close()
-        self._store.close()
+        self._store.stop()
         LOG.info("Stopped; every acknowledged event is on disk.")
 
     async def _receive(self, request: Request) -> Response:
@@ -121,6 +122,8 @@ class Receiver:
     async def _write(self, event: Event) -> Response:
         try:
             new = await self._writer.add(event)
+        except StoreLostError as error:
+            return self._refusal(503, "disk", str(error))
         except Exception as error:  # noqa: BLE001 - not on disk, so it must not be acknowledged
             return self._refusal(503, "disk", f"Not on disk ({type(error).__name__}): send again.")
         if not new:
@@ -144,9 +147,11 @@ class Receiver:
         return PlainTextResponse(f"{sentence}\n", status, headers)
 
     async def _get_health(self, _: Request) -> Response:
-        if self._writer.works:
-            return PlainTextResponse("ok\n")
-        return PlainTextResponse("The last event could not be written to disk.\n", 503)
+        if self._writer.has_lost_store or not self._store.is_in_place():
+            return PlainTextResponse(f"{StoreLostError()}\n", 503)
+        if not self._writer.works:
+            return PlainTextResponse("The last event could not be written to disk.\n", 503)
+        return PlainTextResponse("ok\n")
 
     async def _get_metrics(self, _: Request) -> Response:
         text = exposition(self._metrics.registry)

@@ -3,6 +3,11 @@
 Positions only grow and are never reused, so a reader that has all events up to a position needs
 none below it. The file is for one machine: SQLite's write-ahead log shares memory between the
 processes.
+
+A store that is restored from a backup lacks acknowledged events and gives their positions again. So
+each start of a receiver is an epoch of the store, and a state holds the newest one that it knows.
+All earlier epochs end where the store may have been restored: the file is another one than before,
+or no receiver stopped in order on it, as after a kill.
 """
 
 from __future__ import annotations
@@ -10,9 +15,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tap_voucherify.voucherify_client.errors import VoucherifyError
@@ -20,11 +26,10 @@ from tap_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tap_voucherify.webhooks.envelopes import Event
 
-VERSION = 1
+VERSION = 2
 """Version of the tables below, kept as SQLite's `user_version`."""
 
 KEEP_EVENTS = timedelta(days=14)
@@ -42,6 +47,9 @@ CHUNK = 1_000
 TABLES = """
 CREATE TABLE IF NOT EXISTS store (
     id TEXT NOT NULL, dropped INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS epochs (
+    id TEXT NOT NULL, inode INTEGER NOT NULL, stopped INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -66,6 +74,8 @@ SELECT position, type, customer_id, received_at, body FROM events
 WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
 """
 
+LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+
 DROP = """
 DELETE FROM events WHERE position IN (
     SELECT position FROM events
@@ -73,6 +83,13 @@ DELETE FROM events WHERE position IN (
     ORDER BY position LIMIT ?
 ) RETURNING position
 """
+
+
+class StoreLostError(VoucherifyError):
+    """The open store is no longer the one at its path."""
+
+    def __init__(self) -> None:
+        super().__init__("The store was deleted, replaced or restored: restart the receiver.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +106,9 @@ class StoredEvent:
 class Store:
     """An open store; `create` makes a missing file, `open` does not."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database = database = _connect(path)
         database.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
         # FULL syncs the log at each commit, so acknowledged events survive a loss of power.
         database.execute("PRAGMA synchronous = FULL")
@@ -105,7 +123,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            store = cls(_connect(path))
+            store = cls(path)
             store._prepare()
         except (OSError, sqlite3.Error):
             raise _unusable() from None
@@ -124,7 +142,7 @@ class Store:
                 "this store first."
             )
         try:
-            store = cls(_connect(path))
+            store = cls(path)
             store._check()
         except sqlite3.Error:
             raise _unusable() from None
@@ -138,17 +156,38 @@ class Store:
             row = self._database.execute("SELECT count(*) FROM store").fetchone()
             if row[0] == 0:
                 self._database.execute("INSERT INTO store (id) VALUES (?)", (uuid.uuid4().hex,))
-                self._database.execute(f"PRAGMA user_version = {VERSION}")
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+            self._begin_epoch()
         self._check()
+        self._files = self._identities()
+        self._written = self.last
+
+    def _begin_epoch(self) -> None:
+        inode = self._path.stat().st_ino
+        found = self._database.execute("SELECT inode, stopped FROM epochs ORDER BY rowid DESC")
+        if found.fetchone() != (inode, 1):
+            self._database.execute("DELETE FROM epochs")
+            self._database.execute("DELETE FROM readers")
+        self._database.execute(
+            "INSERT INTO epochs (id, inode) VALUES (?, ?)", (uuid.uuid4().hex, inode)
+        )
 
     def _check(self) -> None:
         if self._database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             raise _unusable()
         self.id = str(self._database.execute("SELECT id FROM store").fetchone()[0])
+        newest = "SELECT id FROM epochs ORDER BY rowid DESC"
+        self.epoch = str(self._database.execute(newest).fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def stop(self) -> None:
+        """Close the file as a receiver does that has written every acknowledged event."""
+        with suppress(sqlite3.Error):
+            self._database.execute("UPDATE epochs SET stopped = 1 WHERE id = ?", (self.epoch,))
+        self.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -164,26 +203,61 @@ class Store:
     # The receiver
 
     def add(self, events: Sequence[Event]) -> list[bool]:
-        """Write events in one transaction; True for each that is new."""
+        """Write events in one transaction; True for each that is new.
+
+        Raises:
+            sqlite3.Error: they are not on disk.
+            StoreLostError: they are in a file that nobody will find, or that was restored.
+        """
         now = to_iso(datetime.now(UTC))
         with self._writing():
-            return [
+            if not self.has_epoch(self.epoch) or self.last < self._written:
+                raise StoreLostError
+            are_new = [
                 self._database.execute(
                     ADD, (event.id, event.type, event.customer_id, now, event.body)
                 ).rowcount
                 == 1
                 for event in events
             ]
+            self._written = self.last
+        if not self.is_in_place():
+            raise StoreLostError
+        return are_new
+
+    def is_in_place(self) -> bool:
+        """Whether the paths still name the files that are open."""
+        return self._identities() == self._files
+
+    def _identities(self) -> list[tuple[int, int]]:
+        with suppress(OSError):
+            files = [Path(f"{self._path}{suffix}").stat() for suffix in ("", "-wal")]
+            return [(file.st_dev, file.st_ino) for file in files]
+        return []
 
     # The tap
 
     @property
     def last(self) -> int:
         """The position of the newest event that was ever in the store; 0 before the first."""
-        row = self._database.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
-        ).fetchone()
+        row = self._database.execute(LAST).fetchone()
         return 0 if row is None else int(row[0])
+
+    def has_epoch(self, epoch: str) -> bool:
+        """Whether the store has lost no event since a start of the receiver."""
+        found = self._database.execute("SELECT 1 FROM epochs WHERE id = ?", (epoch,))
+        return found.fetchone() is not None
+
+    def received_at(self, position: int) -> str | None:
+        """When the event at a position, or the next below it, was received."""
+        query = "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC"
+        row = self._database.execute(query, (position,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def position_before(self, received_at: str) -> int:
+        """The position of the newest event received before a time; 0 if there is none."""
+        query = "SELECT max(position) FROM events WHERE received_at < ?"
+        return int(self._database.execute(query, (received_at,)).fetchone()[0] or 0)
 
     @property
     def dropped(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tap_voucherify.voucherify_client.timestamps import parse
+from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 from tap_voucherify.webhooks.envelopes import to_activity
 from tap_voucherify.webhooks.store import Store
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from tap_voucherify.webhooks.store import StoredEvent
+
+CLOCK_STEPS = timedelta(hours=1)
+"""How far the clock of the receiver may have been set back."""
 
 
 @dataclass(slots=True)
@@ -28,8 +31,10 @@ class StoreCursor:
         reader: identifies the state.
         position: of the last event written.
         last: position of the newest event when the run began.
-        is_gapless: whether the state belongs to this store, and nothing was deleted that it does
-            not cover. There is a gap before a reader without a state.
+        received_at: every event received before is written; `None` before the first one.
+        is_gapless: whether the state belongs to this store, which was not restored since, and
+            nothing was deleted that it does not cover. There is a gap before a reader without a
+            state.
         log: of the stream.
     """
 
@@ -37,8 +42,10 @@ class StoreCursor:
     reader: str
     position: int
     last: int
+    received_at: str | None
     is_gapless: bool
     log: Logger
+    _last_received_at: str | None
     _timeless: int = 0
     _first_of_type: dict[str, datetime] = field(default_factory=dict)
 
@@ -51,18 +58,36 @@ class StoreCursor:
         """
         store = Store.open(Path(path))
         saved = state.get("webhooks", {})
-        known = saved.get("store") == store.id
-        position = int(saved["position"]) if known else 0
+        known = store.has_epoch(str(saved.get("epoch")))
+        received_at = saved.get("received_at") if saved.get("store") == store.id else None
+        if known:
+            position = int(saved["position"])
+        elif received_at is not None:
+            # Positions of a restored store are given again, so only the time says what is new.
+            since = parse(received_at, what="A timestamp of the state") - CLOCK_STEPS
+            position = store.position_before(to_iso(since))
+        else:
+            position = 0
         reader = str(saved["reader"]) if known else uuid.uuid4().hex
         is_gapless = known and store.dropped <= position
         if known:
             deleted = store.acknowledge(reader, position)
             log.info("webhook store: %d old events deleted that were read", deleted)
-        return cls(store, reader, position, store.last, is_gapless, log)
+        last = store.last
+        newest = store.received_at(last)
+        return cls(store, reader, position, last, received_at, is_gapless, log, newest)
 
     def to_state(self) -> dict[str, Any]:
         """The position as JSON values."""
-        return {"store": self.store.id, "reader": self.reader, "position": self.position}
+        if self.position == self.last:
+            self.received_at = self._last_received_at or self.received_at
+        return {
+            "store": self.store.id,
+            "epoch": self.store.epoch,
+            "reader": self.reader,
+            "position": self.position,
+            "received_at": self.received_at,
+        }
 
     def events(self) -> Iterator[StoredEvent]:
         """The events of this run, in the order of their arrival."""

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tap_voucherify.webhooks.store import StoreLostError
+
 if TYPE_CHECKING:
     from tap_voucherify.webhooks.envelopes import Event
     from tap_voucherify.webhooks.store import Store
@@ -29,6 +31,7 @@ class StoreWriter:
         self._thread.start()
         self.works = True
         """Whether the last transaction succeeded."""
+        self.has_lost_store = False
 
     async def add(self, event: Event) -> bool:
         """Wait until the event is on disk; False if it was there before.
@@ -70,6 +73,7 @@ class StoreWriter:
             are_new = self._store.add([event for event, _ in pending])
         except Exception as error:  # noqa: BLE001 - the requests must fail, whatever the error
             self.works = False
+            self.has_lost_store = isinstance(error, StoreLostError)
             for done, is_awaited in zip(futures, awaited, strict=True):
                 if is_awaited:
                     done.set_exception(error)
