@@ -7,10 +7,12 @@ import json
 import os
 import random
 import signal
+import socket
 import sqlite3
 import stat
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +169,61 @@ def test_no_event_is_acknowledged_that_is_not_on_disk(tmp_path: Path) -> None:
 
         assert receiver.post(envelope())[0] == 204
         assert receiver.ask("GET", "/healthz")[0] == 200
+
+
+@contextmanager
+def half_sent(receiver: Receiver, count: int, start: bytes) -> Iterator[list[socket.socket]]:
+    """Connections that send the start of a request and no more."""
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", receiver.port), timeout=30)
+            connections.append(stack.enter_context(connection))
+            with suppress(OSError):
+                connection.sendall(start)
+        yield connections
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"POST /webhooks HTTP/1.1\r\nX-A: ", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nP"],
+)
+def test_half_a_request_is_dropped_and_keeps_no_other_out(receiver: Receiver, start: bytes) -> None:
+    with half_sent(receiver, 700, start) as connections:
+        began = time.monotonic()
+        assert receiver.post(envelope(f"evcus_{len(start)}"))[0] == 204
+        assert time.monotonic() - began < 5
+        for connection in (connections[0], connections[-1]):
+            while connection.recv(4_096):
+                pass
+        assert time.monotonic() - began < 25
+
+
+def test_bodies_in_flight_have_a_bound_and_small_ones_still_come_in(tmp_path: Path) -> None:
+    start = b"POST /webhooks HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n"
+    with (
+        receiving(tmp_path / "store.sqlite") as receiver,
+        half_sent(receiver, 80, start + b"x" * 4_900_000),
+    ):
+        assert receiver.post(envelope())[0] == 204
+        assert receiver.process is not None
+        status = Path(f"/proc/{receiver.process.pid}/status").read_text()
+        kilobytes = int(status.split("VmHWM:")[1].split()[0])
+
+    assert kilobytes < 250_000
+
+
+@pytest.mark.parametrize("body", [b'"' * 4_999_999, b'" ' * 2_499_999, b'\\"' * 2_499_999])
+def test_a_long_body_does_not_stop_the_others(receiver: Receiver, body: bytes) -> None:
+    sent = threading.Thread(target=receiver.post, args=(body, "0" * 64))
+    sent.start()
+    waits = []
+    while sent.is_alive():
+        began = time.monotonic()
+        assert receiver.ask("GET", "/healthz")[0] == 200
+        waits.append(time.monotonic() - began)
+
+    assert max(waits) < 1
 
 
 def replaced(store: Path) -> None:

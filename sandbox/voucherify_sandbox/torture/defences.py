@@ -463,6 +463,27 @@ DEFENCES = (
         'known = saved.get("store") == store.id',
         (*STORE, "-k", "after_a_restore"),
     ),
+    Defence(
+        "receiver: headers have a deadline",
+        "tap_voucherify/webhooks/connections.py",
+        "self._waiting[self] = self.loop.call_later(HEADER_SECONDS, self.drop)",
+        "self._waiting[self] = self.loop.call_later(3_600, self.drop)",
+        (*RECEIVER, "-k", "half_a_request"),
+    ),
+    Defence(
+        "receiver: bodies in flight have a bound",
+        "tap_voucherify/webhooks/receiver.py",
+        "if length > SMALL_BODY_BYTES and self._bytes_in_flight > MAX_BYTES_IN_FLIGHT:",
+        "if False:",
+        (*RECEIVER, "-k", "bodies_in_flight"),
+    ),
+    Defence(
+        "receiver: long bodies are verified beside the event loop",
+        "tap_voucherify/webhooks/receiver.py",
+        "if len(body) <= SMALL_BODY_BYTES:",
+        "if body:",
+        (*RECEIVER, "-k", "does_not_stop_the_others"),
+    ),
 )
 
 

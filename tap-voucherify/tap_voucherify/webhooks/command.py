@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.webhooks.connections import BoundedProtocol
 from tap_voucherify.webhooks.receiver import PATH, Receiver
 from tap_voucherify.webhooks.store import Store
 
@@ -69,7 +70,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         log_level=logging.WARNING,
         access_log=False,
         lifespan="on",
-        http="h11",
+        http=BoundedProtocol,
         ws="none",
         proxy_headers=False,
         server_header=False,
