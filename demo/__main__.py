@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo import crm
+from demo.report.runs import refusals
 from demo.services import FOLDER, ROOT, Sandbox, crm_database, sandbox
 
 REFERRALS = {"Refer a friend": 40, "Bring a buddy": 20}
@@ -146,16 +147,6 @@ def run_summary(log: Path) -> dict[str, Any]:
     return summary
 
 
-def refusals(path: Path) -> Counter[str]:
-    """The number of refused records by reason."""
-    if not path.exists():
-        return Counter()
-    messages = [json.loads(line) for line in path.read_text().splitlines()]
-    return Counter(
-        message["record"]["_refused_reason"] for message in messages if message["type"] == "RECORD"
-    )
-
-
 def main() -> None:
     """Run the demo in an empty folder, and stop all services at the end."""
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -200,8 +191,8 @@ def show(story: Story) -> None:
         ("customers in DuckDB", scalar(warehouse, "SELECT count(*) FROM voucherify.customers")),
     ]
     rows += [
-        (f"refused: {reason}", times)
-        for reason, times in refusals(FOLDER / "refused.singer").items()
+        (f"refused: {kind}", times)
+        for kind, times in refusals(FOLDER / "refused.singer", Counter()).items()
     ]
     for campaign, role, count, amount, points in warehouse.execute(BY_ROLE).fetchall():
         given = f"{amount / 100:.2f} credit" if amount else f"{points} points"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from demo.report.figures import Figures, WarehouseError
@@ -30,12 +32,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("report.html"))
     arguments = parser.parse_args()
     try:
-        figures = Figures.of(arguments.warehouse)
+        figures, torn = Figures.of(arguments.warehouse), Counter[str]()
+        last_runs, refused = runs(arguments.logs, torn), refusals(arguments.refused, torn)
+        text = page(figures, last_runs, refused, torn)
     except WarehouseError as error:
         sys.exit(str(error))
-    text = page(figures, runs(arguments.logs), refusals(arguments.refused))
-    arguments.out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"Cannot read {error.filename}: check --logs and --refused.")
+    write_private(arguments.out, text)
     print(f"{arguments.out.resolve()}: {len(text) // 1024} kB")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":

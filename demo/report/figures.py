@@ -66,6 +66,8 @@ class Figures:
         """
         try:
             answers = _answers(warehouse)
+        except (duckdb.IOException, psycopg.OperationalError) as error:
+            raise WarehouseError(_unopened(str(error))) from error
         except (duckdb.Error, psycopg.Error) as error:
             raise WarehouseError(
                 "The warehouse has no readable marts: check --warehouse, and run "
@@ -80,6 +82,15 @@ class Figures:
             by_day=answers[3],
             top=answers[4],
         )
+
+
+def _unopened(problem: str) -> str:
+    if "lock" in problem:
+        return "Another process has the warehouse open: wait until it ends, then run again."
+    return (
+        "The warehouse cannot be opened: check --warehouse, and that its server runs, or run "
+        "`meltano run voucherify-to-warehouse transform` first."
+    )
 
 
 def _answers(warehouse: str) -> list[Rows]:

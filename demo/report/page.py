@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 LAST_RUNS = 12
 
 
-def page(figures: Figures, runs: list[Run], refused: Counter[str]) -> str:
-    """The page as HTML."""
+def page(figures: Figures, runs: list[Run], refused: Counter[str], torn: Counter[str]) -> str:
+    """The page as HTML.
+
+    Args:
+        figures: of the warehouse.
+        runs: newest first.
+        refused: refused records by kind.
+        torn: lines that could not be read by file.
+    """
     template = Environment(
         loader=PackageLoader("demo.report", "."),
         autoescape=True,
@@ -34,6 +41,7 @@ def page(figures: Figures, runs: list[Run], refused: Counter[str]) -> str:
         places=charts.counts(places(figures, refused), "Where customers are"),
         top=figures.top,
         refused=refused.most_common(),
+        torn=torn.most_common(),
         runs=runs[:LAST_RUNS],
         money=money,
     )

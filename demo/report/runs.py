@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SUMMARY = re.compile(r"run summary (?=\{)")
 PLUGIN = re.compile(r"\b(?:tap|target)-voucherify[\w-]*")
+KIND = re.compile(r"[a-z][a-z_]{0,63}|[45]\d\d", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -42,20 +43,37 @@ class Run:
     complete: bool
 
 
-def runs(places: Iterable[Path]) -> list[Run]:
-    """All runs in the logs, newest first."""
-    found = [run for log in _logs(places) for line in _lines(log) if (run := _run(line))]
+def runs(places: Iterable[Path], torn: Counter[str]) -> list[Run]:
+    """All runs in the logs, newest first; lines that cannot be read are counted by file."""
+    found = []
+    for log in _logs(places):
+        for line in _lines(log):
+            try:
+                run = _run(line)
+            except (ValueError, KeyError, TypeError):
+                torn[log.name] += 1
+            else:
+                found += [run] if run else []
     return sorted(found, key=lambda run: run.at, reverse=True)
 
 
-def refusals(path: Path | None) -> Counter[str]:
-    """The number of refused records by reason."""
+def refusals(path: Path | None, torn: Counter[str]) -> Counter[str]:
+    """The number of refused records by kind; the full reason may quote the record."""
+    kinds: Counter[str] = Counter()
     if path is None or not path.exists():
-        return Counter()
-    messages = (json.loads(line) for line in _lines(path))
-    return Counter(
-        message["record"]["_refused_reason"] for message in messages if message["type"] == "RECORD"
-    )
+        return kinds
+    for line in _lines(path):
+        try:
+            message = json.loads(line)
+            if message["type"] == "RECORD":
+                kinds[_kind(message["record"].get("_refused_key"))] += 1
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            torn[path.name] += 1
+    return kinds
+
+
+def _kind(key: object) -> str:
+    return key if isinstance(key, str) and KIND.fullmatch(key) else "other"
 
 
 def _logs(places: Iterable[Path]) -> Iterator[Path]:
