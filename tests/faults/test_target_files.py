@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import sqlite3
 import stat
 import time
 from typing import TYPE_CHECKING, Any
@@ -149,3 +151,93 @@ def test_a_path_that_cannot_be_written_is_named_with_what_to_do(
         done = load(settings(project, **{setting: str(path)}), lines(*contacts(1)))
         assert f"{setting}: {path} cannot be written" in str(done.error)
         assert advice in str(done.error)
+
+
+def posts(project: Sandbox) -> int:
+    return sum(request.method == "POST" for request in project.requests)
+
+
+def limited(command_line: list[str], kilobytes: int, **streams: Any) -> Process:
+    """A run that can write files of a limited size, as on a disk that gets full."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
+
+    return Process(command_line, preexec_fn=limit, **streams)
+
+
+def fed(process: Process, messages: list[Any]) -> tuple[list[Any], str]:
+    """The states and the log of a run that reads all messages."""
+    printed, log = process.communicate(lines(*messages).encode(), timeout=60)
+    assert process.returncode == 1, log.decode()
+    assert b'"complete": false' in log.splitlines()[-1]
+    assert b"Unexpected" not in log
+    assert b"Traceback" not in log
+    return [json.loads(line) for line in printed.splitlines()], log.decode()
+
+
+def test_a_ledger_on_a_full_disk_is_named(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    config |= {"batch_size_rows": 500}
+    process = limited(command("target_voucherify", config, tmp_path), 60)
+    states, log = fed(process, contacts(6000, state_every=500))
+    assert f"ledger_path: {tmp_path}/ledger.db cannot be used" in log
+    assert "check the space on its disk" in log
+    there = {customer["source_id"] for customer in project.project.customers.values()}
+    assert {f"crm-{n}" for n in range(max((s["seen"] for s in states), default=0))} <= there
+    assert load(config, lines(*contacts(6000))).error is None
+
+
+def test_a_refused_file_on_a_full_disk_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    del config["ledger_path"]
+    messages: list[Any] = [schema()]
+    for number in range(200):
+        messages += [record(number, name=["x" * 500]), state({"seen": number + 1})]
+    process = limited(command("target_voucherify", config, tmp_path), 60)
+    states, log = fed(process, messages)
+    path = tmp_path / "refused.singer"
+    assert f"refused_records_path: {path} cannot be written" in log
+    whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    kept = [message for message in map(json.loads, whole) if message["type"] == "RECORD"]
+    assert 0 < states[-1]["seen"] <= len(kept) < 200
+    assert load(config, lines(*messages)).states[-1] == {"seen": 200}
+
+
+def test_a_replay_on_a_full_disk_loses_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+    del config["ledger_path"]
+    records = [record(number, name=["x" * 500]) for number in range(200)]
+    load(config, lines(schema(), *records))
+    path = tmp_path / "refused.singer"
+    before = path.read_bytes()
+    with path.open() as source:
+        process = limited(command("target_voucherify", config, tmp_path), 60, stdin=source)
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"cannot be written" in log
+    assert path.read_bytes() == before
+
+
+def test_a_locked_ledger_is_named(project: Sandbox, config: dict[str, Any], tmp_path: Path) -> None:
+    load(config, lines(*contacts(5)))
+    before = posts(project)
+    reader = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    reader.execute("BEGIN IMMEDIATE")
+    done = load(config, lines(*contacts(15), state({"seen": 15})))
+    reader.close()
+    assert "another program holds it" in str(done.error)
+    assert (done.states, posts(project)) == ([], before)
+    assert load(config, lines(*contacts(15), state({"seen": 15}))).states == [{"seen": 15}]
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_ledger_that_is_damaged_inside_is_named(
+    config: dict[str, Any], tmp_path: Path, page: int
+) -> None:
+    load(config, lines(*contacts(3000)))
+    with (tmp_path / "ledger.db").open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(b"\xff" * 40960)
+    done = load(config, lines(*contacts(3000), state({"seen": 3000})))
+    assert "it is damaged; delete it" in str(done.error)
+    assert done.states == []

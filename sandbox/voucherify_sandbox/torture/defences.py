@@ -324,6 +324,20 @@ DEFENCES = (
         ("tests/faults/test_target_replay.py", "-k", "encoded"),
     ),
     Defence(
+        "target: a ledger that fails ends the run in order",
+        "target_voucherify/acknowledgement/ledger.py",
+        "            with self._database:\n                yield\n        except sqlite3.Error as",
+        "            with self._database:\n                yield\n        except KeyError as",
+        FILES,
+    ),
+    Defence(
+        "target: a refused file that fails ends the run in order",
+        "target_voucherify/acknowledgement/refused_file.py",
+        "            yield\n        except OSError as error:",
+        "            yield\n        except KeyError as error:",
+        FILES,
+    ),
+    Defence(
         "target: a replay reads only what the file holds at the start",
         "target_voucherify/acknowledgement/refused_file.py",
         "        return itself.st_size\n",

@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from target_voucherify.acknowledgement.private_files import file_error, open_private
+from target_voucherify.acknowledgement.private_files import database_error, file_error, open_private
 from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ class Ledger:
         except OSError as error:
             raise file_error("ledger_path", path, error) from None
         except sqlite3.Error as error:
-            raise SettingsError(
-                f"ledger_path: {path} cannot be used ({error}); its folder must exist, and a "
-                "damaged ledger may be deleted: that costs calls, nothing else."
-            ) from None
+            raise database_error("ledger_path", path, error) from None
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
 
@@ -91,7 +89,7 @@ class Ledger:
         processes at each query, which costs four times the query itself.
         """
         execute, fingerprint = self._execute, self.fingerprint
-        with self._database:
+        with self._transaction():
             execute("BEGIN")
             return [
                 execute(self._find, (key,)).fetchone() == (fingerprint(payload),)
@@ -100,25 +98,26 @@ class Ledger:
 
     def has(self, key: str) -> bool:
         """Whether a customer of this key was accepted before, in any form."""
-        return self._execute(self._find, (key,)).fetchone() is not None
+        with self._transaction():
+            return self._execute(self._find, (key,)).fetchone() is not None
 
     def forget(self, keys: Iterable[str]) -> None:
         """Remove the fingerprints of customers about to be sent; on disk before this returns."""
-        with self._database:
+        with self._transaction():
             self._database.executemany(
                 "INSERT OR REPLACE INTO accepted VALUES (?, ?)", ((key, UNKNOWN) for key in keys)
             )
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove customers that were deleted."""
-        with self._database:
+        with self._transaction():
             self._database.executemany(
                 "DELETE FROM accepted WHERE source_id = ?", ((key,) for key in keys)
             )
 
     def remember(self, accepted: Iterable[tuple[str, bytes]]) -> None:
         """Store the fingerprints of accepted customers (key and payload)."""
-        with self._database:
+        with self._transaction():
             self._database.executemany(
                 "INSERT OR REPLACE INTO accepted VALUES (?, ?)",
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
@@ -137,7 +136,8 @@ class Ledger:
         Raises:
             SettingsError: the ledger belongs to another pipeline.
         """
-        stored = self._execute("SELECT name, key FROM streams").fetchall()
+        with self._transaction():
+            stored = self._execute("SELECT name, key FROM streams").fetchall()
         bound = {**dict(stored), **self._new_streams}
         known = bound.get(stream)
         if known == key:
@@ -146,7 +146,7 @@ class Ledger:
             self._is_same_pipeline = True
             self._new_streams[stream] = key
             if not self._read_only:
-                with self._database:
+                with self._transaction():
                     self._execute("INSERT INTO streams VALUES (?, ?, NULL)", (stream, key))
         else:
             owners = " and ".join(f"{name} by {its_key}" for name, its_key in bound.items())
@@ -162,7 +162,8 @@ class Ledger:
         Taps that send only changes activate the same version each time; then nothing is missing.
         Nor is it when a stream was never sent completely before.
         """
-        stored = dict(self._execute("SELECT name, version FROM streams").fetchall())
+        with self._transaction():
+            stored = dict(self._execute("SELECT name, version FROM streams").fetchall())
         return bool(stored) and all(
             before is not None and versions.get(stream) not in {None, before}
             for stream, before in stored.items()
@@ -170,7 +171,7 @@ class Ledger:
 
     def save_versions(self, versions: Mapping[str, str]) -> None:
         """Store the version under which each stream was sent completely."""
-        with self._database:
+        with self._transaction():
             self._database.executemany(
                 "UPDATE streams SET version = ? WHERE name = ?",
                 ((version, stream) for stream, version in versions.items()),
@@ -178,11 +179,12 @@ class Ledger:
 
     def track_seen(self) -> None:
         """Begin to track which customers the CRM still has; on disk, not in memory."""
-        self._execute("CREATE TEMP TABLE IF NOT EXISTS seen (source_id TEXT PRIMARY KEY)")
+        with self._transaction():
+            self._execute("CREATE TEMP TABLE IF NOT EXISTS seen (source_id TEXT PRIMARY KEY)")
 
     def mark_seen(self, keys: Iterable[str]) -> None:
         """Note that the CRM still has these customers."""
-        with self._database:
+        with self._transaction():
             self._database.executemany(
                 "INSERT OR IGNORE INTO temp.seen VALUES (?)", ((key,) for key in keys)
             )
@@ -193,12 +195,27 @@ class Ledger:
             "SELECT source_id FROM accepted WHERE NOT EXISTS "
             "(SELECT 1 FROM temp.seen WHERE seen.source_id = accepted.source_id)"
         )
-        for (key,) in self._database.execute(missing).fetchall():
+        with self._transaction():
+            keys = self._execute(missing).fetchall()
+        for (key,) in keys:
             yield key
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One transaction.
+
+        Raises:
+            SettingsError: the file is locked, damaged or on a full disk.
+        """
+        try:
+            with self._database:
+                yield
+        except sqlite3.Error as error:
+            raise database_error("ledger_path", self._path, error) from None
 
     def _opened(self, path: str) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"

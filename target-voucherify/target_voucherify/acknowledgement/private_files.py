@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sqlite3
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,19 @@ ADVICE = {
 """What to do about a file that cannot be written; otherwise its permissions are to blame."""
 
 
+PRIMARY_CODE = 0xFF
+FOLDER_ADVICE = "its folder must exist, and this user may write there"
+DATABASE_ADVICE = {
+    sqlite3.SQLITE_BUSY: "another program holds it; end that program, then run again",
+    sqlite3.SQLITE_LOCKED: "another program holds it; end that program, then run again",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; delete it, and the next run sends everything once",
+    sqlite3.SQLITE_NOTADB: "it is damaged; delete it, and the next run sends everything once",
+    sqlite3.SQLITE_FULL: "free some space on its disk, then run again",
+    sqlite3.SQLITE_IOERR: "check the space on its disk and the disk itself, then run again",
+}
+"""What to do about a SQLite file that cannot be used, by primary result code."""
+
+
 def open_private(path: str | Path, flags: int) -> int:
     """Open a file that only its owner may read, also one that exists with another mode.
 
@@ -50,6 +64,14 @@ def file_error(setting: str, path: str | Path, error: OSError) -> SettingsError:
     """The sentence for a file that cannot be written."""
     advice = ADVICE.get(error.errno or 0, "this user must own it and may write it")
     return SettingsError(f"{setting}: {path} cannot be written ({error.strerror}); {advice}.")
+
+
+def database_error(setting: str, path: str, error: sqlite3.Error) -> SettingsError:
+    """The sentence for a SQLite file that cannot be used."""
+    kind = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+    return SettingsError(
+        f"{setting}: {path} cannot be used ({error}): {DATABASE_ADVICE.get(kind, FOLDER_ADVICE)}."
+    )
 
 
 def lock_files(settings: Settings) -> ExitStack:

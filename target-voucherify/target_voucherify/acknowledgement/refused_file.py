@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
@@ -19,7 +20,7 @@ from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from target_voucherify.acknowledgement.refusal_reasons import Reason
 
@@ -60,6 +61,8 @@ class RefusedFile:
         self._unflushed = False
         self._started = to_iso(datetime.now(UTC))
         self._read_size: int | None = None
+        self._error: SettingsError | None = None
+        """What made the file unusable, if anything did."""
         try:
             self._descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
             self._repair()
@@ -83,8 +86,9 @@ class RefusedFile:
                 return math.inf
         except (OSError, ValueError):  # an input without a file behind it
             return math.inf
-        self._original, self._read_size = self._descriptor, itself.st_size
-        self._descriptor = open_private(self._replacement, NEW_FILE)
+        self._read_size = itself.st_size
+        with self._writing():
+            self._descriptor = open_private(self._replacement, NEW_FILE)
         return itself.st_size
 
     def end_replay(self, *, is_complete: bool) -> None:
@@ -98,15 +102,12 @@ class RefusedFile:
         if not is_complete:
             self._replacement.unlink()
             return
-        # Another run may have set records aside meanwhile.
-        while added := os.pread(self._original, BLOCK, self._read_size):
-            self._write(added)
-            self._read_size += len(added)
-        os.fsync(self._descriptor)
-        self._replacement.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with self._writing():
+            os.fsync(self._descriptor)
+            self._replacement.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
 
     @property
     def _replacement(self) -> Path:
@@ -150,19 +151,36 @@ class RefusedFile:
 
     def flush(self) -> None:
         """Sync the file to disk, before a state that covers its records is emitted."""
-        if self._unflushed:
-            os.fsync(self._descriptor)
-            self._unflushed = False
+        with self._writing():
+            if self._unflushed:
+                os.fsync(self._descriptor)
+                self._unflushed = False
 
     def _append(self, line: bytes) -> None:
         """Write a line in one call, so that a kill cannot leave half of it."""
-        self._write(line + b"\n")
+        data = line + b"\n"
         self._unflushed = True
+        with self._writing():
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
 
-    def _write(self, data: bytes) -> None:
-        written = os.write(self._descriptor, data)
-        while written < len(data):
-            written += os.write(self._descriptor, data[written:])
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Something is written; after an error nothing further is.
+
+        A line may be half written, and a later `fsync` may succeed without what was lost.
+
+        Raises:
+            SettingsError: the disk is full or fails.
+        """
+        if self._error:
+            raise self._error
+        try:
+            yield
+        except OSError as error:
+            self._error = file_error("refused_records_path", self._path, error)
+            raise self._error from None
 
     def _repair(self) -> None:
         """Drop a last line that a crash cut short: no state that covers it was emitted.

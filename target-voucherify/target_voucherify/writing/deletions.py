@@ -68,14 +68,14 @@ class Deletions:
         """Add one deletion; states wait for it from now on."""
         self._hold()
         self._note_seen(key)
-        new = self._pending.execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
+        new = self._execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
         self._count += new.rowcount
         self._context.summary.records.duplicates += 1 - new.rowcount
 
     def mark_seen(self, key: str) -> None:
         """Note that the CRM has this customer, which cancels its deletion."""
         if self._count:
-            gone = self._pending.execute("DELETE FROM pending WHERE source_id = ?", (key,))
+            gone = self._execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
             self._context.summary.records.duplicates += gone.rowcount
         self._note_seen(key)
@@ -119,6 +119,15 @@ class Deletions:
         """Number of deletions to carry out; for a dry run."""
         return self._count + sum(1 for _ in self._missing())
 
+    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
+        try:
+            return self._pending.execute(statement, parameters)
+        except sqlite3.Error as error:
+            raise VoucherifyError(
+                f"The temporary file of deletions cannot be written ({error}): free some space "
+                "where temporary files go (TMPDIR)."
+            ) from None
+
     def _hold(self) -> None:
         self._ticket = self._ticket or self._context.fence.hold()
 
@@ -161,7 +170,7 @@ class Deletions:
     def _chunks(self) -> Iterator[dict[str, bytes | None]]:
         last = ""
         query = "SELECT source_id, line FROM pending WHERE source_id > ? ORDER BY 1 LIMIT ?"
-        while rows := self._pending.execute(query, (last, CHUNK_SIZE)).fetchall():
+        while rows := self._execute(query, (last, CHUNK_SIZE)).fetchall():
             yield dict(rows)
             last = rows[-1][0]
 
