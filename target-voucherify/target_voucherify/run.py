@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,9 @@ MAX_ONCE_TOPICS = 200
 MAX_SINGLE_BY_PATH = {"bulk": 0, "single": sys.maxsize, "auto": MAX_SINGLE}
 """Customers in a run that are written one by one, by `write_path`."""
 
+MAX_AGE = 60.0
+"""Seconds after which a batch is sent although it is not full."""
+
 LOOKUP_SIZE = 500
 """Customers looked up in the ledger in one transaction; only time and memory depend on it."""
 
@@ -64,8 +68,9 @@ PROGRESS_MASK = 0x3FF
 class Run:
     """Everything between Singer messages and the API, for one run; nothing is sent before `add`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
+        self._clock = clock
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
         self.client = _client(settings, self.shutdown, self._log)
@@ -87,6 +92,7 @@ class Run:
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._batch: Batch | None = None
+        self._batch_due = 0.0
         self._logged_topics: set[str] = set()
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
@@ -141,6 +147,25 @@ class Run:
             self.fence.add_state(text)
         self._writer.poll()
         self.outcomes.emit_state()
+
+    def work_while_waiting(self) -> float | None:
+        """Do what is due although no message comes: send an old batch, emit confirmed states.
+
+        Returns:
+            Seconds until something is due again; `None` if nothing will be.
+        """
+        self._skip_unchanged()
+        if self._batch is not None and self._clock() >= self._batch_due:
+            self._send_batch()
+        if self.fence.has_waiting:
+            self._writer.poll()
+            self.outcomes.emit_state()
+        waits = []
+        if self._batch is not None:
+            waits.append(max(0.0, self._batch_due - self._clock()))
+        if self.fence.has_waiting and self._writer.seconds_to_poll is not None:
+            waits.append(self._writer.seconds_to_poll)
+        return min(waits, default=None)
 
     @cached_property
     def metadata_schema(self) -> MetadataSchema:
@@ -242,6 +267,7 @@ class Run:
         if batch is None or not batch.fits(key, row.payload, self._writer.max_rows):
             self._send_batch()
             batch = self._batch = Batch(self.fence.hold())
+            self._batch_due = self._clock() + MAX_AGE
         if batch.add(key, row):
             self.records.duplicates += 1
         if len(batch.rows) >= self._writer.max_rows:

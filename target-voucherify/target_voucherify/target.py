@@ -75,6 +75,7 @@ class TargetVoucherify(Target):
         self.run = Run(Settings.from_config(self.config))
         self._router = StreamRouter(self.run, self._sink_for, self._mappers())
         self.message_reader.shutdown = self.run.shutdown
+        self.message_reader.before_read = self.run.work_while_waiting
         if self.run.outcomes.file:
             self.message_reader.input_size = self.run.outcomes.file.begin_replay
 

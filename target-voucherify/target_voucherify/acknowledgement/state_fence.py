@@ -21,6 +21,11 @@ class StateFence:
         self._waiting: list[tuple[int, str]] = []
         """Newest ticket at arrival, and the state."""
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a STATE waits for something to be settled."""
+        return bool(self._waiting)
+
     def hold(self) -> int:
         """Issue a ticket: states added from now on wait until it is released."""
         self._issued += 1

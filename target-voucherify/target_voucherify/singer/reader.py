@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections import Counter
 from math import inf
@@ -39,6 +40,8 @@ class MessageReader(GenericSingerReader[bytes]):
         self.shutdown: Shutdown | None = None
         self.input_size: Callable[[IO[Any]], float] = lambda _source: inf
         """How many bytes of the input to read; what was added later is left out."""
+        self.before_read: Callable[[], float | None] | None = None
+        """Called before each read, and again after as many seconds as it returns without input."""
         self._bytes_left = inf
         self._source: IO[Any] | None = None
 
@@ -85,6 +88,7 @@ class MessageReader(GenericSingerReader[bytes]):
 
     def drain(self) -> None:
         """Read the rest of the input and discard it."""
+        self.before_read = None
         if self._source is not None:
             for _ in self._blocks(self._source):
                 pass
@@ -107,18 +111,43 @@ class MessageReader(GenericSingerReader[bytes]):
         """The input in blocks; signals are checked in between."""
         binary = getattr(source, "buffer", source)
         read = getattr(binary, "read1", binary.read)
-        shutdown = self.shutdown
+        descriptor = _descriptor(binary)
         while True:
-            if shutdown:
-                shutdown.check()
-                shutdown.is_interruptible = True
-            block = read(int(min(BLOCK_SIZE, self._bytes_left)))
-            if shutdown:
-                shutdown.is_interruptible = False
+            while self.before_read and not self._has_input(descriptor, self.before_read()):
+                pass
+            size = int(min(BLOCK_SIZE, self._bytes_left))
+            block = self._interruptible(lambda: read(size))  # noqa: B023 - called at once
             if not block:
                 return
             self._bytes_left -= len(block)
             yield block.encode("utf-8", "surrogatepass") if isinstance(block, str) else block
+
+    def _has_input(self, descriptor: int | None, seconds: float | None) -> bool:
+        """Wait for input, or for its end; whether either came in time."""
+        if descriptor is None:
+            return True
+        ready, _, _ = self._interruptible(lambda: select.select([descriptor], [], [], seconds))
+        return bool(ready)
+
+    def _interruptible(self, wait: Callable[[], Any]) -> Any:
+        """Call what may block for long; a signal ends it."""
+        shutdown = self.shutdown
+        if shutdown is None:
+            return wait()
+        shutdown.check()
+        shutdown.is_interruptible = True
+        try:
+            return wait()
+        finally:
+            shutdown.is_interruptible = False
+
+
+def _descriptor(source: IO[Any]) -> int | None:
+    """The file descriptor of an input, `None` where there is none to wait for."""
+    try:
+        return source.fileno()
+    except (AttributeError, OSError):
+        return None
 
 
 def _kind(message: Any) -> str:

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from typing_extensions import override
+
 from target_voucherify.acknowledgement.refusal_reasons import api_reason
 from target_voucherify.voucherify_client.client import ATTEMPTS_WHEN_LIMITED
 from target_voucherify.voucherify_client.errors import (
@@ -102,10 +104,16 @@ class BulkWriter(Writer):
 
     def poll(self) -> None:
         """Settle the oldest job if a poll is due and it has ended; never wait."""
-        if self._jobs and not self._schedule.wait:
+        if self.seconds_to_poll == 0:
             self._settle_if_ended()
             while self._unsent:
                 self._advance()
+
+    @property
+    @override
+    def seconds_to_poll(self) -> float | None:
+        has_calls = self._context.client.calls_left > CALLS_PER_JOB * len(self._jobs)
+        return self._schedule.wait if self._jobs and has_calls else None
 
     def _is_free(self, batch: Batch) -> bool:
         return all(batch.rows.keys().isdisjoint(job.batch.rows) for job in self._jobs)

@@ -34,6 +34,11 @@ class Writer:
     def poll(self) -> None:
         """Settle what has ended, if a poll is due; never wait."""
 
+    @property
+    def seconds_to_poll(self) -> float | None:
+        """Seconds until a poll is due; `None` without anything to poll."""
+        return None
+
     def settle(self) -> None:
         """Wait until nothing is in flight."""
 
