@@ -58,6 +58,7 @@ MAX_SINGLE_BY_PATH = {"bulk": 0, "single": sys.maxsize, "auto": MAX_SINGLE}
 MAX_AGE = 60.0
 """Seconds after which a batch is sent although it is not full."""
 
+LOOKUP_BYTES = 2 * 1024 * 1024
 LOOKUP_SIZE = 500
 """Customers looked up in the ledger in one transaction; only time and memory depend on it."""
 
@@ -91,6 +92,8 @@ class Run:
             else Deletions(settings, context)
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
+        self._awaiting_bytes = 0
+        self._keeps_lines = self.outcomes.file is not None
         self._batch: Batch | None = None
         self._batch_due = 0.0
         self._logged_topics: set[str] = set()
@@ -98,12 +101,13 @@ class Run:
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Add a customer to be sent, unless the ledger knows it unchanged."""
         self.deletions.mark_seen(key)
-        row = Row(payload, line, self.records.received)
+        row = Row(payload, line if self._keeps_lines else b"", self.records.received)
         if not self._ledger.is_enabled:
             self._collect(key, row)
             return
         self._awaiting_lookup.append((key, row))
-        if len(self._awaiting_lookup) >= LOOKUP_SIZE:
+        self._awaiting_bytes += row.held_bytes
+        if len(self._awaiting_lookup) >= LOOKUP_SIZE or self._awaiting_bytes >= LOOKUP_BYTES:
             self._skip_unchanged()
 
     def refuse(self, key: str, line: bytes, error: NotACustomerError, *, has_key: bool) -> None:
@@ -246,7 +250,7 @@ class Run:
         All are looked up before the first is collected: collecting may send, and sending changes
         the ledger.
         """
-        waiting, self._awaiting_lookup = self._awaiting_lookup, []
+        waiting, self._awaiting_lookup, self._awaiting_bytes = self._awaiting_lookup, [], 0
         if not waiting:
             return
         changed: list[tuple[str, Row]] = []
@@ -264,7 +268,7 @@ class Run:
     def _collect(self, key: str, row: Row) -> None:
         """Add a customer to the batch, and send the batch when it is full."""
         batch = self._batch
-        if batch is None or not batch.fits(key, row.payload, self._writer.max_rows):
+        if batch is None or not batch.fits(key, row, self._writer.max_rows):
             self._send_batch()
             batch = self._batch = Batch(self.fence.hold())
             self._batch_due = self._clock() + MAX_AGE

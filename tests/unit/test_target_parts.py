@@ -19,7 +19,7 @@ from target_voucherify.entities.encoding import MAX_BODY_BYTES
 from target_voucherify.json_lines import decode
 from target_voucherify.singer.reader import LINE, MessageReader
 from target_voucherify.voucherify_client.errors import SettingsError
-from target_voucherify.writing.batch import Batch
+from target_voucherify.writing.batch import MAX_HELD_BYTES, Batch
 from target_voucherify.writing.deletions import is_safe_in_path
 from target_voucherify.writing.job_result import Unnamed, job_result
 from target_voucherify.writing.poll_schedule import PollSchedule
@@ -86,15 +86,31 @@ def test_bytes_are_counted_exactly(rows: list[tuple[str, bytes]], most: int) -> 
     assert [key for part in parts for key in part.rows] == list(batch.rows)
 
 
+def row_of(size: int, line: int = 0) -> Row:
+    return Row(b"x" * size, b"y" * line)
+
+
 def test_a_batch_stays_under_the_limit_to_the_byte() -> None:
     batch = Batch(1)
     room = MAX_BODY_BYTES - 1 - 2
-    assert batch.fits("a", b"x" * room, 10)
-    assert not batch.fits("a", b"x" * (room + 1), 10)
-    batch.add("a", Row(b"x" * (room - 10), b""))
-    assert batch.fits("b", b"x" * 9, 10)
-    assert not batch.fits("b", b"x" * 10, 10)
-    assert not batch.fits("b", b"x", 1)
+    assert batch.fits("a", row_of(room), 10)
+    assert not batch.fits("a", row_of(room + 1), 10)
+    batch.add("a", row_of(room - 10))
+    assert batch.fits("b", row_of(9), 10)
+    assert not batch.fits("b", row_of(10), 10)
+    assert not batch.fits("b", row_of(1), 1)
+
+
+def test_a_batch_counts_the_lines_that_it_keeps() -> None:
+    batch = Batch(1)
+    batch.add("a", row_of(10, MAX_HELD_BYTES - 30))
+    assert batch.fits("b", row_of(10, 10), 10)
+    assert not batch.fits("b", row_of(10, 11), 10)
+    batch.add("a", row_of(10, 10))
+    assert batch.held_bytes == 20
+    assert batch.fits("b", row_of(10, MAX_HELD_BYTES - 30), 10)
+    batch.add("b", row_of(5))
+    assert [part.held_bytes for part in batch.split(1)] == [20, 5]
 
 
 def action(done: Any, failed: Any, errors: list[Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class Row(NamedTuple):
     line: bytes
     number: int = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that it keeps in memory."""
+        return len(self.payload) + len(self.line)
+
 
 class Outcomes:
     """Notes the outcomes of records, and emits the states that become ready because of them."""

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from target_voucherify.acknowledgement.outcomes import Row
 
+MAX_HELD_BYTES = 12 * 1024 * 1024
+"""Bytes of customers and their lines that a batch keeps in memory at most."""
+
 
 class Batch:
     """Customers that share one ticket of the state fence until each of them is settled.
@@ -21,17 +24,21 @@ class Batch:
         attempts: how often these rows were sent in vain.
     """
 
-    __slots__ = ("attempts", "rows", "size", "ticket")
+    __slots__ = ("attempts", "held_bytes", "rows", "size", "ticket")
 
     def __init__(self, ticket: int, rows: dict[str, Row] | None = None, attempts: int = 0) -> None:
         self.ticket = ticket
         self.rows = rows or {}
         self.attempts = attempts
         self.size = 1 + sum(len(row.payload) + 1 for row in self.rows.values())
+        self.held_bytes = sum(row.held_bytes for row in self.rows.values())
 
-    def fits(self, key: str, payload: bytes, max_rows: int) -> bool:
-        """Whether one more customer fits into `max_rows` and into the bytes of a request."""
-        has_room = self.size + len(payload) + 1 < MAX_BODY_BYTES
+    def fits(self, key: str, row: Row, max_rows: int) -> bool:
+        """Whether one more customer fits into `max_rows`, the bytes of a request, and memory."""
+        has_room = (
+            self.size + len(row.payload) + 1 < MAX_BODY_BYTES
+            and self.held_bytes + row.held_bytes <= MAX_HELD_BYTES
+        )
         return has_room and (len(self.rows) < max_rows or key in self.rows)
 
     def add(self, key: str, row: Row) -> bool:
@@ -39,9 +46,11 @@ class Batch:
         earlier = self.rows.pop(key, None)
         self.rows[key] = row
         self.size += len(row.payload) + 1
+        self.held_bytes += row.held_bytes
         if earlier is None:
             return False
         self.size -= len(earlier.payload) + 1
+        self.held_bytes -= earlier.held_bytes
         return True
 
     def body(self) -> bytes:

@@ -44,7 +44,8 @@ MAX_JOBS = 5
 """Jobs in flight at most."""
 
 MAX_BYTES = 24 * 1024 * 1024
-"""Bytes in flight at most: they are kept in memory, to be sent again where necessary."""
+"""Bytes in flight at most, those of the lines that a refused-records file needs included: they are
+kept in memory, to be sent again or set aside."""
 
 ATTEMPTS = 3
 """Attempts for rows whose outcome is unknown."""
@@ -192,7 +193,7 @@ class BulkWriter(Writer):
     def _make_room(self, batch: Batch) -> None:
         while self._jobs and (
             len(self._jobs) >= MAX_JOBS
-            or batch.size + sum(job.batch.size for job in self._jobs) > MAX_BYTES
+            or batch.held_bytes + sum(job.batch.held_bytes for job in self._jobs) > MAX_BYTES
         ):
             self._settle_oldest()
 
