@@ -179,6 +179,7 @@ class Client:
         self._started = datetime.now(UTC)
         self._rate_limit = RateLimit(shutdown)
         self._is_reached = False
+        self._has_succeeded = False
         self.knows_time = False
         """Whether the first response says what time it is; the local clock may be wrong."""
         self._session = _session(connection, max_concurrency)
@@ -348,13 +349,16 @@ class Client:
         while True:
             response = self._authorized(request, auth)
             if response.is_success:
+                self._has_succeeded = True
                 return response
             if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                 limited += 1
                 self._wait(response, request, limited, ATTEMPTS_WHEN_LIMITED)
             else:
                 failed += 1
-                self._wait(response, request, failed, ATTEMPTS)
+                is_elsewhere = response.status == HTTPStatus.NOT_FOUND and not self._has_succeeded
+                most = ATTEMPTS_UNREACHED if is_elsewhere else ATTEMPTS
+                self._wait(response, request, failed, most)
 
     def _authorized(self, request: Request, auth: Auth) -> Response:
         """One exchange, or two where the first was refused and the headers could be renewed."""
@@ -458,9 +462,10 @@ class Client:
             is_download=request.file is not None,
         )
         if attempt >= most:
-            raise VoucherifyError(
-                f"{describe(response, request.operation)} {most} times in a row: run again later."
-            )
+            summary = f"{describe(response, request.operation)} {most} times in a row"
+            if response.status == HTTPStatus.NOT_FOUND:
+                raise VoucherifyError(f"{summary}: {WRONG_API}, or run again later.")
+            raise VoucherifyError(f"{summary}: run again later.")
         seconds, reason = max(delay or (0.0, ""), (backoff(attempt - 1), "back-off"))
         limit = limit_type(response)
         self._log.info(

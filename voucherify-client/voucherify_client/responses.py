@@ -103,7 +103,9 @@ def read(
     content: bytes,
     decode: Callable[[bytes], Any] = msgspec.json.decode,
 ) -> Response:
-    """The response with its body decoded; a success that is not JSON is a failure.
+    """The response with its body decoded.
+
+    A success or a 404 that is not JSON is a failure: such a 404 may come from anywhere on the way.
 
     Args:
         status: of the response.
@@ -117,7 +119,8 @@ def read(
     try:
         body, replaced = lenient_json.decode(content, decode if is_success else msgspec.json.decode)
     except (ValueError, RecursionError):
-        return Response(status, headers, failure="not JSON" if is_success else None)
+        is_failure = is_success or status == HTTPStatus.NOT_FOUND
+        return Response(status, headers, failure="not JSON" if is_failure else None)
     return Response(status, headers, body, replaced=replaced)
 
 
