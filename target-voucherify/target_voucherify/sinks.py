@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from target_voucherify.run import Run
 
 
+DELETED_AT = "_sdc_deleted_at"
+"""The property by which a tap marks a record as deleted."""
+
+
 class Customers(Sink):
     """Upserts the records of a stream as customers.
 
@@ -62,7 +66,7 @@ class Customers(Sink):
 
     def handle(self, record: dict[str, Any], line: bytes) -> None:
         """Upsert the customer of one record, delete it, or refuse the record."""
-        if record.get("_sdc_deleted_at") is not None:
+        if record.get(DELETED_AT) is not None:
             self._delete(record, line)
             return
         builder = self._builder or self._new_builder()

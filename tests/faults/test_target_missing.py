@@ -260,3 +260,39 @@ def test_deletions_that_a_run_did_not_come_to_are_made_by_the_next(
     assert len(held(project)) > 25
     done = load(config, lines(*whole(range(25), 3)))
     assert (done.error, held(project)) == (None, keys(range(25)))
+
+
+def test_a_version_that_an_earlier_run_began_is_only_the_rest(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    """A tap that died in the middle of a full table goes on under the same version."""
+    load(config, lines(*whole(range(20), 1)))
+    load(config, lines(schema(), *records(range(5), 2), state({"row": 5})))
+    done = load(config, lines(schema(), *records(range(5, 20), 2), activate(2)))
+    assert done.error is None
+    assert held(project) == keys(range(20))
+    load(config, lines(*whole(range(18), 3)))
+    assert held(project) == keys(range(18))
+
+
+def test_a_version_of_old_that_comes_back_is_not_new(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    config |= {"max_delete_percent": 100}
+    load(config, lines(*whole(range(20), 1)))
+    load(config, lines(*whole(range(20), 2)))
+    done = load(config, lines(schema(), *records(range(3), 1), activate(1)))
+    assert done.error is None
+    assert held(project) == keys(range(20))
+
+
+def test_a_map_that_keeps_only_the_columns_it_names_keeps_the_mark_of_a_deletion(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    columns = {"source_id": "source_id", "name": "name", "__else__": None}
+    config |= {"stream_maps": {"customers": columns}}
+    marked = record(1, _sdc_deleted_at="2026-01-01T00:00:00Z")
+    load(config, lines(*whole(range(3), 1)))
+    done = load(config, lines(schema(), record(0), record(2), marked))
+    assert (done.error, done.summary["deleted"]) == (None, 1)
+    assert held(project) == {"crm-0", "crm-2"}

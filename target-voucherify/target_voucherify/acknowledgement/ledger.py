@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS accepted (source_id TEXT PRIMARY KEY, fingerprint BLO
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (stream, version))
+    WITHOUT ROWID;
 """
 
 
@@ -156,6 +158,17 @@ class Ledger:
                 "own."
             )
 
+    def begin_version(self, stream: str, version: str) -> bool:
+        """Note that records of a stream came under a version; whether no earlier run had any."""
+        row = (stream, version)
+        with self._transaction():
+            known = "SELECT 1 FROM versions WHERE stream = ? AND version = ?"
+            if self._execute(known, row).fetchone() is not None:
+                return False
+            if not self._read_only:
+                self._execute("INSERT INTO versions VALUES (?, ?)", row)
+        return True
+
     def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
         """Whether every stream of the pipeline was sent completely again, under a new version.
 
@@ -199,6 +212,13 @@ class Ledger:
             keys = self._execute(missing).fetchall()
         for (key,) in keys:
             yield key
+
+    def keys(self) -> Iterator[str]:
+        """Keys of all customers that may be in Voucherify, and of those of this run; unordered."""
+        with self._transaction():
+            every = "SELECT source_id FROM accepted UNION ALL SELECT source_id FROM temp.seen"
+            for (key,) in self._execute(every):
+                yield key
 
     def close(self) -> None:
         """Close the file."""
@@ -266,6 +286,15 @@ class NoLedger:
     def unseen(self) -> Iterator[str]:
         """No customer is known, so none is missing."""
         return iter(())
+
+    def keys(self) -> Iterator[str]:
+        """No customer is known."""
+        return iter(())
+
+    def begin_version(self, stream: str, version: str) -> bool:
+        """Every version is new."""
+        del stream, version
+        return True
 
     def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
         """No stream was ever sent completely before."""

@@ -1,13 +1,18 @@
 """Which streams of a run were sent completely, by the versions their messages carry.
 
-A stream is complete only if its ACTIVATE_VERSION comes after its last record and every record
-carried that version. Many taps send ACTIVATE_VERSION first; when such a tap dies halfway its output
-ends like any other, so a version that comes first says nothing about what is missing.
+A stream is complete only if its ACTIVATE_VERSION comes after its last record, every record carried
+that version, and no earlier run began it: a tap that resumes a version sends only the rest. Many
+taps send ACTIVATE_VERSION first; when such a tap dies halfway its output ends like any other, so a
+version that comes first says nothing about what is missing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(slots=True)
@@ -16,14 +21,21 @@ class _Stream:
 
     version: str | None = None
     is_mixed: bool = False
+    is_resumed: bool = False
     is_active: bool = False
     """Whether the newest message is an ACTIVATE_VERSION with the records' version."""
 
 
 class StreamVersions:
-    """The versions of one run, by the name that the tap gives a stream."""
+    """The versions of one run, by the name that the tap gives a stream.
 
-    def __init__(self) -> None:
+    Args:
+        begin: notes for good that records of a stream and version came; returns whether they are
+            the first ones ever.
+    """
+
+    def __init__(self, begin: Callable[[str, str], bool]) -> None:
+        self._begin = begin
         self._streams: dict[str, _Stream] = {}
         self.activated_too_early: set[str] = set()
         """Streams whose ACTIVATE_VERSION did not match the records before it."""
@@ -36,6 +48,7 @@ class StreamVersions:
         text = str(version)
         if seen.version is None:
             seen.version = text
+            seen.is_resumed = not self._begin(stream, text)
         seen.is_mixed = seen.is_mixed or version is None or text != seen.version
         seen.is_active = False
 
@@ -49,7 +62,7 @@ class StreamVersions:
         seen.is_active = seen.version == str(version) and not seen.is_mixed
         if not seen.is_active:
             self.activated_too_early.add(stream)
-        return seen.is_active
+        return seen.is_active and not seen.is_resumed
 
     def complete(self) -> dict[str, str]:
         """The streams that were sent completely, each with its version.
@@ -61,5 +74,5 @@ class StreamVersions:
         return {
             name: seen.version
             for name, seen in self._streams.items()
-            if seen.is_active and seen.version is not None
+            if seen.is_active and seen.version is not None and not seen.is_resumed
         }

@@ -10,6 +10,7 @@ from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTr
 
 from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
 from target_voucherify.singer.reader import LINE
+from target_voucherify.sinks import DELETED_AT
 from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class StreamRouter:
             if self._tracks_missing:
                 self._mark_filtered(route, record)
             return False
+        if record.get(DELETED_AT) is not None:
+            mapped[DELETED_AT] = record[DELETED_AT]  # a map may keep only the columns it names
         self._run.count()
         route.sink.handle(mapped, line)
         return True

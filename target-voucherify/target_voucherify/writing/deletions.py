@@ -54,7 +54,7 @@ class Deletions:
         self._percent = settings.max_delete_percent
         self._context = context
         self._ticket = 0
-        self.versions = StreamVersions()
+        self.versions = StreamVersions(context.ledger.begin_version)
         self.tracks_missing = context.ledger.is_enabled
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
@@ -219,7 +219,7 @@ class NoDeletions(Deletions):
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
-        self.versions = StreamVersions()
+        self.versions = StreamVersions(lambda _stream, _version: True)
 
     def add(self, key: str, line: bytes) -> None:
         """Count one deletion."""
