@@ -94,7 +94,13 @@ site: .venv-site/done ## the documents as a site; fails on a dead link
 	@touch $@
 
 dist: .venv-release/done ## build, check and install both packages, with bills of materials
-	.venv-release/bin/python tools/dist.py $(TAG)
+	.venv-release/bin/python tools/dist.py all $(TAG)
+
+dist-packages: .venv-release/done
+	.venv-release/bin/python tools/dist.py build
+
+dist-check: .venv-release/done
+	.venv-release/bin/python tools/dist.py check $(TAG)
 
 .venv-audit/done: tools/requirements/audit.txt
 	$(PYTHON) -m venv .venv-audit
@@ -126,6 +132,6 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 	for file in tools/requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove files made by these targets, except those in git
-	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .meltano output
+	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures site dist audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures site dist dist-packages dist-check audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

@@ -1,7 +1,8 @@
 """Builds both packages, checks and installs each, and writes bills of materials.
 
-`make dist` leaves `dist/` as a release would publish it, and `dist-sbom/`. A tag as argument is
-compared with the version of the packages.
+`make dist` leaves `dist/` as a release would publish it, and `dist-sbom/`. The arguments are
+`build`, `check` or `all`, and a tag that is compared with the version of the packages. Only `check`
+installs packages that are not locked, so a release builds and checks on different machines.
 """
 
 from __future__ import annotations
@@ -23,9 +24,22 @@ BIN = Path(sys.executable).parent
 
 def main() -> None:
     """Build, check, and print the files."""
+    what, tag = [*sys.argv[1:], "", ""][:2]
+    if what != "check":
+        build()
+    if what != "build":
+        SBOM.mkdir(exist_ok=True)
+        for package in sorted(DIST.iterdir()):
+            check(package, tag)
+    for made in (*sorted(DIST.iterdir()), *sorted(SBOM.glob("*"))):
+        print(f"{made.relative_to(ROOT)}: {made.stat().st_size // 1024} kB")
+
+
+def build() -> None:
+    """Build both packages into an empty folder, and check their metadata."""
     for folder in (DIST, SBOM):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+    DIST.mkdir()
     # The same commit gives the same bytes.
     date = output("git", "log", "-1", "--format=%ct").strip()
     for plugin in PLUGINS:
@@ -40,15 +54,10 @@ def main() -> None:
             ROOT / plugin,
             at=date,
         )
-    packages = sorted(DIST.iterdir())
-    run(BIN / "twine", "check", "--strict", *packages)
-    for package in packages:
-        check(package)
-    for made in (*packages, *sorted(SBOM.iterdir())):
-        print(f"{made.relative_to(ROOT)}: {made.stat().st_size // 1024} kB")
+    run(BIN / "twine", "check", "--strict", *sorted(DIST.iterdir()))
 
 
-def check(package: Path) -> None:
+def check(package: Path, tag: str) -> None:
     """Install a package in an empty environment; for a wheel write the bill of materials.
 
     Raises:
@@ -60,7 +69,7 @@ def check(package: Path) -> None:
         python = Path(folder) / "bin/python"
         run(python, "-m", "pip", "install", "-q", package)
         about = json.loads(output(Path(folder) / "bin" / plugin, "--about", "--format=json"))
-        tag = sys.argv[1] if len(sys.argv) > 1 else f"v{about['version']}"
+        tag = tag or f"v{about['version']}"
         if (about["name"], f"v{about['version']}") != (plugin, tag):
             sys.exit(f"{package.name} is {about['name']} {about['version']}; the tag is {tag}.")
         if package.suffix == ".whl":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+EXAMPLE = ROOT / "examples" / "github-actions" / "voucherify.yml"
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+){0,2}")
 
 
@@ -61,6 +65,64 @@ def test_every_change_is_checked_and_what_is_locked_is_audited() -> None:
         for step in job["steps"]
     }
     assert {".ci/run", "make audit"} <= commands
+
+
+def test_a_release_is_built_by_locked_packages_alone_and_checked_before_it_is_published() -> None:
+    release = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    steps = {
+        name: [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
+        for name, job in release.items()
+    }
+
+    assert steps["build"] == [
+        "actions/checkout",
+        "actions/setup-python",
+        "make dist-packages",
+        "actions/upload-artifact",
+    ]
+    assert 'make dist-check TAG="$TAG"' in steps["check"]
+    assert [release[name]["needs"] for name in ("release", "publish", "attest", "check")] == [
+        "publish",
+        "attest",
+        "check",
+        "build",
+    ]
+
+
+def test_the_example_keeps_the_refused_records_of_a_run_encrypted() -> None:
+    (job,) = jobs(EXAMPLE).values()
+    encrypt, keep = job["steps"][-2:]
+    file = Path(job["env"]["REFUSED_RECORDS_PATH"]).name
+
+    for step in (encrypt, keep):
+        assert step["if"] == f"always() && hashFiles('{file}') != ''"
+    assert f" {file} " in encrypt["run"]
+    assert keep["uses"].startswith("actions/upload-artifact@")
+    assert keep["with"]["path"] == f"{file}.gpg"
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
+def test_the_example_encrypts_so_that_the_passphrase_opens_it(tmp_path: Path) -> None:
+    (job,) = jobs(EXAMPLE).values()
+    (tmp_path / "refused.singer").write_text("a record")
+    env = {**os.environ, "GNUPGHOME": str(tmp_path), "REFUSED_PASSPHRASE": "opens it"}
+
+    def shell(command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-ec", command],
+            cwd=tmp_path,
+            env={**env, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert shell(job["steps"][-2]["run"], REFUSED_PASSPHRASE="").returncode != 0
+    assert not (tmp_path / "refused.singer.gpg").exists()
+    assert shell(job["steps"][-2]["run"]).returncode == 0
+    decrypt = "gpg --batch --pinentry-mode loopback --passphrase-fd 3 --decrypt"
+    opened = shell(f"{decrypt} refused.singer.gpg 3<<<'opens it'")
+    assert opened.stdout == "a record"
 
 
 @pytest.mark.parametrize(
