@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,3 +128,57 @@ def test_sigterm_while_the_rest_of_the_input_is_discarded_ends_with_143(
         _, log = process.communicate(timeout=40)
     assert process.returncode == 143, log.decode()
     assert b'"complete": false' in log.splitlines()[-1]
+
+
+PAIRS = (("ABC", "abc"), ("straße", "STRASSE"), ("É", "é"))
+
+
+@pytest.mark.parametrize(("pair", "ledger", "order"), [*product(PAIRS, (None, "ledger"), (1, -1))])
+def test_keys_of_a_run_that_differ_only_in_case_are_not_deleted(
+    config: dict[str, Any], tmp_path: Path, pair: tuple[str, str], ledger: str | None, order: int
+) -> None:
+    config |= {"refused_records_path": str(tmp_path / "refused.singer")}
+    config |= {"ledger_path": ledger and str(tmp_path / ledger)}
+    gone, live = (record(1, source_id=key) for key in pair)
+    load(config, lines(schema(), gone, live, record(2), record(3)))
+    gone["record"]["_sdc_deleted_at"] = NOW
+    pair_of_records = [gone, live][::order]
+    done = load(
+        config, lines(schema(DELETED), *pair_of_records, *marked(range(2, 3)), state({"seen": 3}))
+    )
+    assert (done.error, done.states) == (None, [{"seen": 3}])
+    assert done.summary["deleted"] == 1
+    assert "differs from it only in upper and lower case" in done.log
+    assert "ambiguous_case" in (tmp_path / "refused.singer").read_text()
+
+
+def test_a_key_that_differs_only_in_case_from_one_of_the_ledger_is_not_deleted(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    config |= {"ledger_path": str(tmp_path / "ledger.db")}
+    load(config, lines(schema(), record(1, source_id="ABC"), record(2, source_id="abc")))
+    gone = record(1, source_id="ABC", _sdc_deleted_at=NOW)
+    planned = load({**config, "dry_run": True}, lines(schema(DELETED), gone))
+    assert planned.summary["would_delete"] == 0
+    done = load(config, lines(schema(DELETED), gone))
+    assert "1 of 1 records were refused" in str(done.error)
+    assert held(project) == {"ABC", "abc"}
+
+
+def test_a_missing_customer_whose_key_differs_only_in_case_is_not_deleted(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    config |= {
+        "ledger_path": str(tmp_path / "ledger.db"),
+        "refused_records_path": str(tmp_path / "refused.singer"),
+    }
+
+    def whole(version: int, *keys: str) -> str:
+        records = [{**record(1, source_id=key), "version": version} for key in keys]
+        activate = {"type": "ACTIVATE_VERSION", "stream": "customers", "version": version}
+        return lines(schema(), *records, activate, state({"version": version}))
+
+    load(config, whole(1, "ABC", "abc", "x", "Y", "p", "q"))
+    done = load(config, whole(2, "abc", "y", "p", "q"))
+    assert (done.error, done.summary["refused_unseen"]) == (None, 2)
+    assert held(project) == {"ABC", "abc", "Y", "y", "p", "q"}

@@ -338,6 +338,13 @@ DEFENCES = (
         FILES,
     ),
     Defence(
+        "target: keys that differ only in case are not deleted",
+        "target_voucherify/writing/deletions.py",
+        "            elif key in self._ambiguous:\n",
+        "            elif False:\n",
+        DELETIONS,
+    ),
+    Defence(
         "target: a replay reads only what the file holds at the start",
         "target_voucherify/acknowledgement/refused_file.py",
         "        return itself.st_size\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.acknowledgement.refusal_reasons import Reason
@@ -37,6 +38,13 @@ UNSAFE = Reason(
     "its source_id cannot be named safely in a path; delete it in the dashboard",
 )
 
+AMBIGUOUS = Reason(
+    "ambiguous_case",
+    "another source_id differs from it only in upper and lower case; if Voucherify takes both for "
+    "one, deleting it deletes the other",
+    "another source_id differs from it only in upper and lower case; delete it in the dashboard",
+)
+
 
 class Deletions:
     """Customers to delete at the end of the run; kept in a temporary file, not in memory.
@@ -59,9 +67,11 @@ class Deletions:
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
+        self._ambiguous: set[str] = set()
         context.ledger.track_seen()
         self._pending = sqlite3.connect("", isolation_level=None)
         self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
+        self._pending.execute("CREATE TABLE seen (source_id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._pending.execute("BEGIN")
 
     def add(self, key: str, line: bytes) -> None:
@@ -82,10 +92,9 @@ class Deletions:
 
     def _note_seen(self, key: str) -> None:
         """Note that a record had this key, so that it does not count as missing."""
-        if self.tracks_missing:
-            self._seen.append(key)
-            if len(self._seen) >= SEEN_CHUNK_SIZE:
-                self._write_seen()
+        self._seen.append(key)
+        if len(self._seen) >= SEEN_CHUNK_SIZE:
+            self._write_seen()
 
     def activate(self, stream: str, version: object) -> None:
         """Note a stream's ACTIVATE_VERSION: states wait if customers may be missing."""
@@ -107,6 +116,7 @@ class Deletions:
         self._warn_of_versions()
         missing = list(self._missing())
         self._check_limit(self._count + len(missing))
+        self._ambiguous = self._ambiguous_keys(missing)
         for pending in self._chunks():
             self._delete(pending)
         for start in range(0, len(missing), CHUNK_SIZE):
@@ -117,9 +127,10 @@ class Deletions:
 
     def count_due(self) -> int:
         """Number of deletions to carry out; for a dry run."""
-        return self._count + sum(1 for _ in self._missing())
+        missing = list(self._missing())
+        return self._count + len(missing) - len(self._ambiguous_keys(missing))
 
-    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
+    def _execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         try:
             return self._pending.execute(statement, parameters)
         except sqlite3.Error as error:
@@ -154,8 +165,32 @@ class Deletions:
             )
 
     def _write_seen(self) -> None:
-        self._context.ledger.mark_seen(self._seen)
+        if self.tracks_missing:
+            self._context.ledger.mark_seen(self._seen)
+        else:
+            for key in self._seen:
+                self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
         self._seen.clear()
+
+    def _ambiguous_keys(self, missing: list[str]) -> set[str]:
+        """Keys to delete that differ only in case from another one of this run or of the ledger.
+
+        Whether Voucherify tells them apart is not published.
+        """
+        doomed = {key.casefold(): key for key in (*self._pending_keys(), *missing)}
+        if not doomed:
+            return set()
+        self._write_seen()
+        seen = (key for (key,) in self._execute("SELECT source_id FROM seen"))
+        several = {
+            key.casefold()
+            for key in chain(seen, self._context.ledger.keys())
+            if doomed.get(key.casefold(), key) != key
+        }
+        return {key for key in chain(self._pending_keys(), missing) if key.casefold() in several}
+
+    def _pending_keys(self) -> Iterator[str]:
+        return (key for (key,) in self._execute("SELECT source_id FROM pending"))
 
     def _check_limit(self, count: int) -> None:
         records = self._context.summary.records
@@ -177,10 +212,14 @@ class Deletions:
     def _delete(self, pending: dict[str, bytes | None]) -> None:
         """Delete some; the line is `None` for a customer that only the ledger knows."""
         context = self._context
-        unsafe = [key for key in pending if not is_safe_in_path(key)]
-        for key in unsafe:
-            self._refuse(key, pending[key], UNSAFE)
-        safe = [key for key in pending if is_safe_in_path(key)]
+        safe = []
+        for key, line in pending.items():
+            if not is_safe_in_path(key):
+                self._refuse(key, line, UNSAFE)
+            elif key in self._ambiguous:
+                self._refuse(key, line, AMBIGUOUS)
+            else:
+                safe.append(key)
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
