@@ -220,13 +220,6 @@ class Ledger:
             for (key,) in self._execute(every):
                 yield key
 
-    def keys(self) -> Iterator[str]:
-        """Keys of all customers that may be in Voucherify, and of those of this run; unordered."""
-        with self._transaction():
-            every = "SELECT source_id FROM accepted UNION ALL SELECT source_id FROM temp.seen"
-            for (key,) in self._execute(every):
-                yield key
-
     def close(self) -> None:
         """Close the file."""
         self._database.close()
@@ -302,10 +295,6 @@ class NoLedger:
         """Every version is new."""
         del stream, version
         return True
-
-    def keys(self) -> Iterator[str]:
-        """No customer is known."""
-        return iter(())
 
     def all_complete_anew(self, versions: Mapping[str, str]) -> bool:
         """No stream was ever sent completely before."""
