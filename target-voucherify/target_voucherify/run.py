@@ -182,6 +182,10 @@ class Run:
             self._logged_topics.add(topic)
             self._log.info("%s", message)
 
+    @property
+    def _is_replay(self) -> bool:
+        return self.outcomes.file is not None and self.outcomes.file.is_replayed
+
     def finish(self, input_error: VoucherifyError | None) -> None:
         """Finish the run and its summary.
 
@@ -199,6 +203,11 @@ class Run:
         finally:
             self._ledger.close()
             self._locks.close()
+        if isinstance(error, MaxCallsError) and not self._ledger.is_enabled and self._is_replay:
+            raise VoucherifyError(
+                f"{error} The refused-records file stays as it was, and the next replay begins "
+                "anew: raise max_calls, or set ledger_path."
+            )
         if isinstance(error, MaxCallsError):
             self._log.warning("%s The next run continues from the last state.", error)
         elif error is not None:

@@ -55,7 +55,7 @@ class RefusedFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
+        self._path = Path(path).resolve()  # a link stays a link when the file is replaced
         self._schemas: dict[str, dict[str, Any]] = {}
         self._written: dict[str, dict[str, Any]] = {}
         self._unflushed = False
@@ -78,18 +78,22 @@ class RefusedFile:
         """Write to a new file from now on if this file is the input.
 
         Returns:
-            How many bytes of the input to read: its present size, or all of another input.
+            How many bytes of the input to read: what it holds now, or all of another input.
         """
         try:
             itself = os.fstat(self._descriptor)
             if not os.path.samestat(os.fstat(source.fileno()), itself):
                 return math.inf
+            begin = os.lseek(source.fileno(), 0, os.SEEK_CUR)
         except (OSError, ValueError):  # an input without a file behind it
             return math.inf
-        self._read_size = itself.st_size
+        self._read_size = itself.st_size - begin
         with self._writing():
+            not_read = os.pread(self._descriptor, begin, 0)
             self._descriptor = open_private(self._replacement, NEW_FILE)
-        return itself.st_size
+        for line in not_read.splitlines():
+            self._append(line)
+        return self._read_size
 
     def end_replay(self, *, is_complete: bool) -> None:
         """Replace the old file by the new one, or delete the new one.
@@ -132,7 +136,7 @@ class RefusedFile:
             InputError: the input is this file, read through a pipe, and would never end.
         """
         stream, record = record_in(line)
-        if str(record.get("_refused_at") or "") >= self._started:
+        if not self.is_replayed and str(record.get("_refused_at") or "") >= self._started:
             raise InputError(
                 "the input holds records that this run set aside: read the refused-records file "
                 "by < instead of through a pipe"
