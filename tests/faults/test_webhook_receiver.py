@@ -10,6 +10,8 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import leaks
 from hooks import SECRET, Receiver, receiving
 from voucherify_sandbox.webhooks import sign
 
@@ -224,6 +227,29 @@ def test_a_long_body_does_not_stop_the_others(receiver: Receiver, body: bytes) -
         waits.append(time.monotonic() - began)
 
     assert max(waits) < 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_taken_is_named_and_the_store_left_alone(
+    receiver: Receiver, host: str
+) -> None:
+    second = subprocess.run(
+        [
+            *(sys.executable, "-m", "tap_voucherify.webhooks", "serve"),
+            *("--store", receiver.store, "--port", str(receiver.port), "--host", host),
+        ],
+        env={**os.environ, "VOUCHERIFY_WEBHOOK_SECRETS": SECRET},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    leaks.saw(second.stderr)
+    assert second.returncode == 1
+    assert f"cannot listen on {host}, port {receiver.port}" in second.stderr
+    assert "--port" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert receiver.post(envelope(f"evcus_{host}"))[0] == 204
 
 
 def replaced(store: Path) -> None:

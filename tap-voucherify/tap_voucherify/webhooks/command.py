@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ SECRETS = "VOUCHERIFY_WEBHOOK_SECRETS"
 """Environment variable with the secrets, separated by spaces; other users can read arguments."""
 
 MAX_CONNECTIONS = 1_000
+BACKLOG = 2_048
 SHUTDOWN_SECONDS = 9
 
 KEEP_ALIVE_SECONDS = 75
@@ -58,14 +60,14 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: None)
     try:
         secrets = _secrets()
+        # Before the store is opened: another receiver on this port may be using it.
+        listening = _listen(options.host, options.port)
         store = Store.create(options.store)
     except VoucherifyError as error:
         LOG.critical("%s", error)
         return 1
     config = uvicorn.Config(
         Receiver(store, secrets).app,
-        host=options.host,
-        port=options.port,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -78,12 +80,23 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    listening = config.bind_socket()
-    listening.listen(config.backlog)  # requests wait from now on until the server runs
     host, port = listening.getsockname()[:2]
     LOG.info("Receiving webhooks on http://%s:%d%s", host, port, PATH)
     uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on which requests wait until the server runs."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise VoucherifyError(
+            f"The webhook receiver cannot listen on {host}, port {port} "
+            f"({getattr(error, 'strerror', error)}): stop what uses it, or choose another one "
+            "with --host and --port."
+        ) from None
 
 
 def _secrets() -> list[str]:
