@@ -296,3 +296,15 @@ def test_a_map_that_keeps_only_the_columns_it_names_keeps_the_mark_of_a_deletion
     done = load(config, lines(schema(), record(0), record(2), marked))
     assert (done.error, done.summary["deleted"]) == (None, 1)
     assert held(project) == {"crm-0", "crm-2"}
+
+
+def test_a_ledger_of_keys_that_a_map_made_otherwise_is_refused(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    def made(expression: str) -> dict[str, Any]:
+        return {**config, "stream_maps": {"customers": {"source_id": expression}}}
+
+    load(made("source_id"), lines(*whole(range(8), 1)))
+    done = load(made("source_id.upper()"), lines(*whole(range(8), 2)))
+    assert "source_id = source_id.upper()" in str(done.error)
+    assert held(project) == keys(range(8))

@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS accepted (source_id TEXT PRIMARY KEY, fingerprint BLO
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (
+    source_id TEXT PRIMARY KEY, refused_at REAL NOT NULL, confirmed_at REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (stream, version))
     WITHOUT ROWID;
 """
@@ -79,6 +82,13 @@ class Ledger:
             raise database_error("ledger_path", path, error) from None
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
+        self._refusals: list[tuple[str, float]] = []
+        """Key and time of refusals that are not in the file yet."""
+        with self._transaction():
+            tables = "SELECT count(*) FROM sqlite_master WHERE name = 'refused'"
+            self._has_refused = self._execute(tables).fetchone() == (1,) and bool(
+                self._execute("SELECT count(*) FROM refused").fetchone()[0]
+            )
 
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shape it."""
@@ -125,6 +135,45 @@ class Ledger:
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
             )
 
+    def refuse(self, key: str, at: float) -> None:
+        """Note that a record was refused that was read at a time; `flush` writes it."""
+        self._refusals.append((key, at))
+        self._has_refused = True
+
+    def flush(self) -> None:
+        """Write the noted refusals, before a state covers them."""
+        if self._refusals:
+            with self._transaction():
+                self._database.executemany(
+                    "INSERT INTO refused (source_id, refused_at) VALUES (?, ?) "
+                    "ON CONFLICT DO UPDATE SET refused_at = max(refused_at, excluded.refused_at)",
+                    self._refusals,
+                )
+            self._refusals.clear()
+
+    def confirm(self, records: Iterable[tuple[str, float]]) -> None:
+        """Note which records are in Voucherify, by key and the time at which they were read.
+
+        A record of the same key that was refused earlier is outdated by that.
+        """
+        if not self._has_refused or self._read_only:
+            return
+        self.flush()
+        with self._transaction():
+            self._database.executemany(
+                "UPDATE refused SET confirmed_at = max(confirmed_at, ?2) "
+                "WHERE source_id = ?1 AND refused_at < ?2",
+                records,
+            )
+
+    def has_newer(self, key: str, at: float) -> bool:
+        """Whether a record of this key was confirmed that was read after a refused one."""
+        if not self._has_refused:
+            return False
+        newer = "SELECT 1 FROM refused WHERE source_id = ? AND confirmed_at > ?"
+        with self._transaction():
+            return self._execute(newer, (key, at)).fetchone() is not None
+
     def bind_stream(self, stream: str, key: str) -> None:
         """Bind the ledger to a stream of this pipeline.
 
@@ -154,8 +203,8 @@ class Ledger:
             owners = " and ".join(f"{name} by {its_key}" for name, its_key in bound.items())
             raise SettingsError(
                 f"ledger_path: {self._path} belongs to another pipeline: it holds {owners}, and "
-                f"this run brings {stream} by {key}. Name another file: each pipeline needs its "
-                "own."
+                f"this run brings {stream} by {key}. Name another file, because each pipeline "
+                "needs its own; if this pipeline was changed, delete the file, which costs calls."
             )
 
     def begin_version(self, stream: str, version: str) -> bool:
@@ -283,6 +332,11 @@ class NoLedger:
         del key
         return False
 
+    def has_newer(self, key: str, at: float) -> bool:
+        """No customer was confirmed before."""
+        del key, at
+        return False
+
     def unseen(self) -> Iterator[str]:
         """No customer is known, so none is missing."""
         return iter(())
@@ -305,8 +359,8 @@ class NoLedger:
         """Do nothing."""
 
     forget = remove = remember = mark_seen = track_seen = bind_stream = save_versions = close = (
-        _ignore
-    )
+        refuse
+    ) = flush = confirm = _ignore
 
 
 def open_ledger(settings: Settings) -> Ledger | NoLedger:

@@ -67,7 +67,14 @@ class StreamRouter:
             routes = [Route(self._sink_for(stream, schema, keys))]
         self._routes[stream] = routes
         if routes:
-            self._run.begin_stream(stream, sorted({route.sink.key_property for route in routes}))
+            self._run.begin_stream(stream, sorted({self._key_of(route.sink) for route in routes}))
+
+    def _key_of(self, sink: Customers) -> str:
+        """What makes the `source_id`: a property, and the expressions of stream maps for it."""
+        maps = self._mappers[0].stream_maps_dict.values() if self._mappers else ()
+        name = sink.key_property
+        made = sorted({str(each[name]) for each in maps if isinstance(each, dict) and name in each})
+        return f"{name} = {' or '.join(made)}" if made else name
 
     def handle_record(self, message: dict[str, Any]) -> None:
         """Pass a record to its sinks, through stream maps only if there are any."""
