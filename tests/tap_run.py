@@ -25,7 +25,11 @@ NO_PROJECT = {"application_id": "none", "secret_key": "none"}
 
 
 def extract(
-    config: Mapping[str, Any], state: Mapping[str, Any], *, full_table: str = ""
+    config: Mapping[str, Any],
+    state: Mapping[str, Any],
+    *,
+    full_table: str = "",
+    only: str = "",
 ) -> list[Message]:
     """The messages of one run, to the one that an error kept from coming.
 
@@ -33,10 +37,12 @@ def extract(
         config: the settings.
         state: of the run before.
         full_table: the one stream to read, and to read whole; all as they are if empty.
+        only: the one stream to read, as it is.
     """
     printed = io.TextIOWrapper(io.BytesIO(), write_through=True)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     catalog = full_table_catalog(full_table) if full_table else None
+    catalog = catalog_of(only) if only else catalog
     try:
         with redirect_stdout(printed):
             tap = TapVoucherify(config=dict(config), state=dict(state), catalog=catalog)
@@ -60,4 +66,15 @@ def full_table_catalog(stream: str) -> dict[str, Any]:
                 part["metadata"]["selected"] = entry["tap_stream_id"] == stream
                 part["metadata"]["replication-method"] = "FULL_TABLE"
         entry["replication_method"] = "FULL_TABLE"
+    return catalog
+
+
+@cache
+def catalog_of(stream: str) -> dict[str, Any]:
+    """The catalog that reads one stream alone."""
+    catalog: dict[str, Any] = TapVoucherify(config=NO_PROJECT).catalog_dict
+    for entry in catalog["streams"]:
+        for part in entry["metadata"]:
+            if part["breadcrumb"] == []:
+                part["metadata"]["selected"] = entry["tap_stream_id"] == stream
     return catalog

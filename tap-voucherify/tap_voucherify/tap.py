@@ -141,6 +141,20 @@ class TapVoucherify(GracefulTap):
                 ", ".join(unknown),
             )
 
+    def check_progress(self) -> None:
+        """Raise where `max_calls` is so small that the same run again would get no further.
+
+        Raises:
+            SettingsError: with a number of calls that helps.
+        """
+        streams = [one for one in self.streams.values() if isinstance(one, VoucherifyStream)]
+        cut = next((stream for stream in streams if stream.calls_wanted), None)
+        if cut is not None and not any(stream.has_moved for stream in streams):
+            raise SettingsError(
+                f"max_calls ({self.config['max_calls']}) ends every run before {cut.name} gets "
+                f"further: set it to at least {cut.calls_wanted}."
+            )
+
     def log_summary(self) -> None:
         """Log the run summary as one JSON object, the last line of the log."""
         usage = self.client.usage
@@ -192,6 +206,7 @@ class TapVoucherify(GracefulTap):
             tap.check_selection()
             tap.sync_all()
             tap.shutdown.check()
+            tap.check_progress()
         except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line
             status = exit_status(error, cls.logger)
         tap.log_summary()

@@ -36,6 +36,7 @@ class Defence(NamedTuple):
 
 WALK = ("tests/unit/test_tap_walk.py", "tests/faults/test_tap_customers.py")
 INPUT = ("tests/faults/test_tap_bad_input.py",)
+FEW = ("tests/faults/test_tap_few_calls.py",)
 READINGS = ("tests/faults/test_tap_readings.py",)
 EVENTS = ("tests/standard/test_tap_reward_events.py",)
 BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
@@ -134,6 +135,27 @@ DEFENCES = (
         (*INPUT, "-k", "catalog"),
     ),
     Defence(
+    Defence(
+        "tap: with max_calls parents are collected and read in parts",
+        "tap_voucherify/streams/child.py",
+        "if is_border and self._budget.is_used(self._queue):",
+        "if False:",
+        FEW,
+    ),
+    Defence(
+        "tap: a position in a part without an end is not used under max_calls",
+        "tap_voucherify/streams/child.py",
+        "self._at.last_source, self._at.until = [*self._order][-1], LATEST",
+        "pass",
+        FEW,
+    ),
+    Defence(
+        "tap: max_calls that let no run get further are an error",
+        "tap_voucherify/tap.py",
+        "if cut is not None and not any(stream.has_moved for stream in streams):",
+        "if False:",
+        FEW,
+    ),
         "tap: a first run is compared with the API's total",
         "tap_voucherify/pagination/total_check.py",
         "self.missing = max(0, (self.total or 0) - self.rows) or None",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 CHUNK = 1_000
 
 ADD = """
-    INSERT INTO queue VALUES (?, ?)
+    INSERT INTO queue VALUES (?, ?, 0)
     ON CONFLICT (id) DO UPDATE
     SET has_activity_hint = max(has_activity_hint, excluded.has_activity_hint)
 """
@@ -41,25 +41,39 @@ class IdQueue:
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(
-            "CREATE TABLE queue (id TEXT PRIMARY KEY, has_activity_hint INT) WITHOUT ROWID"
+            "CREATE TABLE queue (id TEXT PRIMARY KEY, has_activity_hint INT, is_done INT) "
+            "WITHOUT ROWID"
         )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete the file."""
         self._database.close()
 
     def add(self, *ids: QueuedId) -> None:
-        """Add ids; one that is there already counts once."""
+        """Add ids; one that is there already, or was done before, counts once."""
         self._database.executemany(ADD, ids)
 
+    def finish(self) -> None:
+        """Mark all ids as done: they are not requested again, also if they are added again."""
+        self._database.execute("UPDATE queue SET is_done = 1 WHERE NOT is_done")
+
     def __len__(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM queue").fetchone()[0])
+        return int(
+            self._database.execute("SELECT count(*) FROM queue WHERE NOT is_done").fetchone()[0]
+        )
 
     def after(self, position: str) -> Iterator[QueuedId]:
         """Ids that sort after `position`, ascending."""
-        query = "SELECT * FROM queue WHERE id > ? ORDER BY id LIMIT ?"
+        query = (
+            "SELECT id, has_activity_hint FROM queue "
+            "WHERE id > ? AND NOT is_done ORDER BY id LIMIT ?"
+        )
         while chunk := self._database.execute(query, (position, CHUNK)).fetchall():
             yield from (QueuedId(each, bool(hint)) for each, hint in chunk)
             position = chunk[-1][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -12,7 +13,7 @@ from tap_voucherify.pagination.replication_value import changed_rows
 from tap_voucherify.pagination.time_cursor import Page, Row, rows_by_time
 from tap_voucherify.pagination.total_check import FilteredCount, FullRead
 from tap_voucherify.rewards.id_queue import QueuedId
-from tap_voucherify.streams.child import ChildStream
+from tap_voucherify.streams.child import ChildStream, ParentSource, TimedId
 from tap_voucherify.streams.customer_deletions import CustomerDeletions
 from tap_voucherify.streams.customers import Customers
 from tap_voucherify.streams.paged import FullTableStream, NewestFirstStream
@@ -137,13 +138,18 @@ class CampaignTransactions(ChildStream):
     order = "-id"
 
     @override
-    def parents(self, since: datetime | None) -> Iterator[QueuedId]:
+    def sources(self, since: datetime | None) -> list[ParentSource]:
+        return [ParentSource("campaigns", self._campaigns)]
+
+    def _campaigns(self, begin: datetime | None) -> Iterator[TimedId]:
         fetch = endpoints.pages_of(
             self.client.get, endpoints.CAMPAIGNS, filters=endpoints.CAMPAIGN_FILTERS
         )
-        for _, row in rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats):
-            if row.get("campaign_type") in TYPES_WITH_TRANSACTIONS:
-                yield QueuedId(str(row["id"]))
+        for instant, row in rows_by_time(
+            fetch, endpoints.CAMPAIGNS_BY_CREATION, since=begin, stats=self.stats
+        ):
+            is_wanted = row.get("campaign_type") in TYPES_WITH_TRANSACTIONS
+            yield instant, QueuedId(str(row["id"])) if is_wanted else None
 
     @override
     def older_than(self, page: Page, since: datetime) -> bool:
@@ -163,7 +169,7 @@ class ReferralHolders(ChildStream):
         return endpoints.condition("created_at", "after", since - MILLISECOND)
 
     @override
-    def parents(self, since: datetime | None) -> Iterator[QueuedId]:
+    def sources(self, since: datetime | None) -> list[ParentSource]:
         """Referral codes made or changed since, redeemed since, or converting by a custom event.
 
         A conversion by a custom event leaves no trace in a list, so the codes of such campaigns are
@@ -178,29 +184,44 @@ class ReferralHolders(ChildStream):
         )
         for _, row in rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats):
             campaigns[str(row["id"])] = row
-        for campaign_id, row in campaigns.items():
-            yield from self._codes(campaign_id, None if _converts_by_event(row) else since)
-        if since is not None:
-            yield from self._redeemed(frozenset(campaigns), since)
+        codes = [
+            ParentSource(
+                campaign_id,
+                partial(self._codes, campaign_id, None if _converts_by_event(row) else since),
+            )
+            for campaign_id, row in campaigns.items()
+        ]
+        if since is None:
+            return codes
+        redeemed = partial(self._redeemed, frozenset(campaigns), since)
+        return [*codes, ParentSource("redemptions", redeemed)]
 
-    def _codes(self, campaign_id: str, since: datetime | None) -> Iterator[QueuedId]:
+    def _codes(
+        self, campaign_id: str, since: datetime | None, begin: datetime | None
+    ) -> Iterator[TimedId]:
         by_creation, by_update = endpoints.VOUCHERS_BY_CREATION, endpoints.VOUCHERS_BY_UPDATE
         params = {"campaign_id": campaign_id}
         fetch = endpoints.pages_of(self.client.get, endpoints.VOUCHERS, params=params)
         codes = (
-            rows_by_time(fetch, by_creation, stats=self.stats)
+            rows_by_time(fetch, by_creation, since=begin, stats=self.stats)
             if since is None
-            else changed_rows(fetch, by_creation, by_update, since, self.stats)
+            else changed_rows(fetch, by_creation, by_update, begin or since, self.stats)
         )
-        yield from (QueuedId(str(row["id"])) for _, row in codes)
+        yield from ((instant, QueuedId(str(row["id"]))) for instant, row in codes)
 
-    def _redeemed(self, campaigns: frozenset[str], since: datetime) -> Iterator[QueuedId]:
+    def _redeemed(
+        self, campaigns: frozenset[str], since: datetime, begin: datetime | None
+    ) -> Iterator[TimedId]:
         fetch = endpoints.pages_of(self.client.get, endpoints.REDEMPTIONS)
         by_creation = endpoints.REDEMPTIONS_BY_CREATION
-        for _, row in rows_by_time(fetch, by_creation, since=since, stats=self.stats):
+        for instant, row in rows_by_time(
+            fetch, by_creation, since=begin or since, stats=self.stats
+        ):
             voucher = row.get("voucher")
             if isinstance(voucher, dict) and voucher.get("campaign_id") in campaigns:
-                yield QueuedId(str(voucher["id"]))
+                yield instant, QueuedId(str(voucher["id"]))
+            else:
+                yield instant, None
 
 
 def _converts_by_event(campaign: Row) -> bool:

@@ -111,6 +111,7 @@ class FullTableStream(PagedStream):
         pages, read = listed(), FullRead()
         for row in pages.rows():
             read.begin(self.client.run_started, pages.first_total)
+            self.stats.total = pages.first_total
             read.add(created_at(row))
             yield row
         read.begin(self.client.run_started, pages.first_total)

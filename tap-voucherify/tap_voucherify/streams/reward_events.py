@@ -7,6 +7,7 @@ whose counters leave room for a reward, and customers that redemptions name.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -25,7 +26,7 @@ from tap_voucherify.pagination.time_cursor import Page, Row, TimedRow, rows_by_t
 from tap_voucherify.rewards.candidates import may_have_rewards, named_by_redemption
 from tap_voucherify.rewards.event import reward_event
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
-from tap_voucherify.streams.child import ChildStream
+from tap_voucherify.streams.child import ChildStream, ParentSource, TimedId
 from tap_voucherify.voucherify_client.timestamps import parse
 from tap_voucherify.webhooks.store_cursor import StoreCursor, is_reconciliation_due
 
@@ -86,6 +87,11 @@ class RewardEvents(ChildStream):
 
     def _polled(self, run: RunRange) -> Iterator[Record | None]:
         queue = self.candidates.changed_since(run.since)
+        # With too few calls for all of them they are read in parts, which begin in the lists.
+        is_begun = bool(self.saved("scan"))
+        if queue is not None and (is_begun or len(queue) >= self.client.calls_left):
+            queue.close()
+            queue = None
         self._knows_changed = queue is not None
         return self.read_parents(IdQueue() if queue is None else queue, run)
 
@@ -94,38 +100,41 @@ class RewardEvents(ChildStream):
         return {"start_date": in_milliseconds(since)}
 
     @override
-    def parents(self, since: datetime | None) -> Iterator[QueuedId | None]:
-        if not self._knows_changed:
-            yield from self._changed(since)
-        redemptions = pages_of(self.client.get, REDEMPTIONS)
-        for _, row in rows_by_time(redemptions, REDEMPTIONS_BY_CREATION, since=since):
-            yield None
-            yield from map(QueuedId, named_by_redemption(row))
+    def sources(self, since: datetime | None) -> list[ParentSource]:
+        customers = ParentSource("customers", partial(self._changed, since))
+        redemptions = ParentSource("redemptions", partial(self._redeemers, since))
+        return [redemptions] if self._knows_changed else [customers, redemptions]
 
-    def _changed(self, since: datetime | None) -> Iterator[QueuedId | None]:
+    def _changed(self, since: datetime | None, begin: datetime | None) -> Iterator[TimedId]:
         """Customers that changed and may have rewards; all of them in the scan `all`."""
-        for instant, row in self._customers(since):
-            changed = since is None or instant >= since
+        for instant, row in self._customers(since, begin):
+            changed = since is None or modified_at(row, "customers") >= since
             has_activity_hint = changed and may_have_rewards(row)
-            if has_activity_hint or self._reads_all:
-                yield QueuedId(str(row["id"]), has_activity_hint)
-            else:
-                yield None
+            is_wanted = has_activity_hint or self._reads_all
+            yield instant, QueuedId(str(row["id"]), has_activity_hint) if is_wanted else None
 
     @property
     def _reads_all(self) -> bool:
         return bool(self.config["reward_events_scan"] == "all")
 
-    def _customers(self, since: datetime | None) -> Iterator[TimedRow]:
-        """The customers to consider, each with the instant of its last change."""
+    def _customers(self, since: datetime | None, begin: datetime | None) -> Iterator[TimedRow]:
+        """The customers to consider, ascending by their last change or by their creation."""
         fetch = pages_of(self.client.get, CUSTOMERS)
-        if since is not None and not self._reads_all:
-            yield from changed_rows(
-                fetch, CUSTOMERS_BY_CREATION, CUSTOMERS_BY_UPDATE, since, self.stats
-            )
-            return
-        for _, row in rows_by_time(fetch, CUSTOMERS_BY_CREATION, stats=self.stats):
-            yield modified_at(row, "customers"), row
+        if since is None or self._reads_all:
+            return rows_by_time(fetch, CUSTOMERS_BY_CREATION, since=begin, stats=self.stats)
+        return changed_rows(
+            fetch, CUSTOMERS_BY_CREATION, CUSTOMERS_BY_UPDATE, begin or since, self.stats
+        )
+
+    def _redeemers(self, since: datetime | None, begin: datetime | None) -> Iterator[TimedId]:
+        """Customers that redemptions name."""
+        redemptions = pages_of(self.client.get, REDEMPTIONS)
+        for instant, row in rows_by_time(
+            redemptions, REDEMPTIONS_BY_CREATION, since=begin or since
+        ):
+            yield instant, None
+            for name in named_by_redemption(row):
+                yield instant, QueuedId(name)
 
     @override
     def records_of(self, page: Page, parent: QueuedId) -> Iterator[Record]:

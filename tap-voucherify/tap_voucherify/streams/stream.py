@@ -11,6 +11,7 @@ import abc
 import signal
 import sys
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -26,7 +27,7 @@ from typing_extensions import override
 
 from tap_voucherify import schemas
 from tap_voucherify.pagination.position import past
-from tap_voucherify.pagination.time_cursor import ReadStats
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, ReadStats
 from tap_voucherify.records.conformance import Conformance
 from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRows
 from tap_voucherify.rewards.candidates import RewardCandidates
@@ -68,6 +69,9 @@ SECONDS_BETWEEN_STATES = 10.0
 
 PROGRESS_INTERVAL = 10.0
 
+POSITIONS = frozenset(("first_run", "export", "scan", "pages"))
+"""Members of a stream's state while it is not read to its end."""
+
 SCHEMAS = SchemaDirectory(schemas)
 
 
@@ -101,6 +105,11 @@ class VoucherifyStream(Stream):
     primary_keys = ("id",)
     schema = StreamSchema(SCHEMAS)
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    has_moved = False
+    """Whether the run brought the stream nearer to its end, which the same run again would not."""
+    calls_wanted: int | None = None
+    """Calls of a run that gets further, where `max_calls` cut the stream."""
 
     def __init__(self, tap: GracefulTap) -> None:
         super().__init__(tap)
@@ -139,11 +148,13 @@ class VoucherifyStream(Stream):
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         if self._starts_over:
             self.stream_state.clear()
+        before, calls = deepcopy(dict(self.stream_state)), self.client.usage.calls
         try:
             yield from self._with_state_messages()
         except MaxCallsError as reason:
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
             self._write_position()
+            self.calls_wanted = calls + self._least_calls(self.client.usage.calls - calls)
         except Exception:
             self.emit_state()
             raise
@@ -151,7 +162,17 @@ class VoucherifyStream(Stream):
             self.report.complete = True
             self._write_position()
         finally:
+            self.has_moved = self.stream_state != before and (
+                bool(self.calls_wanted)
+                or bool(POSITIONS & before.keys())
+                or "replication_key_value" not in before
+                or self.report.rows > PAGE_ROWS
+            )
             self._log_nulled()
+
+    def _least_calls(self, spent: int) -> int:
+        """Calls with which a run that was cut after `spent` calls can surely go further."""
+        return max(2 * spent, -(-(self.stats.total or 0) // PAGE_ROWS)) + 2
 
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
         """The records, with a STATE message and a check for signals between two of them when due.

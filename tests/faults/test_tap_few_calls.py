@@ -1,0 +1,116 @@
+"""With few calls in each run, every run moves forward, and one that cannot says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from singer import run, selecting
+from tap_run import Message, extract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voucherify_sandbox import Sandbox
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def busy(sandbox: Sandbox) -> Sandbox:
+    """A project in which collecting customers takes more calls than a run has."""
+    project = sandbox.project
+    sandbox.clock.advance(-7 * DAY)
+    project.create_referral_campaign(
+        "Gifts", referee_reward={"gift_credit": 7}, referrer_reward={"gift_credit": 9}
+    )
+    for number in range(12):
+        sandbox.clock.advance(3_600)
+        project.add_customers(100, prefix=f"batch-{number}-")
+        code = project.referral_code("Gifts", f"batch-{number}-1")
+        project.redeem(code, f"batch-{number}-2", {"amount": 100, "source_id": f"o-{number}"})
+    project.settle()
+    sandbox.clock.advance(DAY)
+    return sandbox
+
+
+def ids(messages: list[Message]) -> set[str]:
+    return {message["record"]["id"] for message in messages if message["type"] == "RECORD"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "max_calls"),
+    [
+        ("reward_events", 7),
+        ("reward_events", 9),
+        ("reward_events", 30),
+        ("referral_holders", 6),
+        ("campaign_transactions", 2),
+    ],
+)
+def test_every_run_moves_on_until_nothing_is_left(
+    busy: Sandbox, connection: dict[str, Any], stream: str, max_calls: int
+) -> None:
+    whole = ids(extract(connection, {}, only=stream))
+    needed = busy.calls
+    busy.forget_requests()
+    state: dict[str, Any] = {}
+    found: set[str] = set()
+
+    while state.get("bookmarks", {}).get(stream, {}).keys() != {
+        "replication_key",
+        "replication_key_value",
+    }:
+        messages = extract({**connection, "max_calls": max_calls}, state, only=stream)
+        found |= ids(messages)
+        before, state = state, [one["value"] for one in messages if one["type"] == "STATE"][-1]
+        assert state != before
+
+    assert found == whole
+    assert busy.calls <= 2.5 * needed
+
+
+def test_parents_that_change_between_two_parts_are_not_missed(
+    busy: Sandbox, connection: dict[str, Any]
+) -> None:
+    state: dict[str, Any] = {}
+    found: set[str] = set()
+    for number in range(12):
+        messages = extract({**connection, "max_calls": 9}, state, only="reward_events")
+        found |= ids(messages)
+        state = [one["value"] for one in messages if one["type"] == "STATE"][-1]
+        code = busy.project.referral_code("Gifts", f"batch-{number}-1")
+        order = {"amount": 100, "source_id": f"later-{number}"}
+        busy.project.redeem(code, f"batch-{number}-3", order)
+        busy.project.settle()
+        busy.clock.advance(3_600)
+
+    for _ in range(2):
+        messages = extract(connection, state, only="reward_events")
+        found |= ids(messages)
+        state = [one["value"] for one in messages if one["type"] == "STATE"][-1]
+
+    assert found == ids(extract(connection, {}, only="reward_events"))
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("stream", ["reward_events", "reward_assignments"])
+def test_a_run_that_cannot_move_fails_and_names_a_number_that_helps(
+    connection: dict[str, Any], tmp_path: Path, stream: str
+) -> None:
+    options, path = selecting(tmp_path, stream), tmp_path / "state.json"
+    for _ in range(3):
+        stuck = run("tap_voucherify", {**connection, "max_calls": 1}, *options)
+        if stuck.exit_code:
+            break
+        path.write_text(json.dumps(stuck.states[-1]))
+        options = [*selecting(tmp_path, stream), "--state", str(path)]
+
+    (advice,) = re.findall(r"max_calls \(1\) ends every run before .* at least (\d+)", stuck.log)
+    assert stuck.exit_code == 1
+    assert int(advice) <= 8
+    helped = run("tap_voucherify", {**connection, "max_calls": int(advice)}, *options)
+    assert helped.exit_code == 0, helped.log
