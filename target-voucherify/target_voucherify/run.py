@@ -14,6 +14,7 @@ from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
 from target_voucherify.acknowledgement.private_files import lock_files
 from target_voucherify.acknowledgement.refusal_reasons import local_reason
+from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.acknowledgement.state_fence import StateFence
 from target_voucherify.acknowledgement.summary import Summary
 from target_voucherify.context import RunContext
@@ -100,8 +101,11 @@ class Run:
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Add a customer to be sent, unless the ledger knows it unchanged."""
+        if self._is_superseded(key, line):
+            return
         self.deletions.mark_seen(key)
-        row = Row(payload, line if self._keeps_lines else b"", self.records.received)
+        at = time.time() if self._ledger.is_enabled else 0.0
+        row = Row(payload, line if self._keeps_lines else b"", self.records.received, at)
         if not self._ledger.is_enabled:
             self._collect(key, row)
             return
@@ -120,10 +124,17 @@ class Run:
             has_key: whether the key is readable; without one the record may be about any customer.
         """
         if has_key:
+            if self._is_superseded(key, line):
+                return
             self.deletions.mark_seen(key)
         else:
             self.deletions.versions.mark_unreadable_key()
         self.outcomes.refuse(line, key or None, local_reason(error, self.records.received))
+
+    def delete(self, key: str, line: bytes) -> None:
+        """Add a customer to be deleted at the end of the run."""
+        if not self._is_superseded(key, line):
+            self.deletions.add(key, line)
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
         """Begin a stream of customers, given the properties that hold their keys.
@@ -263,14 +274,17 @@ class Run:
         if not waiting:
             return
         changed: list[tuple[str, Row]] = []
+        same: list[tuple[str, float]] = []
         keys: set[str] = set()
         known = self._ledger.unchanged((key, row.payload) for key, row in waiting)
         for (key, row), is_same in zip(waiting, known, strict=True):
             if is_same and key not in keys and not self._pending(key):
                 self.records.unchanged += 1
+                same.append((key, row.at))
             else:
                 changed.append((key, row))
                 keys.add(key)
+        self._ledger.confirm(same)
         for key, row in changed:
             self._collect(key, row)
 
@@ -292,6 +306,25 @@ class Run:
             self._warn_of_case(batch)
             self._writer.write(batch)
             self.summary.log_progress()
+
+    def _is_superseded(self, key: str, line: bytes) -> bool:
+        """Whether a record was refused before and a newer one of its key was confirmed since."""
+        at = refused_at(line)
+        if at is None:
+            return False
+        if not self._ledger.is_enabled:
+            if "replay" not in self._logged_topics:
+                self._logged_topics.add("replay")
+                self._log.warning(
+                    "Without ledger_path a replayed record may replace a newer one: replay before "
+                    "the next run, or set ledger_path"
+                )
+            return False
+        if not self._ledger.has_newer(key, at):
+            return False
+        self.log_once("superseded", "Not sending refused records that newer ones have replaced")
+        self.records.superseded += 1
+        return True
 
     def _pending(self, key: str) -> bool:
         """Whether another record of this customer is collected or in flight."""

@@ -99,7 +99,7 @@ class Customers(Sink):
         if problems and self.run.deletions.needs_key:
             self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
         else:
-            self.run.deletions.add(key, line)
+            self.run.delete(key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
         key, problems = self._key_of(record)

@@ -36,7 +36,6 @@ class Defence(NamedTuple):
 
 WALK = ("tests/unit/test_tap_walk.py", "tests/faults/test_tap_customers.py")
 INPUT = ("tests/faults/test_tap_bad_input.py",)
-FEW = ("tests/faults/test_tap_few_calls.py",)
 READINGS = ("tests/faults/test_tap_readings.py",)
 EVENTS = ("tests/standard/test_tap_reward_events.py",)
 BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
@@ -45,6 +44,7 @@ SINGLE = ("tests/faults/test_target_single.py",)
 MISSING = ("tests/faults/test_target_missing.py",)
 DELETIONS = ("tests/faults/test_target_deletions.py",)
 FILES = ("tests/faults/test_target_files.py",)
+SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
@@ -135,27 +135,6 @@ DEFENCES = (
         (*INPUT, "-k", "catalog"),
     ),
     Defence(
-    Defence(
-        "tap: with max_calls parents are collected and read in parts",
-        "tap_voucherify/streams/child.py",
-        "if is_border and self._budget.is_used(self._queue):",
-        "if False:",
-        FEW,
-    ),
-    Defence(
-        "tap: a position in a part without an end is not used under max_calls",
-        "tap_voucherify/streams/child.py",
-        "self._at.last_source, self._at.until = [*self._order][-1], LATEST",
-        "pass",
-        FEW,
-    ),
-    Defence(
-        "tap: max_calls that let no run get further are an error",
-        "tap_voucherify/tap.py",
-        "if cut is not None and not any(stream.has_moved for stream in streams):",
-        "if False:",
-        FEW,
-    ),
         "tap: a first run is compared with the API's total",
         "tap_voucherify/pagination/total_check.py",
         "self.missing = max(0, (self.total or 0) - self.rows) or None",
@@ -367,9 +346,23 @@ DEFENCES = (
         DELETIONS,
     ),
     Defence(
+        "target: a replay sends nothing that a newer record has replaced",
+        "target_voucherify/acknowledgement/ledger.py",
+        "            return self._execute(newer, (key, at)).fetchone() is not None\n",
+        "            return False\n",
+        SUPERSEDED,
+    ),
+    Defence(
+        "target: what was read before a refused record does not replace it",
+        "target_voucherify/acknowledgement/outcomes.py",
+        "self._ledger.confirm((key, row.at) for key, row in rows.items())",
+        "self._ledger.confirm((key, time.time()) for key in rows)",
+        SUPERSEDED,
+    ),
+    Defence(
         "target: a replay reads only what the file holds at the start",
         "target_voucherify/acknowledgement/refused_file.py",
-        "        return itself.st_size\n",
+        "        return self._read_size\n",
         "        return math.inf\n",
         ("tests/faults/test_target_replay.py",),
     ),

@@ -41,9 +41,8 @@ CREATE TABLE IF NOT EXISTS accepted (source_id TEXT PRIMARY KEY, fingerprint BLO
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT)
     WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refused (
-    source_id TEXT PRIMARY KEY, refused_at REAL NOT NULL, confirmed_at REAL NOT NULL DEFAULT 0
-) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (source_id TEXT PRIMARY KEY, confirmed_at REAL NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (stream, version))
     WITHOUT ROWID;
 """
@@ -82,8 +81,8 @@ class Ledger:
             raise database_error("ledger_path", path, error) from None
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
-        self._refusals: list[tuple[str, float]] = []
-        """Key and time of refusals that are not in the file yet."""
+        self._refusals: list[str] = []
+        """Keys of refused records that are not in the file yet."""
         with self._transaction():
             tables = "SELECT count(*) FROM sqlite_master WHERE name = 'refused'"
             self._has_refused = self._execute(tables).fetchone() == (1,) and bool(
@@ -135,9 +134,9 @@ class Ledger:
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
             )
 
-    def refuse(self, key: str, at: float) -> None:
-        """Note that a record was refused that was read at a time; `flush` writes it."""
-        self._refusals.append((key, at))
+    def refuse(self, key: str) -> None:
+        """Note that a record of a key was refused; `flush` writes it."""
+        self._refusals.append(key)
         self._has_refused = True
 
     def flush(self) -> None:
@@ -145,24 +144,22 @@ class Ledger:
         if self._refusals:
             with self._transaction():
                 self._database.executemany(
-                    "INSERT INTO refused (source_id, refused_at) VALUES (?, ?) "
-                    "ON CONFLICT DO UPDATE SET refused_at = max(refused_at, excluded.refused_at)",
-                    self._refusals,
+                    "INSERT OR IGNORE INTO refused VALUES (?, 0)",
+                    ((key,) for key in self._refusals),
                 )
             self._refusals.clear()
 
     def confirm(self, records: Iterable[tuple[str, float]]) -> None:
         """Note which records are in Voucherify, by key and the time at which they were read.
 
-        A record of the same key that was refused earlier is outdated by that.
+        A record of the same key that was read before and refused is outdated by that.
         """
         if not self._has_refused or self._read_only:
             return
         self.flush()
         with self._transaction():
             self._database.executemany(
-                "UPDATE refused SET confirmed_at = max(confirmed_at, ?2) "
-                "WHERE source_id = ?1 AND refused_at < ?2",
+                "UPDATE refused SET confirmed_at = max(confirmed_at, ?2) WHERE source_id = ?1",
                 records,
             )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,12 +40,13 @@ class Row(NamedTuple):
     """One customer: the JSON to send, and what is needed if it is refused.
 
     `line` is the message it came in, empty in a run without a refused-records file; `number` is its
-    position in the input.
+    position in the input; `at` is when it was read, in seconds, in a run with a ledger.
     """
 
     payload: bytes
     line: bytes
     number: int = 0
+    at: float = 0.0
 
     @property
     def held_bytes(self) -> int:
@@ -83,6 +85,7 @@ class Outcomes:
     def accept(self, rows: Mapping[str, Row]) -> None:
         """Note that Voucherify has these customers."""
         self._ledger.remember((key, row.payload) for key, row in rows.items())
+        self._ledger.confirm((key, row.at) for key, row in rows.items())
         self._records.accepted += len(rows)
 
     def release(self, ticket: int) -> None:
@@ -91,7 +94,13 @@ class Outcomes:
         self.emit_state()
 
     def refuse(
-        self, line: bytes, key: str | None, reason: Reason, ticket: int | None = None
+        self,
+        line: bytes,
+        key: str | None,
+        reason: Reason,
+        ticket: int | None = None,
+        *,
+        at: float = 0.0,
     ) -> None:
         """Set one record aside, or note that the run will fail.
 
@@ -100,6 +109,7 @@ class Outcomes:
             key: its `source_id`, when it has one.
             reason: why.
             ticket: of the batch it was sent in; `None` when it was refused before.
+            at: when it was read; now if it is 0.
 
         Raises:
             RefusedRecordsError: so many are refused that something is wrong with all of them.
@@ -112,7 +122,10 @@ class Outcomes:
         if self.file is None:
             self._block_states(ticket)
             return
-        self.file.write(line, reason, pseudonym)
+        at = at or time.time()
+        self.file.write(line, reason, pseudonym, at)
+        if key:
+            self._ledger.refuse(key)
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 
@@ -165,6 +178,7 @@ class Outcomes:
 
     def emit_state(self) -> None:
         """Print the newest state that is ready, once everything it covers is on disk."""
+        self._ledger.flush()
         if self._is_stopped or self._dry_run or (self.file and self._has_too_many_refused()):
             return
         state = self._fence.take_ready()

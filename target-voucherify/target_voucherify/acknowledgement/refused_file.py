@@ -129,8 +129,11 @@ class RefusedFile:
             "key_properties": message.get("key_properties") or [],
         }
 
-    def write(self, line: bytes, reason: Reason, pseudonym: str | None) -> None:
+    def write(self, line: bytes, reason: Reason, pseudonym: str | None, at: float) -> None:
         """Append one record as it came, with the reason and its pseudonym in the log.
+
+        `_refused_at` is the time at which it was read, so that it can be compared with records of
+        the same key that were read later and confirmed earlier.
 
         Raises:
             InputError: the input is this file, read through a pipe, and would never end.
@@ -148,7 +151,7 @@ class RefusedFile:
         refusal = {
             "_refused_reason": reason.text,
             "_refused_key": reason.key,
-            "_refused_at": to_iso(datetime.now(UTC)),
+            "_refused_at": to_iso(datetime.fromtimestamp(at, UTC)),
             "_refused_hash": pseudonym,
         }
         self._append(with_refusal(line, refusal))

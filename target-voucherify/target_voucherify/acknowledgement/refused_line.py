@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from target_voucherify.json_lines import record_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +43,16 @@ def with_refusal(line: bytes, refusal: Mapping[str, str | None]) -> bytes:
     comma = b"" if before.rstrip().endswith(b"{") else b","
     members = msgspec.json.encode({name: _valid(refusal[name]) for name in MEMBERS})[1:-1]
     return before + comma + members + line[end:]
+
+
+def refused_at(line: bytes) -> float | None:
+    """When the record of a line was read by the run that refused it; `None` for any other."""
+    if b'"_refused_at"' not in line:
+        return None
+    try:
+        return datetime.fromisoformat(record_in(line)[1]["_refused_at"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _end_of_record(line: bytes) -> int:

@@ -28,6 +28,7 @@ class Records:
     deleted: int = 0
     deletes_ignored: int = 0
     removed_by_stream_map: int = 0
+    superseded: int = 0
 
     @property
     def settled(self) -> int:

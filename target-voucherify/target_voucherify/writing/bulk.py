@@ -299,4 +299,4 @@ class BulkWriter(Writer):
         for key, error in errors.items():
             row = batch.rows[key]
             reason = api_reason(error, row.number)
-            self._context.outcomes.refuse(row.line, key, reason, batch.ticket)
+            self._context.outcomes.refuse(row.line, key, reason, batch.ticket, at=row.at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -223,6 +224,7 @@ class Deletions:
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
+        context.ledger.confirm((key, time.time()) for key in sent.done)
         self._count_deleted([pending[key] is None for key in sent.done])
         for key, refusal in sent.refused:
             text = f"{refusal.key}: {refusal.message}"

@@ -41,7 +41,7 @@ class SingleWriter(Writer):
         context.outcomes.accept(dict(sent.done))
         for (key, row), refusal in sent.refused:
             reason = api_reason(refusal.error, row.number)
-            context.outcomes.refuse(row.line, key, reason, batch.ticket)
+            context.outcomes.refuse(row.line, key, reason, batch.ticket, at=row.at)
         if sent.error is not None:
             raise sent.error
         context.outcomes.release(batch.ticket)
