@@ -291,10 +291,21 @@ def test_an_api_that_is_not_there_is_told_in_the_same_words(
         done = synced(plugin, {**connection, "api_url": f"http://127.0.0.1:{port}"})
 
     assert sentence(done) == (
-        f"Cannot reach 127.0.0.1:{port} (cut connection): check api_url and the network."
+        f"Cannot reach 127.0.0.1:{port} (connection refused): check api_url and the network."
     )
     summary = json.loads(done.log.rpartition("run summary ")[2].splitlines()[0])
     assert summary["calls"] == 3
+
+
+@both
+def test_a_host_that_nobody_knows_is_told_in_the_same_words(
+    connection: dict[str, Any], plugin: str
+) -> None:
+    done = synced(plugin, {**connection, "api_url": "https://no.such.host.invalid"})
+
+    assert sentence(done) == (
+        "Cannot reach no.such.host.invalid (unknown host): check api_url and the network."
+    )
 
 
 @both

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from typing_extensions import override
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
 from . import response_body
@@ -398,7 +398,7 @@ class Client:
             is_late = isinstance(error, requests.Timeout | BodyTimeoutError) or exchange.is_expired
             if not is_late:
                 self._insist_on_tls(error)
-            return Response(None, failure="time-out" if is_late else "cut connection")
+            return Response(None, failure="time-out" if is_late else _failure(error))
 
     def _prepare(self, request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """The request as it is sent; what all share is prepared once, because that costs most."""
@@ -599,6 +599,17 @@ def _delay_for_all(response: Response) -> float:
         return 0.0
     delay = server_delay(response.status, response.headers, datetime.now(UTC))
     return delay[0] if delay and delay[0] <= LONGEST_WAIT else 0.0
+
+
+def _failure(error: Exception) -> str:
+    """Why there is no response, where that is no time-out."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NameResolutionError):
+        return "unknown host"
+    if isinstance(reason, NewConnectionError):
+        is_refused = isinstance(reason.__cause__, ConnectionRefusedError)
+        return "connection refused" if is_refused else "no connection"
+    return "cut connection"
 
 
 def _calls_left(response: Response) -> int | None:

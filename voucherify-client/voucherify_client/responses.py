@@ -65,7 +65,7 @@ class Response:
         status: HTTP status; `None` when no response came.
         headers: of the response.
         body: decoded JSON; `None` without any.
-        failure: why the exchange is of no use: `cut connection`, `time-out`, `not JSON`.
+        failure: why the exchange is of no use: such as `cut connection`, `time-out`, `not JSON`.
         replaced: characters and numbers of the body that JSON cannot hold and that were replaced.
     """
 
