@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,13 +19,23 @@ from rich.table import Table
 
 from demo import crm
 from demo.report.runs import refusals
-from demo.services import FOLDER, ROOT, Sandbox, crm_database, sandbox
+from demo.services import (
+    FOLDER,
+    ROOT,
+    Sandbox,
+    crm_database,
+    environment,
+    exit_on_sigterm,
+    own_folder,
+    sandbox,
+)
 
 REFERRALS = {"Refer a friend": 40, "Bring a buddy": 20}
 REGULARS = (3, 81)
 """Contacts that refer every third friend of a campaign."""
 CHANGED_CONTACTS = 25
 JOBS = ("crm-to-voucherify", "voucherify-to-warehouse", "rewards-to-crm")
+SECONDS_TO_STOP = 10
 AN_HOUR = 3_600
 TWO_WEEKS = 14 * 24 * AN_HOUR
 SECONDS_BETWEEN_ORDERS = TWO_WEEKS // sum(REFERRALS.values())
@@ -131,12 +141,32 @@ def meltano(*arguments: str, log: Path) -> None:
     # A separate state, because each demo starts with an empty sandbox.
     env = {**os.environ, "MELTANO_STATE_BACKEND_URI": f"file://{FOLDER}/state"}
     with log.open("w") as output:
-        done = subprocess.run(  # noqa: S603 - the command of this environment
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False, env=env
+        process = subprocess.Popen(  # noqa: S603 - the command of this environment
+            command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
         )
-    if done.returncode != 0:
+        try:
+            process.wait()
+        except BaseException:
+            stop_group(process)
+            raise
+    if process.returncode != 0:
         tail = "\n".join(log.read_text().splitlines()[-20:])
         raise SystemExit(f"{tail}\n\nmeltano {' '.join(arguments)} failed; all of it: {log}")
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process and those that it started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run_summary(log: Path) -> dict[str, Any]:
@@ -149,9 +179,13 @@ def run_summary(log: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run the demo in an empty folder, and stop all services at the end."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    with crm_database(FOLDER / "postgres") as address, sandbox(FOLDER / "sandbox.log") as api:
+    exit_on_sigterm()
+    with (
+        own_folder(FOLDER, empty=True),
+        crm_database(FOLDER / "postgres") as address,
+        sandbox(FOLDER / "sandbox.log") as api,
+    ):
+        os.environ.update(environment(FOLDER, address, api))
         story = Story(api, address)
         story.log("PostgreSQL is the CRM, the sandbox stands in for Voucherify")
         api.act("advance_clock", seconds=-(TWO_WEEKS + 6 * AN_HOUR))

@@ -8,7 +8,6 @@ about two minutes.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +24,17 @@ from rich.table import Table
 
 from demo import crm
 from demo.__main__ import JOBS, meltano
-from demo.services import FOLDER, SANDBOX_PORT, SECONDS_TO_START, Sandbox, crm_database, sandbox
+from demo.services import (
+    FOLDER,
+    SECONDS_TO_START,
+    Sandbox,
+    crm_database,
+    environment,
+    exit_on_sigterm,
+    own_folder,
+    printed_address,
+    sandbox,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +42,6 @@ if TYPE_CHECKING:
 SECONDS = 120
 CONTACTS = 60
 CAMPAIGN = "Refer a friend"
-RECEIVER_PORT = SANDBOX_PORT + 1
 SECRET = "secret-of-the-live-demo"  # noqa: S105 - published on purpose
 STORE = FOLDER / "webhooks.sqlite"
 
@@ -78,35 +86,32 @@ def shown(rounds: list[Round]) -> Table:
 
 
 @contextmanager
-def receiver() -> Iterator[None]:
-    """The webhook receiver, as a separate process.
+def receiver() -> Iterator[str]:
+    """The webhook receiver, as a separate process; yields its address.
 
     Raises:
-        RuntimeError: it does not respond.
+        RuntimeError: it did not start.
     """
+    output = FOLDER / "receiver.log"
     command = [sys.executable, "-m", "tap_voucherify.webhooks", "serve", "--store", str(STORE)]
-    with (FOLDER / "receiver.log").open("wb") as log:
+    with output.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, "--port", str(RECEIVER_PORT)],
+            [*command, "--port", "0"],
             env={**os.environ, "VOUCHERIFY_WEBHOOK_SECRETS": SECRET},
             stderr=log,
         )
     try:
-        wait_until(lambda: metric("stored_total") == 0, "the receiver did not start")
-        yield
+        yield printed_address(process, output, "Receiving webhooks on ")
     finally:
         process.terminate()
         process.wait()
 
 
-def metric(name: str) -> float:
-    """A number of the receiver's metrics; -1 while it does not respond."""
-    url = f"http://127.0.0.1:{RECEIVER_PORT}/metrics"
-    try:
-        with urllib.request.urlopen(url) as answer:
-            lines = answer.read().decode().splitlines()
-    except OSError:
-        return -1
+def metric(receiver_url: str, name: str) -> float:
+    """A number of the receiver's metrics."""
+    url = receiver_url.replace("/webhooks", "/metrics")
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - a loopback address of our own
+        lines = response.read().decode().splitlines()
     full = f"voucherify_webhooks_{name}"
     return sum(float(line.split()[-1]) for line in lines if line.startswith(full))
 
@@ -219,21 +224,24 @@ def run(job: str) -> None:
 
 
 @contextmanager
-def stage() -> Iterator[tuple[Sandbox, str, str]]:
-    """After a first run of all jobs: the sandbox, the CRM's address, and the webhook's id."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    os.environ.update(SETTINGS)
+def stage() -> Iterator[tuple[Sandbox, str, str, str]]:
+    """After a first run of all jobs: the sandbox, the addresses of CRM and receiver, the webhook.
+
+    The webhook is named by its id.
+    """
+    exit_on_sigterm()
     with (
+        own_folder(FOLDER, empty=True),
         crm_database(FOLDER / "postgres") as address,
         sandbox(FOLDER / "sandbox.log") as api,
-        receiver(),
+        receiver() as receiver_url,
     ):
+        os.environ.update(SETTINGS | environment(FOLDER, address, api))
         meltano("install", log=FOLDER / "install.log")
         crm.fill(address, CONTACTS)
         webhook = api.act(
             "add_webhook",
-            url=f"http://127.0.0.1:{RECEIVER_PORT}/webhooks",
+            url=receiver_url,
             secret=SECRET,
             kind="distribution",
             duplicates=0.3,
@@ -241,21 +249,21 @@ def stage() -> Iterator[tuple[Sandbox, str, str]]:
         )
         for job in JOBS:
             run(job)
-        yield api, address, webhook
+        yield api, address, receiver_url, webhook
 
 
 def main() -> None:
     """Run the demo in an empty folder, and stop all services at the end."""
     console = Console()
     console.print("[bold]>[/bold] meltano install, then a first run of all jobs")
-    with stage() as (api, address, webhook):
+    with stage() as (api, address, receiver_url, webhook):
         play, until = Play(api, address, webhook), time.monotonic() + SECONDS
         with Live(shown([]), console=console, refresh_per_second=4) as live:
             for number in range(1, CONTACTS, 2):
                 play.go(number, live)
                 if time.monotonic() >= until:
                     break
-        stored, twice = metric("stored_total"), metric("duplicates_total")
+        stored, twice = (metric(receiver_url, f"{name}_total") for name in ("stored", "duplicates"))
         console.print(f"{stored:,.0f} events stored; {twice:,.0f} duplicates dropped")
 
 

@@ -1,11 +1,16 @@
 """The services of the environment `sandbox` in `meltano.yml`: PostgreSQL and the sandbox.
 
-`python -m demo.services` starts both, fills the CRM, and waits for Ctrl-C.
+`python -m demo.services` starts both, fills the CRM, and waits for Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import json
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +30,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
+SERVICES_FOLDER = ROOT / ".services"
 SANDBOX_PORT = 8010
+"""The port in `meltano.yml`."""
+
+WITH_ORDERS = '["customers.*", "reward_events.*", "redemptions.*", "campaigns.*", "orders.*"]'
 SECONDS_TO_START = 20
 
 
@@ -67,6 +76,53 @@ class Sandbox:
 
 
 @contextmanager
+def own_folder(folder: Path, *, empty: bool) -> Iterator[None]:
+    """A folder that no other process uses meanwhile.
+
+    Raises:
+        SystemExit: another one does.
+    """
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"{folder} is in use by another run: stop that one first.") from None
+        for place in folder.iterdir() if empty else ():
+            if place.is_dir():
+                shutil.rmtree(place)
+            elif place.name != ".lock":
+                place.unlink()
+        yield
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM stop the services, as Ctrl-C does."""
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def environment(folder: Path, address: str, api: Sandbox) -> dict[str, str]:
+    """The variables of the environment `production` in `meltano.yml`, for these services."""
+    return {
+        "MELTANO_ENVIRONMENT": "production",
+        "CRM_URL": address,
+        "CRM_PSYCOPG_URL": address.replace("postgresql", "postgresql+psycopg", 1),
+        "VOUCHERIFY_API_URL": api.url,
+        "VOUCHERIFY_APPLICATION_ID": api.keys["X-App-Id"],
+        "VOUCHERIFY_SECRET_KEY": api.keys["X-App-Token"],
+        "WAREHOUSE_PATH": str(folder / "warehouse.duckdb"),
+        "REFUSED_RECORDS_PATH": str(folder / "refused.singer"),
+        "DBT_POSTGRES_HOST": str(folder / "postgres"),
+        "TAP_VOUCHERIFY__SELECT": WITH_ORDERS,
+    }
+
+
+@contextmanager
 def crm_database(folder: Path) -> Iterator[str]:
     """A PostgreSQL server with an empty database `crm`; yields its address.
 
@@ -85,17 +141,18 @@ def crm_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def sandbox(log: Path, port: int = SANDBOX_PORT) -> Iterator[Sandbox]:
+def sandbox(log: Path, port: int = 0) -> Iterator[Sandbox]:
     """The sandbox with its demo contents, as a separate process.
+
+    Args:
+        log: for its output.
+        port: 0 for any free one.
 
     Raises:
         RuntimeError: the port is taken, or the sandbox did not start.
     """
     from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY  # noqa: PLC0415
 
-    running = Sandbox(
-        f"http://127.0.0.1:{port}", {"X-App-Id": APPLICATION_ID, "X-App-Token": SECRET_KEY}
-    )
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "voucherify_sandbox", "--port", str(port), "--seed", "demo"],
@@ -103,34 +160,62 @@ def sandbox(log: Path, port: int = SANDBOX_PORT) -> Iterator[Sandbox]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_it_responds(process, running, log)
-        yield running
+        # Its own output has the address, so what responds there is no other sandbox.
+        url = printed_address(process, log, "listens on ")
+        yield Sandbox(url, {"X-App-Id": APPLICATION_ID, "X-App-Token": SECRET_KEY})
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_until_it_responds(process: subprocess.Popen[bytes], running: Sandbox, log: Path) -> None:
+def printed_address(process: subprocess.Popen[bytes], log: Path, before: str) -> str:
+    """The address that a process prints once it listens.
+
+    Raises:
+        RuntimeError: it ended, or printed none in time.
+    """
     for _ in range(SECONDS_TO_START * 20):
+        head, _, rest = log.read_text().partition(before)
+        if "\n" in rest:
+            return rest.split()[0]
         if process.poll() is not None:
-            raise RuntimeError(f"The sandbox did not start; see {log}.")
-        try:
-            running.state()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"The sandbox did not respond in time; see {log}.")
+            raise RuntimeError(f"A service did not start: {head.strip()} ({log})")
+        time.sleep(0.05)
+    raise RuntimeError(f"A service did not start in time; see {log}.")
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a port of the loopback address."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def main() -> None:
-    """Run both services with a filled CRM until Ctrl-C."""
-    FOLDER.mkdir(exist_ok=True)
-    with crm_database(FOLDER / "postgres") as address, sandbox(FOLDER / "sandbox.log") as api:
+    """Run both services with a filled CRM until Ctrl-C or SIGTERM."""
+    options = argparse.ArgumentParser(prog="services", description=__doc__)
+    options.add_argument("--folder", type=Path, default=SERVICES_FOLDER)
+    options.add_argument("--port", type=int, default=SANDBOX_PORT, help="of the sandbox, if free")
+    arguments = options.parse_args()
+    folder, port = arguments.folder.resolve(), arguments.port
+    as_in_meltano_yml = is_free(port) and (folder, port) == (SERVICES_FOLDER, SANDBOX_PORT)
+    exit_on_sigterm()
+    with (
+        own_folder(folder, empty=False),
+        crm_database(folder / "postgres") as address,
+        sandbox(folder / "sandbox.log", port if is_free(port) else 0) as api,
+    ):
         crm.fill(address)
         print(f"CRM:        {address}")
         print(f"Voucherify: {api.url}")
-        print("Now, in another terminal: .venv/bin/meltano run crm-to-voucherify")
+        print("Now, in another terminal:")
+        if not as_in_meltano_yml:
+            file = folder / "variables"
+            lines = [
+                f"export {name}='{v}'\n" for name, v in environment(folder, address, api).items()
+            ]
+            file.write_text("".join(lines))
+            print(f"  . {file}  # because port {port} is taken, or the folder is another one")
+        print("  .venv/bin/meltano run crm-to-voucherify")
         print("Ctrl-C stops both; the contents of the sandbox are lost then.", flush=True)
         try:
             while True:

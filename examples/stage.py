@@ -94,7 +94,7 @@ def stage(**settings: str) -> Iterator[Stage]:
     with (
         tempfile.TemporaryDirectory(prefix="example") as name,
         crm_database(Path(name) / "pg") as address,
-        sandbox(Path(name) / "sandbox.log", free_port()) as api,
+        sandbox(Path(name) / "sandbox.log") as api,
     ):
         folder = Path(name)
         env = {

@@ -28,7 +28,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 def measured() -> dict[str, Any]:
     """Seconds from commit to Voucherify, and from redemption to the CRM's table of rewards."""
-    with live.stage() as (api, address, _):
+    with live.stage() as (api, address, *_):
         rng = Random(1)
         began = time.monotonic()
         delays = [rng.uniform(0, (MINUTES - 3) * A_MINUTE) for _ in range(CHANGED)]
