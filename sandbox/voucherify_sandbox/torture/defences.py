@@ -494,7 +494,7 @@ DEFENCES = (
     ),
     Defence(
         "tap: a time that UTC cannot express is unreadable",
-        "tap_voucherify/voucherify_client/timestamps.py",
+        "voucherify_client/timestamps.py",
         "except (TypeError, ValueError, OverflowError):",
         "except (TypeError, ValueError):",
         (*STORE, "-k", "unreadable_time"),
