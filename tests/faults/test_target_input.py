@@ -13,7 +13,7 @@ import pytest
 import leaks
 from singer import command, run
 from singer_input import PROPERTIES, TEXT, lines, record, schema, state
-from target_run import load
+from target_run import held, load, settings
 
 if TYPE_CHECKING:
     from singer import Run
@@ -55,6 +55,10 @@ BAD_LINES = {
     ),
     "a state without a value": ('{"type": "STATE"}\n', "a STATE needs a value"),
     "a batch message": ('{"type": "BATCH", "stream": "customers"}\n', "take batch_config out"),
+    "a state nested deeper than can be read": (
+        '{"type": "STATE", "value": ' + "[" * 2_000 + "]" * 2_000 + "}\n",
+        "it is nested too deeply",
+    ),
     "a record nested deeper than can be read": (
         '{"type": "RECORD", "stream": "customers", "record": ' + "[" * 100_000 + "\n",
         "not a complete JSON message",
@@ -78,6 +82,60 @@ def test_what_came_before_a_bad_line_is_written_and_acknowledged(
     assert words in sentence(done)
     assert "Traceback" not in done.log
     assert "example.com" not in done.log
+
+
+DEEP = 2_000
+EXTREME = {
+    "a huge exponent": ("1e99999999999999999999", "not a number that JSON readers can hold"),
+    "a tiny exponent": ("-1e-99999999999999999999", "not a number that JSON readers can hold"),
+    "an integer of 5,000 digits": ("-" + "9" * 5_000, "not a number that JSON readers can hold"),
+    "2,000 lists": ("[" * DEEP + "]" * DEEP, "nested too deeply"),
+    "2,000 objects": ('{"a":' * DEEP + '"}]"' + "}" * DEEP, "nested too deeply"),
+    "500 lists": ("[" * 500 + "]" * 500, "nested too deeply"),
+}
+PLACES = {
+    "in metadata": '{"source_id":"crm-2","metadata":{"n":%s}}',
+    "as the name": '{"source_id":"crm-2","name":%s}',
+    "as the key": '{"source_id":%s,"name":"Ann"}',
+    "in metadata as text": '{"source_id":"crm-2","metadata":"{\\"n\\":%s}"}',
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize(("value", "reason"), EXTREME.values(), ids=EXTREME.keys())
+def test_an_extreme_value_refuses_its_record_alone(
+    sandbox: Sandbox, tmp_path: Path, place: str, value: str, reason: str
+) -> None:
+    path = tmp_path / "refused.singer"
+    inner = value.replace('"', '\\"') if "text" in place or "\\" in place else value
+    bad = f'{{"type":"RECORD","stream":"customers","record":{place % inner}}}\n'
+    given = lines(schema(), record(1), state({"n": 1}), bad, record(3), state({"n": 3}))
+    done = load(settings(sandbox, refused_records_path=str(path)), given)
+
+    assert (done.error, done.states[-1]) == (None, {"n": 3})
+    assert {"crm-1", "crm-3"} <= held(sandbox)
+    assert done.accounted == done.summary["received"] == 3
+    refused = path.read_bytes()
+    if done.summary["refused"]:
+        assert b"_refused_reason" in refused
+    if "metadata" in place and "text" not in place and "\\" not in place:
+        assert done.summary["refused"] == 1
+        assert reason in done.log
+    if refused:
+        again = load(settings(sandbox), refused.decode())
+        assert again.summary["refused"] == 1
+
+
+def test_a_state_of_extreme_numbers_is_passed_on(sandbox: Sandbox) -> None:
+    text = '{"a":1e99999999999999999999,"b":' + "9" * 5_000 + "}"
+    done = run("target_voucherify", settings(sandbox), stdin=f'{{"type":"STATE","value":{text}}}\n')
+    assert (done.exit_code, done.stdout) == (0, text + "\n")
+
+
+def test_a_state_with_broken_characters_and_fractions_is_passed_on(sandbox: Sandbox) -> None:
+    text = '{"a": "\\ud83d", "b": 1.5}'
+    done = run("target_voucherify", settings(sandbox), stdin=f'{{"type":"STATE","value":{text}}}\n')
+    assert (done.exit_code, done.stdout) == (0, text + "\n")
 
 
 def test_empty_input_ends_well_and_asks_nothing(

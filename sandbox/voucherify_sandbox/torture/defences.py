@@ -465,6 +465,20 @@ DEFENCES = (
         ("tests/faults/test_unreadable_404.py",),
     ),
     Defence(
+        "target: an exponent that no number can have refuses one record",
+        "target_voucherify/json_lines.py",
+        '        return Decimal("NaN")\n',
+        "        raise\n",
+        ("tests/faults/test_target_input.py", "-k", "extreme"),
+    ),
+    Defence(
+        "target: nesting beyond the decoder refuses one record",
+        "target_voucherify/json_lines.py",
+        "    except RecursionError:\n        pass\n",
+        "    except RecursionError:\n        raise _unreadable() from None\n",
+        ("tests/faults/test_target_input.py", "-k", "extreme"),
+    ),
+    Defence(
         "both: a setting that does not exist is an error",
         "voucherify_client/connection_settings.py",
         "        if name not in known and value is not None:\n",

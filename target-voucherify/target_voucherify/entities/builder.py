@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +10,7 @@ from target_voucherify.entities import converters, source_id
 from target_voucherify.entities.encoding import encode
 from target_voucherify.entities.mapping import ADDRESS, FIELDS, RESERVED_PREFIXES, Plan, Source
 from target_voucherify.errors import NotACustomerError
+from target_voucherify.json_lines import number
 from target_voucherify.voucherify_client.log_names import column_name, member_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Conversion = tuple["Callable[[Json], Json]", str]
 Field = tuple[str, str, tuple[str, ...], frozenset[type], Conversion]
 """Field of the customer, property, path inside it, types that need no conversion, conversion."""
 
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_decode = msgspec.json.Decoder(float_hook=number).decode
 
 
 class CustomerBuilder:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTransform
 
 from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
+from target_voucherify.json_lines import TOO_DEEP
 from target_voucherify.singer.reader import LINE
 from target_voucherify.sinks import DELETED_AT
 from target_voucherify.voucherify_client.log_names import column_name
@@ -87,12 +88,10 @@ class StreamRouter:
             raise _no_schema_error(message.get("stream")) from None
         if self._tracks_missing:
             self._run.deletions.versions.record(message["stream"], message.get("version"))
-        if not self._mappers:
-            self._run.count()
-            routes[0].sink.handle(record, line)
-        elif sum(self._handle_mapped(route, record, line) for route in routes) == 0:
-            self._run.count()
-            self._run.records.removed_by_stream_map += 1
+        if routes and TOO_DEEP in message:
+            self._refuse(line, NotACustomerError(["the record is nested too deeply"]))
+        else:
+            self._handle(routes, record, line)
 
     def activate_version(self, message: dict[str, Any]) -> None:
         """Note that a stream was sent completely."""
@@ -127,14 +126,25 @@ class StreamRouter:
             if not isinstance(stream_map, RemoveRecordTransform)
         ]
 
+    def _handle(self, routes: list[Route], record: dict[str, Any], line: bytes) -> None:
+        if not self._mappers:
+            self._run.count()
+            routes[0].sink.handle(record, line)
+        elif sum(self._handle_mapped(route, record, line) for route in routes) == 0:
+            self._run.count()
+            self._run.records.removed_by_stream_map += 1
+
+    def _refuse(self, line: bytes, error: NotACustomerError) -> None:
+        """Refuse a record whose key is not certain, so it may be about any customer."""
+        self._run.count()
+        self._run.refuse("", line, error, has_key=False)
+
     def _handle_mapped(self, route: Route, record: dict[str, Any], line: bytes) -> bool:
         """Pass a record through a stream map; returns whether the map kept it."""
         try:
             mapped = _transformed(route.stream_map, record)
         except NotACustomerError as error:
-            self._run.count()
-            # The map may also make the key, so the record may be about any customer.
-            self._run.refuse("", line, error, has_key=False)
+            self._refuse(line, error)
             return True
         if mapped is None:
             if self._tracks_missing:
