@@ -73,7 +73,9 @@ def test_variables_of_others_are_in_order(name: str) -> None:
     assert sentences({}, **{name: "x"}) == []
 
 
-@pytest.mark.parametrize("name", ["EU_DRY_RUN", "MAPPING_NAME", "MAPPING_ADDRESS_CITY"])
+@pytest.mark.parametrize(
+    "name", ["EU_DRY_RUN", "MAPPING_NAME", "MAPPING_ADDRESS_CITY", "EU_MAPPING_NAME"]
+)
 def test_meltano_sets_members_and_settings_of_inheriting_plugins(name: str) -> None:
     assert sentences({}, **MELTANO, **{f"{PREFIX}{name}": "x"}) == []
 

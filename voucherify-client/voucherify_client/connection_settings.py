@@ -104,8 +104,9 @@ def unknown_settings(
 
 def _is_of_meltano(name: str, variables: Iterable[str], objects: Iterable[str]) -> bool:
     """Whether it is a member of an object, or a setting of a plugin that inherits from this one."""
-    return name.endswith(tuple(f"_{known}" for known in variables)) or name.startswith(
-        tuple(f"{known}_" for known in objects)
+    parts = f"_{name}"
+    return any(parts.endswith(f"_{known}") for known in variables) or any(
+        f"_{known}_" in parts for known in objects
     )
 
 
