@@ -246,3 +246,18 @@ def test_a_late_429_does_not_shorten_the_wait_of_the_target(
 
     assert process.returncode == 0, log
     assert during == 0
+
+
+def test_a_signal_ends_a_tap_whose_loader_does_not_read(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.project.add_customers(3_000)
+    line = [*command(TAP, connection, tmp_path), *selecting(tmp_path, "customers")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        time.sleep(4)  # by then the pipe is full, and nobody reads it
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+    assert process.returncode == 143
+    assert time.monotonic() - began < 15

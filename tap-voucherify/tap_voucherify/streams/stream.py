@@ -72,6 +72,9 @@ PROGRESS_INTERVAL = 10.0
 POSITIONS = frozenset(("first_run", "export", "scan", "pages"))
 """Members of a stream's state while it is not read to its end."""
 
+GRACE = 8.0
+"""Seconds after a signal in which a request or a write to a loader that does not read may hang."""
+
 SCHEMAS = SchemaDirectory(schemas)
 
 
@@ -201,8 +204,12 @@ class VoucherifyStream(Stream):
         incremental = isinstance(type(self).replication_key, str)
         return incremental and self.replication_method == REPLICATION_FULL_TABLE
 
+    def flush(self) -> None:
+        """Write the records that wait to be written together, so that they are counted."""
+        self._buffer.flush()
+
     def _write_position(self) -> None:
-        self._buffer.flush()  # the position is behind the records in it
+        self.flush()  # the position is behind the records in it
         if self.keeps_state:
             self.write_position()
         if self.stream_state:
@@ -365,7 +372,7 @@ class GracefulTap(Tap):
     @cached_property
     def shutdown(self) -> Shutdown:
         """Stop flag, shared by the streams and the client."""
-        return Shutdown()
+        return Shutdown(GRACE)
 
     @cached_property
     def candidates(self) -> RewardCandidates:
