@@ -25,8 +25,8 @@ class Shutdown:
     The attributes are plain: a lock could be held by the very code that a signal interrupts.
 
     Args:
-        grace: seconds after a signal in which `begin_grace` allows waits; a little later the process
-            ends, whatever it waits for. 0: neither.
+        grace: seconds after a signal in which `begin_grace` allows waits; a little later the
+            process ends, whatever it waits for. 0: neither.
         clock: seconds that only move forward.
     """
 
