@@ -41,9 +41,9 @@ class CustomerDeletions(VoucherifyStream):
             self._store_cursor = cursor
             if "webhooks" in self.stream_state and not cursor.is_gapless:
                 self.logger.warning(
-                    "The webhook store may lack events since the last run, because it was replaced "
-                    "or restored, or its receiver was killed. Deletions among them are unknown: "
-                    "compare customers with a full read once."
+                    "The webhook store may lack events since the last run: it was replaced or "
+                    "restored, its receiver was killed, or this job did not run for months. "
+                    "Deletions among them are unknown: compare customers with a full read once."
                 )
             for stored in cursor.events():
                 yield _deletion(stored, cursor)
