@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 
 from tap_voucherify.pagination.page_number import NumberedPages, is_newest_first, pages_by_cursor
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats
+from tap_voucherify.pagination.time_cursor import (
+    PAGE_ROWS,
+    Page,
+    Query,
+    ReadStats,
+    TimeOrderedEndpoint,
+    rows_by_time,
+)
 from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.timestamps import to_iso
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -189,3 +197,56 @@ def test_a_cursor_that_leads_nowhere_is_an_error_and_no_endless_run() -> None:
 def test_a_parent_that_is_gone_has_no_pages() -> None:
     assert list(pages_by_cursor(None, lambda _: None)) == []
     assert len(list(pages_by_cursor(body("a", more=True), lambda _: None))) == 1
+
+
+@pytest.mark.parametrize("heeds_filters", [True, False])
+def test_a_short_page_whose_total_says_more_does_not_end_a_read(*, heeds_filters: bool) -> None:
+    """The server gives 40 rows where 100 were requested, and does not say whether more follow."""
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [
+        {"id": f"c-{number}", "created_at": to_iso(begin + timedelta(seconds=number))}
+        for number in range(90)
+    ]
+
+    def fetch(query: Query) -> Page:
+        chosen = [
+            row
+            for row in rows
+            if (query.after is None or row["created_at"] > to_iso(query.after))
+            and (query.before is None or row["created_at"] < to_iso(query.before))
+        ]
+        total = len(chosen) if heeds_filters else len(rows)
+        return Page(chosen[:40] if heeds_filters else chosen, total)
+
+    endpoint = TimeOrderedEndpoint("created_at", "created_at", tie_order="id")
+    stats = ReadStats()
+    since = begin if heeds_filters else begin + timedelta(seconds=60)
+    found = {row["id"] for _, row in rows_by_time(fetch, endpoint, since=since, stats=stats)}
+
+    assert len(found) == (90 if heeds_filters else 30)
+    assert stats.calls <= 4
+
+
+def test_a_short_page_that_repeats_is_an_error() -> None:
+    rows = [{"id": f"c-{number}", "created_at": "2026-01-01T00:00:00.000Z"} for number in range(9)]
+
+    def fetch(query: Query) -> Page:
+        is_before = query.before is not None and query.before.year < 2026
+        return Page([], 0) if is_before else Page(rows[:4], len(rows))
+
+    endpoint = TimeOrderedEndpoint("created_at", "created_at", tie_order="id")
+    with pytest.raises(VoucherifyError, match="counts 9 in it"):
+        list(rows_by_time(fetch, endpoint))
+
+
+def test_short_pages_by_number_go_on_while_the_total_says_more() -> None:
+    asked: list[int] = []
+
+    def page(number: int) -> Page:
+        asked.append(number)
+        first = 100 * (number - 1)
+        return Page([{"id": f"o-{first + each}"} for each in range(40)][: 240 - first], 240)
+
+    list(NumberedPages(page, ReadStats()).rows())
+
+    assert set(asked) == {1, 2, 3}

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tap_voucherify.pagination.endpoints import ResponseBody, page_of
-from tap_voucherify.pagination.time_cursor import pages_to_reread
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, pages_to_reread
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse
 
@@ -125,7 +125,9 @@ class NumberedPages:
     def _is_last(self, page: Page) -> bool:
         """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""
         self._totals.append(page.total)
-        self._ended = not page.may_have_successor
+        passed = (self.number - 1) * PAGE_ROWS + len(page.rows)
+        goes_on = page.counts_more and passed < (page.total or 0)
+        self._ended = not (page.may_have_successor or goes_on)
         if not page.rows:
             return True
         self._tied = self._tied or self._is_tied(page.rows[0])

@@ -115,14 +115,14 @@ class WindowResult:
         packed: the records, given and freed from the left.
         rows: how many there were.
         rest: what was not read because the window holds too many rows.
-        stats: what reading it has cost.
+        stats: what reading it has cost; windows are compared with a count afterwards.
         failure: why it ended early; the records up to there are complete.
     """
 
     packed: deque[PackedRecords] = field(default_factory=deque)
     rows: int = 0
     rest: Window | None = None
-    stats: ReadStats = field(default_factory=ReadStats)
+    stats: ReadStats = field(default_factory=lambda: ReadStats(heeds_filters=False))
     failure: Exception | None = None
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tap_voucherify.voucherify_client.errors import VoucherifyError
@@ -36,6 +36,8 @@ TimedRow = tuple[datetime, Row]
 
 PAGE_ROWS = 100
 """Rows per request: the documented maximum of `limit`."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LAST_PAGE_BY_TIME = 99
 """The highest `page` that the published description of `GET /v1/customers` allows."""
@@ -70,6 +72,12 @@ class Page:
         `has_more` is optional and a page may be short before the last, so neither decides alone.
         """
         return bool(self.rows) and (len(self.rows) >= PAGE_ROWS or self.has_more is True)
+
+    @property
+    def counts_more(self) -> bool:
+        """Whether a short page does not say whether more follow, and its `total` is larger."""
+        is_short = self.has_more is None and 0 < len(self.rows) < PAGE_ROWS
+        return is_short and self.total is not None and self.total > len(self.rows)
 
 
 Fetch = Callable[[Query], Page]
@@ -114,12 +122,14 @@ class ReadStats:
         total: `total` of the first response, which counts all rows or those of the filter.
         calls: requests made.
         rows: distinct rows received, those a millisecond beyond the bounds included.
+        heeds_filters: whether `total` counts only what a filter selects; `None`: not known yet.
     """
 
     duplicates: int = 0
     total: int | None = None
     calls: int = 0
     rows: int = 0
+    heeds_filters: bool | None = None
 
     def add(self, part: ReadStats) -> None:
         """Add the figures of a part of the list; `total` stays that of the whole list."""
@@ -181,8 +191,9 @@ class TimeCursor:
             page = self._fetch(query)
             timed = self._timed(page.rows)
             self._check_order(timed, cursor)
-            yield from self._deduplicate(timed)
-            if not page.may_have_successor or self._is_past_all_times(page, timed):
+            fresh = self._deduplicate(timed)
+            yield from fresh
+            if self._is_last(page, fresh) or self._is_past_all_times(page, timed):
                 return
             following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
             if following is None or (cursor is not None and following <= cursor):
@@ -192,6 +203,32 @@ class TimeCursor:
                     return
             self._forget_before(following)
             cursor = following
+
+    def _is_last(self, page: Page, fresh: list[TimedRow]) -> bool:
+        """Whether no page follows.
+
+        Raises:
+            VoucherifyError: the API counts more rows than it lists, and the page repeats others.
+        """
+        if page.may_have_successor:
+            return False
+        if not page.counts_more or not self._heeds_filters():
+            return True
+        if not fresh:
+            raise VoucherifyError(
+                f"The API lists {len(page.rows):,} rows of a span of `{self._endpoint.field}` and "
+                f"counts {page.total:,} in it, so rows could be missed: run again; if it persists, "
+                "report it to Voucherify's support with the time of this run."
+            )
+        return False
+
+    def _heeds_filters(self) -> bool:
+        """Whether `total` counts only what a filter selects: nothing was created before 1970."""
+        if self._stats.heeds_filters is None:
+            field = self._endpoint.field
+            total = self._fetch(Query(field, field, before=EPOCH)).total
+            self._stats.heeds_filters = total == 0
+        return self._stats.heeds_filters
 
     def _end_of_instant(self, timed: list[TimedRow], cursor: datetime | None) -> datetime | None:
         """The instant before which a stuck page's rows were stored; `None` if none has a time."""

@@ -17,20 +17,20 @@ matter of what `total` counts, so it ends in a warning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from typing_extensions import override
 
 from tap_voucherify.pagination.position import Position
-from tap_voucherify.pagination.time_cursor import Query, rows_by_time
+from tap_voucherify.pagination.time_cursor import EPOCH, Query, rows_by_time
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND, parse
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from tap_voucherify.pagination.page_number import NumberedPages
     from tap_voucherify.pagination.time_cursor import (
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     )
 
 Item = TypeVar("Item")
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 COUNTS = 3
 """Times that a list is counted whose rows come faster than they can be read."""
