@@ -39,6 +39,10 @@ SCOPE = (
 """Scope of OAuth tokens: as little as all streams together need."""
 
 
+WAIT_FOR_TYPES = 5.0
+"""Seconds that discovery waits at most before it goes on without the types of metadata."""
+
+
 class TapVoucherify(GracefulTap):
     """Singer tap for Voucherify: customers and reward events."""
 
@@ -106,6 +110,7 @@ class TapVoucherify(GracefulTap):
         """
         if not (self.config.get("application_id") and self.config.get("secret_key")):
             return []
+        self.client.longest_wait = WAIT_FOR_TYPES
         try:
             settings.validate_config(self.config, self.config_jsonschema)
             return page_of(self.client.get(MetadataSchemas.path)).rows
@@ -126,7 +131,8 @@ class TapVoucherify(GracefulTap):
         """Raise where a run would read nothing, and warn of names that select nothing.
 
         Raises:
-            SettingsError: the catalog selects no stream of this tap.
+            SettingsError: the catalog selects no stream of this tap, or one that has no part
+                between two dates.
         """
         if not any(stream.selected for stream in self.streams.values()):
             known = self.input_catalog is not None and self.streams.keys() & self.input_catalog
@@ -134,11 +140,25 @@ class TapVoucherify(GracefulTap):
                 f"The catalog {'selects' if known else 'holds'} no stream of this tap, so nothing "
                 "would be read: select one of them, or make the catalog again with --discover."
             )
+        if self.config.get("end_date"):
+            self._check_slices()
         unknown = list(unknown_types(self.config["reward_event_types"]))
         if unknown:
             self.logger.warning(
                 "In the setting reward_event_types Voucherify publishes no such activity as %s",
                 ", ".join(unknown),
+            )
+
+    def _check_slices(self) -> None:
+        whole = [
+            name
+            for name, stream in self.streams.items()
+            if stream.selected and isinstance(stream, VoucherifyStream) and not stream.can_be_sliced
+        ]
+        if whole:
+            raise SettingsError(
+                f"end_date makes a slice, but {', '.join(whole)} can only be read whole: deselect "
+                "what is read whole, or leave end_date out."
             )
 
     def check_progress(self) -> None:
@@ -194,12 +214,12 @@ class TapVoucherify(GracefulTap):
         """Run the tap as the SDK does, and log the summary however the run ends."""
         if options.get("about"):
             super().invoke(**options)
-        config, state, catalog = options["config"], options["state"], options["catalog"]
+        config, state, catalog = (options.get(name) for name in ("config", "state", "catalog"))
         tap = cls(
-            config=config.config,
+            config=config.config if config else {},
             state=value_of(json.load(state)) if state else None,
             catalog=json.load(catalog) if catalog else None,
-            parse_env_config=config.parse_env,
+            parse_env_config=bool(config and config.parse_env),
         )
         status = 0
         try:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TAP = "tap_voucherify"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+READ_WHOLE = {"rewards", "reward_assignments", "segments", "metadata_schemas", "customer_deletions"}
+"""The streams that cannot be sliced."""
 DATES = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2030-01-01T00:00:00Z"}
 KEYS = {"x-app-id", "x-app-token"}
 
@@ -42,7 +44,8 @@ def every_stream(config: Config, folder: Path) -> None:
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
             if entry["breadcrumb"] == []:
-                entry["metadata"]["selected"] = True
+                is_whole = stream["tap_stream_id"] in READ_WHOLE
+                entry["metadata"]["selected"] = not (is_whole and "end_date" in config)
     path, state = folder / "catalog.json", folder / "state.json"
     path.write_text(json.dumps(catalog))
     first = run(TAP, config, "--catalog", str(path))

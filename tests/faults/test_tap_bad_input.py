@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer import closed_port, run, selecting
+from singer import Process, closed_port, command, run, selecting
+from tap_voucherify.tap import TapVoucherify
+from tap_voucherify.voucherify_client.errors import SettingsError
 from voucherify_sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -367,3 +370,70 @@ def test_a_clock_far_ahead_skips_nothing_where_the_api_does_not_say_the_time(
         fresh = {record["id"] for record in done.records()} - seen
         assert len(fresh) >= len(streams), done.log
         seen |= fresh
+
+
+def test_a_loader_that_ended_is_one_sentence(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.project.add_customers(3_000, prefix="a-")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Process(command("tap_voucherify", connection, tmp_path), stdout=writing) as tap:
+        os.close(writing)
+        _, logged = tap.communicate(timeout=60)
+
+    log = logged.decode()
+    assert tap.returncode == 1
+    assert ["Whatever read the output ended" in line for line in sentences(log)] == [True]
+    assert "Errno" not in log
+
+
+def test_discovery_does_not_wait_for_types_that_it_can_do_without(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    sandbox.faults.add(Fault(kind="limit_retry_after", seconds=3_000, times=None))
+
+    done = run("tap_voucherify", connection, "--discover", timeout=60)
+
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["streams"]
+    assert "Metadata stays without types" in done.log
+
+
+def test_the_tap_can_be_invoked_without_arguments() -> None:
+    with pytest.raises(SettingsError, match="Missing settings"):
+        TapVoucherify.invoke()
+
+
+def test_the_lines_and_the_summary_count_the_same(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.clock.advance(-86_400)
+    first = run("tap_voucherify", connection)
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(first.states[-1]))
+    sandbox.clock.advance(3_600)
+    sandbox.project.add_customers(47)
+
+    done = run(
+        "tap_voucherify", connection, "--state", str(path), *selecting(tmp_path, "customers")
+    )
+
+    assert len(done.records()) == 47
+    assert "complete: 47 changed customers" in done.log
+    assert '"customers": {"rows": 47, "complete": true}' in done.log
+
+
+@pytest.mark.parametrize("stream", ["rewards", "segments", "metadata_schemas"])
+def test_a_stream_without_times_refuses_to_be_sliced(
+    connection: dict[str, Any], tmp_path: Path, stream: str
+) -> None:
+    slice_ = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-02-01T00:00:00Z"}
+
+    done = run(
+        "tap_voucherify", {**connection, **slice_}, *selecting(tmp_path, "customers", stream)
+    )
+
+    assert done.exit_code == 1
+    assert [f"but {stream} can only be read whole" in one for one in sentences(done.log)] == [True]
+    assert done.messages == []

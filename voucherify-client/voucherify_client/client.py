@@ -180,6 +180,8 @@ class Client:
         self._rate_limit = RateLimit(shutdown)
         self._is_reached = False
         self._has_succeeded = False
+        self.longest_wait = float("inf")
+        """Seconds of a wait before a further attempt, above which the request is given up."""
         self.knows_time = False
         """Whether the first response says what time it is; the local clock may be wrong."""
         self._session = _session(connection, max_concurrency)
@@ -468,6 +470,11 @@ class Client:
             raise VoucherifyError(f"{summary}: run again later.")
         seconds, reason = max(delay or (0.0, ""), (backoff(attempt - 1), "back-off"))
         limit = limit_type(response)
+        if seconds > self.longest_wait:
+            raise VoucherifyError(
+                f"{describe(response, request.operation)}, which would mean waiting "
+                f"{seconds:.0f} s: run again later."
+            )
         self._log.info(
             "%s: waiting %.1f s (%s%s), try %d of %d",
             describe(response, request.operation),

@@ -29,6 +29,8 @@ def message_for(error: Exception) -> str:
 
     Unexpected exceptions show only their location: the message may contain record data.
     """
+    if isinstance(error, BrokenPipeError):
+        return "Whatever read the output ended before it was complete: its own log says why."
     if isinstance(error, VoucherifyError | SingerSDKError | OSError):
         return str(error)
     # The SDK takes the class from one of two libraries, so it is known by its name.

@@ -37,6 +37,7 @@ class Defence(NamedTuple):
 WALK = ("tests/unit/test_tap_walk.py", "tests/faults/test_tap_customers.py")
 INPUT = ("tests/faults/test_tap_bad_input.py",)
 FEW = ("tests/faults/test_tap_few_calls.py",)
+PAGING = ("tests/unit/test_tap_paging.py",)
 READINGS = ("tests/faults/test_tap_readings.py",)
 EVENTS = ("tests/standard/test_tap_reward_events.py",)
 BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
@@ -155,6 +156,41 @@ DEFENCES = (
         "if cut is not None and not any(stream.has_moved for stream in streams):",
         "if False:",
         FEW,
+    ),
+    Defence(
+        "tap: a short page whose total says more does not end a read by time",
+        "tap_voucherify/pagination/time_cursor.py",
+        "if not page.counts_more or not self._heeds_filters():",
+        "if True:",
+        PAGING,
+    ),
+    Defence(
+        "tap: a short page whose total says more does not end a read by page number",
+        "tap_voucherify/pagination/page_number.py",
+        "goes_on = page.counts_more and passed < (page.total or 0)",
+        "goes_on = False",
+        PAGING,
+    ),
+    Defence(
+        "tap: the completeness line counts what is written",
+        "tap_voucherify/streams/time_range.py",
+        "        self.flush()\n        self.logger.info(",
+        "        self.logger.info(",
+        (*INPUT, "-k", "count_the_same"),
+    ),
+    Defence(
+        "tap: a stream that can only be read whole refuses to be sliced",
+        "tap_voucherify/tap.py",
+        'if self.config.get("end_date"):',
+        "if False:",
+        (*INPUT, "-k", "sliced"),
+    ),
+    Defence(
+        "tap: discovery does not wait for optional types",
+        "tap_voucherify/tap.py",
+        "self.client.longest_wait = WAIT_FOR_TYPES",
+        "pass",
+        (*INPUT, "-k", "do_without"),
     ),
     Defence(
         "tap: a first run is compared with the API's total",

@@ -109,6 +109,8 @@ class VoucherifyStream(Stream):
     schema = StreamSchema(SCHEMAS)
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
+    can_be_sliced = False
+    """Whether the stream can be read between `start_date` and `end_date`."""
     has_moved = False
     """Whether the run brought the stream nearer to its end, which the same run again would not."""
     calls_wanted: int | None = None
@@ -434,6 +436,7 @@ class RunRange:
 class IncrementalStream(VoucherifyStream):
     """A stream with one bookmark that never passes the start of the run less the lookback."""
 
+    can_be_sliced = True
     run_range = RunRange()
     newest: datetime | None = None
     """The latest time of a row that was read."""
