@@ -202,8 +202,8 @@ DEFENCES = (
     Defence(
         "tap: customers named by redemptions are polled",
         "tap_voucherify/streams/reward_events.py",
-        "yield from map(QueuedId, named_by_redemption(row))",
-        "named_by_redemption(row)",
+        "for name in named_by_redemption(row):",
+        "for name in ():",
         EVENTS,
     ),
     Defence(
