@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from target_voucherify.settings import Settings
 
-LAYOUT = "2"
+LAYOUT = "3"
 """Version of the tables; a ledger with another one is refused."""
 
 UNKNOWN = b""
