@@ -21,7 +21,7 @@ def config(project: Sandbox, tmp_path: Path) -> dict[str, Any]:
     return settings(
         project,
         on_delete="permanent_delete",
-        max_delete_percent=50,
+        max_delete_percent=100,
         ledger_path=str(tmp_path / "ledger.db"),
     )
 
