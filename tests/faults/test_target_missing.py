@@ -167,12 +167,12 @@ def test_two_streams_of_one_pipeline_are_missing_somebody_only_together(
     def both(leads: range, contacts: range, version: int) -> str:
         return lines(*whole(leads, version, "leads"), *whole(contacts, version, "contacts"))
 
-    load(config, both(range(8), range(8, 16), 1))
-    load(config, lines(*whole(range(7), 2, "leads")))
+    load(config, both(range(12), range(12, 16), 1))
+    load(config, lines(*whole(range(11), 2, "leads")))
     assert held(project) == keys(range(16))
-    done = load(config, both(range(7), range(8, 15), 3))
+    done = load(config, both(range(11), range(12, 15), 3))
     assert (done.error, done.summary["deleted_unseen"]) == (None, 2)
-    assert held(project) == keys(range(7)) | keys(range(8, 15))
+    assert held(project) == keys(range(11)) | keys(range(12, 15))
 
 
 def test_who_is_filtered_out_is_not_missing(project: Sandbox, config: dict[str, Any]) -> None:

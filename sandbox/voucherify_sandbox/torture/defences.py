@@ -319,10 +319,17 @@ DEFENCES = (
         MISSING,
     ),
     Defence(
-        "target: another stream's version deletes no customer",
-        "target_voucherify/singer/routing.py",
-        "if self._routes.get(stream):",
-        "if True:",
+        "target: every stream of a pipeline has to be complete before a customer counts as missing",
+        "target_voucherify/acknowledgement/ledger.py",
+        "return bool(stored) and all(",
+        "return bool(stored) and any(",
+        MISSING,
+    ),
+    Defence(
+        "target: a version that an earlier run began is not complete",
+        "target_voucherify/acknowledgement/stream_versions.py",
+        "seen.is_resumed = not self._begin(stream, text)",
+        "seen.is_resumed = False",
         MISSING,
     ),
     Defence(
