@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 from typing_extensions import override
 
 from tap_voucherify.pagination.position import Position
-from tap_voucherify.pagination.time_cursor import EPOCH, Query, rows_by_time
+from tap_voucherify.pagination.time_cursor import EPOCH, Query, ReadStats, rows_by_time
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND, parse
 
@@ -251,7 +251,10 @@ class FilteredCount:
             totals.append(page.total)
             return page
 
-        newer = sum(1 for _ in rows_by_time(fetch, self._endpoint, since=border))
+        stats = ReadStats(
+            heeds_filters=False
+        )  # known, so no request asks for it between two totals
+        newer = sum(1 for _ in rows_by_time(fetch, self._endpoint, since=border, stats=stats))
         last = totals[-1]
         return None if last is None else last - newer
 
