@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tap_voucherify.pagination.time_cursor import (
         Fetch,
         Page,
-        ReadStats,
         Row,
         TimeOrderedEndpoint,
     )
@@ -251,9 +250,8 @@ class FilteredCount:
             totals.append(page.total)
             return page
 
-        stats = ReadStats(
-            heeds_filters=False
-        )  # known, so no request asks for it between two totals
+        # Known, so no request asks for it between two totals.
+        stats = ReadStats(heeds_filters=False)
         newer = sum(1 for _ in rows_by_time(fetch, self._endpoint, since=border, stats=stats))
         last = totals[-1]
         return None if last is None else last - newer
