@@ -62,7 +62,7 @@ sys.exit(done.returncode)
 
 @pytest.mark.parametrize(
     ("part", "case"),
-    [("tap", "tap-36"), ("target", "target-5")],
+    [("tap", "tap-36"), ("target", "target-kills-5")],
     ids=["a row that is swallowed", "a state that is ahead"],
 )
 def test_the_bench_notices(tmp_path: Path, part: str, case: str) -> None:
