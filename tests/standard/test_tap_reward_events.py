@@ -240,12 +240,12 @@ def test_the_position_among_the_customers_is_part_of_the_state_and_nothing_grows
     small(sandbox)
     tap.only("reward_events")
 
-    done = tap.run(max_calls=6, max_concurrency=1)
+    done = tap.run(max_calls=9, max_concurrency=1)
 
     assert tap.state["bookmarks"]["reward_events"].keys() == {"scan"}
     assert tap.state["bookmarks"]["reward_events"]["scan"].keys() >= {"started", "position"}
     assert done.exit_code == 0
-    assert len(json.dumps(tap.state)) < 400
+    assert len(json.dumps(tap.state)) < 400, tap.state
 
 
 def test_customers_asked_again_within_the_lookback_give_the_same_rows(
