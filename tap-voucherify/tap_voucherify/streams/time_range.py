@@ -125,6 +125,8 @@ class TimeRangeStream(IncrementalStream):
         )
         page = fetch(query)
         self.stats.total = page.total
+        if first_run:
+            self.stats.heeds_filters = False  # its total is checked at the end, as of all rows
         concurrency = self._concurrency()
         if concurrency == 1 or not page.rows or (page.total or 0) < 2 * WINDOW_ROWS:
             # The first page is there already: the read by time begins with the same query.
