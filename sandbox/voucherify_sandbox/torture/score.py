@@ -16,6 +16,9 @@ COLUMNS = (
     ("kills", "kills"),
     ("lost", "lost"),
     ("early", "acknowledged early"),
+    ("deleted", "deleted by mistake"),
+    ("stuck", "stuck"),
+    ("untrue", "green but not true"),
     ("again", "sent again after a crash"),
     ("most_again", "most at once"),
 )
@@ -33,6 +36,9 @@ class Score:
         kills: runs that a signal ended.
         lost: rows that are missing or outdated at the destination.
         early: rows that a state covered before they had arrived.
+        deleted: customers that were deleted although they live in the source.
+        stuck: runs that had work left and got no further, and cases that came to no end.
+        untrue: runs that reported success although the books did not agree.
         again: rows repeated by the run after an interrupted one.
         most_again: the most of them after one run.
         violations: other failures, a sentence each.
@@ -45,14 +51,18 @@ class Score:
     kills: int = 0
     lost: int = 0
     early: int = 0
+    deleted: int = 0
+    stuck: int = 0
+    untrue: int = 0
     again: int = 0
     most_again: int = 0
     violations: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, acknowledged early, or otherwise violated."""
-        return not (self.lost or self.early or self.violations)
+        """Whether every count that must be 0 is, and nothing else was violated."""
+        bad = (self.lost, self.early, self.deleted, self.stuck, self.untrue, self.violations)
+        return not any(bad)
 
     def sent_again(self, rows: int) -> None:
         """Count rows that one run sent although an earlier one had sent them."""
