@@ -22,6 +22,7 @@ from voucherify_sandbox.torture.cases import (
     coverage,
     kills,
 )
+from voucherify_sandbox.torture.dimensions import DIMENSIONS
 from voucherify_sandbox.torture.document import put
 from voucherify_sandbox.torture.plugins import beside_python
 from voucherify_sandbox.torture.score import Score, table, total
@@ -49,7 +50,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     options.add_argument("--seed", type=int, default=1, help="of the combinations")
     options.add_argument("--sample", action="store_true", help="a few cases of each part")
-    options.add_argument("--only", choices=PARTS, help="one part")
+    options.add_argument("--only", metavar="PART", help="parts that begin with this, such as tap")
     options.add_argument("--case", help="one case by name, such as tap-17")
     options.add_argument("--workers", type=int, default=WORKERS, help="cases at once")
     options.add_argument("--tap", default="tap-voucherify", help="the tap's command")
@@ -74,10 +75,14 @@ def cases(options: argparse.Namespace) -> list[Case]:
         given = _settings(options.tap_config if part == TAP else options.target_config)
         found += combinations(part, REQUESTS[part], rng, given)
         found += _kills(part, rng)
+    for one in DIMENSIONS:
+        config = options.tap_config if one.PART.startswith(TAP) else options.target_config
+        if config is None:
+            found += one.cases(Random(f"{options.seed} {one.PART}"))
     if options.sample:
         found = [
             case
-            for kind, count in SAMPLE.items()
+            for kind, count in {**SAMPLE, **{one.PART: one.SAMPLE for one in DIMENSIONS}}.items()
             for case in _sample([c for c in found if c.part == kind], count, rng)
         ]
     if options.only:

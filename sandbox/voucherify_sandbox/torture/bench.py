@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox.torture import tap_case, target_case
 from voucherify_sandbox.torture.cases import ROUND_TRIP, TAP
+from voucherify_sandbox.torture.dimensions import DIMENSIONS
 from voucherify_sandbox.torture.plugins import Plugin
 from voucherify_sandbox.torture.score import Score
 
@@ -52,6 +53,10 @@ class Bench:
             return self._run_in(Path(folder), case)
 
     def _run_in(self, folder: Path, case: Case) -> Score:
+        dimension = next((one for one in DIMENSIONS if case.part == one.PART), None)
+        if dimension is not None:
+            command = self.tap if case.part.startswith(TAP) else self.target
+            return dimension.run_case(case, Plugin(command, case.settings, folder))
         if case.part.startswith(TAP):
             config = {**case.settings, **self.tap_config}
             return tap_case.run_case(case, Plugin(self.tap, config, folder), ours=self.is_ours)

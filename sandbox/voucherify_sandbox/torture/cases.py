@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from voucherify_sandbox import readings as switches
 from voucherify_sandbox.faults import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
     from random import Random
 
 TAP, TARGET, ROUND_TRIP = "tap", "target", "round trip"
@@ -94,13 +95,17 @@ class Injection:
 
 @dataclass(frozen=True)
 class Case:
-    """Two runs of a plugin and their injections, under some readings and settings."""
+    """Runs of a plugin and their injections, under some readings, settings and conditions.
+
+    `conditions` are what the bench itself does around the runs, such as changes of the project.
+    """
 
     part: str
     number: int
-    injections: tuple[Injection, Injection]
+    injections: tuple[Injection, Injection] = (Injection(), Injection())
     readings: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -109,7 +114,8 @@ class Case:
 
     def __str__(self) -> str:
         """The whole case."""
-        values = ", ".join(f"{k}={v}" for k, v in {**self.readings, **self.settings}.items())
+        switched = {**self.conditions, **self.settings, **self.readings}
+        values = ", ".join(f"{name}={value}" for name, value in switched.items())
         return f"{self.name}: {self.injections[0]}, then {self.injections[1]}; {values}"
 
 
@@ -174,6 +180,74 @@ def kills(part: str, requests: tuple[int, int], settings: Mapping[str, Any]) -> 
         )
         for number, (kind, request, after) in enumerate(injections)
     ]
+
+
+Values = Mapping[str, Sequence[Any]]
+"""The values that each switch can have."""
+
+
+def by_pairs(
+    part: str, conditions: Values, rng: Random, *, settings: Values | None = None, most: int = 60
+) -> list[Case]:
+    """Cases in which each value of a condition or setting meets each value of the others.
+
+    They also meet the answers of readings, as far as `most` cases go.
+
+    Args:
+        part: the name of the part; its first word is of `PARTS`.
+        conditions: what the bench does around the runs.
+        rng: the source of randomness.
+        settings: of the plugin.
+        most: cases at most.
+    """
+    plugin = part.partition(" ")[0]
+    readings = _switches(plugin, SETTINGS[plugin])
+    varied = {**conditions, **(settings or {})}
+    switched = {**varied, **readings}
+    missing = {
+        frozenset(((first, one), (second, other)))
+        for first, second in itertools.product(varied, switched)
+        if first != second
+        for one, other in itertools.product(
+            range(len(switched[first])), range(len(switched[second]))
+        )
+    }
+    cases: list[Case] = []
+    while missing and len(cases) < most:
+        chosen, met = max(
+            (_candidate(varied, switched, missing, rng) for _ in range(CANDIDATES)),
+            key=lambda candidate: len(candidate[1]),
+        )
+        missing -= met
+        values = {name: switched[name][number] for name, number in chosen.items()}
+        case = Case(
+            part,
+            len(cases),
+            readings={name: values[name] for name in readings},
+            settings={name: values[name] for name in settings or {}},
+            conditions={name: values[name] for name in conditions},
+        )
+        cases.append(case)
+    return cases
+
+
+CANDIDATES = 40
+"""Random cases of which the one with the most new pairs is taken."""
+
+Pair = frozenset[tuple[str, int]]
+
+
+def _candidate(
+    varied: Values, switched: Values, missing: set[Pair], rng: Random
+) -> tuple[dict[str, int], set[Pair]]:
+    """A random case as numbers of values, and the missing pairs in it."""
+    chosen = {name: rng.randrange(len(values)) for name, values in switched.items()}
+    pairs = (
+        frozenset(((first, chosen[first]), (second, chosen[second])))
+        for first, second in itertools.product(varied, switched)
+        if first != second
+    )
+    return chosen, {pair for pair in pairs if pair in missing}
 
 
 def coverage(cases: Sequence[Case]) -> tuple[int, int]:
