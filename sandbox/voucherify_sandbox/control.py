@@ -68,6 +68,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "add_webhook": lambda project, **args: project.add_webhook(**args),
     "advance_clock": _advance_clock,
     "books": lambda project: project.books(),
+    "change": lambda project, **args: project.change(**args),
     "create_referral_campaign": lambda project, **args: project.create_referral_campaign(**args),
     "create_segment": lambda project, **args: project.create_segment(**args),
     "define_metadata": lambda project, **args: project.define_metadata(**args),

@@ -161,25 +161,44 @@ class Project:
             ApiError: 404, there is no such row.
         """
         with self.lock:
-            self.catch_up()
-            kinds: dict[str, dict[str, Any]] = {
-                "customers": self.people.by_id,
-                "redemptions": self.records.redemptions,
-                "orders": self.records.orders,
-                "publications": self.programs.publications,
-                "campaigns": self.programs.campaigns,
-                "vouchers": self.programs.vouchers,
-                "rewards": self.programs.rewards,
-                "segments": self.segments.all,
-            }
-            ids = list(kinds[kind])
-            if not -len(ids) <= position < len(ids):
-                raise not_found(kind, str(position))
+            rows, identity = self._row(kind, position)
             if kind == "customers":
-                self.people.delete(ids[position])
+                self.people.delete(identity)
             else:
-                del kinds[kind][ids[position]]
-            return ids[position]
+                del rows[identity]
+            return identity
+
+    def change(self, kind: str, position: int, fields: Mapping[str, Any]) -> str:
+        """Update one row by its position, counted as for `remove`.
+
+        Raises:
+            ApiError: 404, there is no such row.
+        """
+        with self.lock:
+            rows, identity = self._row(kind, position)
+            if kind == "customers":
+                self.people.update(rows[identity], fields, bulk=False)
+            else:
+                rows[identity] |= {**fields, "updated_at": self.clock.now()}
+            return identity
+
+    def _row(self, kind: str, position: int) -> tuple[dict[str, Any], str]:
+        """The rows of a kind, and the id of the one at a position."""
+        self.catch_up()
+        kinds: dict[str, dict[str, Any]] = {
+            "customers": self.people.by_id,
+            "redemptions": self.records.redemptions,
+            "orders": self.records.orders,
+            "publications": self.programs.publications,
+            "campaigns": self.programs.campaigns,
+            "vouchers": self.programs.vouchers,
+            "rewards": self.programs.rewards,
+            "segments": self.segments.all,
+        }
+        ids = list(kinds[kind])
+        if not -len(ids) <= position < len(ids):
+            raise not_found(kind, str(position))
+        return kinds[kind], ids[position]
 
     # Programs
 

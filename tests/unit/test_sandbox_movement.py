@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from voucherify_sandbox import Movement, Sandbox
+from voucherify_sandbox.errors import ApiError
 from wire import Wire
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ def test_several_movements_act_and_one_that_finds_nothing_does_nothing(
 
     assert totals(wire, 4) == [1, 1, 1, 1]
     assert next(iter(sandbox.project.customers.values()))["source_id"] == "new-0"
+
+
+@pytest.mark.parametrize("kind", ["customers", "orders"])
+def test_a_row_is_changed_by_its_position(sandbox: Sandbox, kind: str) -> None:
+    project = sandbox.project
+    project.create_referral_campaign("Gifts", referrer_reward={"gift_credit": 5})
+    code = project.referral_code("Gifts", "first")
+    project.redeem(code, "second", {"amount": 100})
+
+    identity = project.change(kind, 0, {"metadata": {"tier": "gold"}})
+
+    row = {**project.customers, **project.records.orders}[identity]
+    assert row["metadata"] == {"tier": "gold"}
+    assert row["updated_at"] is not None
+    with pytest.raises(ApiError):
+        project.change(kind, 7, {})
 
 
 def test_a_hidden_row_is_counted_and_on_no_page(sandbox: Sandbox, wire: Wire) -> None:

@@ -1,30 +1,29 @@
 """A case of the tap: a run, changes, a second run, each with an injection; then one without.
 
-Two warehouses load the output. One keeps every row. The other is the least careful loader that
-Singer allows: it writes rows when the next STATE comes, and forgets the rest when the run dies.
-The tap resumes from the last STATE. A row that only the first one holds was acknowledged early; a
-row that neither holds is lost.
+The tap resumes from the last STATE. A row that only the warehouse holds that keeps every row was
+acknowledged early; a row that neither holds is lost.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import Readings, Sandbox
+from voucherify_sandbox.torture.books import LONG_AGO, Facts, Warehouses, facts, facts_of, missing
 from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from voucherify_sandbox.torture.cases import Case
     from voucherify_sandbox.torture.plugins import Plugin, Run
 
-Rows = dict[tuple[str, str], dict[str, Any]]
-
-LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 CAMPAIGN = "Refer a friend"
 PAIRS = 6
@@ -34,35 +33,124 @@ TRIES = 5
 KILLED = -9
 """Exit code after SIGKILL."""
 
-COMPARED = ("source_id", "name", "email")
-"""Fields of a customer that are compared, beside its metadata."""
+DEFAULT_STREAMS = ("customers", "reward_events")
+
+VISIBLE = timedelta(seconds=4)
+"""Age at which a change shows in every list, under the readings that are tried."""
+
+COMPLETE = re.compile(r"complete: ([\d,]+) (?:changed )?(\w+) (since|of|created before)")
+"""A completeness line: rows, stream, and what the figure counts."""
 
 
-class Warehouses:
-    """The two warehouses of one case."""
+@dataclass
+class TapRuns:
+    """The sandbox, the tap and the warehouses of one case, with its score.
 
-    def __init__(self) -> None:
-        """Create empty warehouses."""
-        self.kept: Rows = {}
-        self.committed: Rows = {}
-        self.state: dict[str, Any] | None = None
+    Attributes:
+        sandbox: the project.
+        tap: the command with its settings.
+        streams: those whose rows are compared.
+        arguments: of the command, such as a catalog.
+        wanted: which rows a run must bring if it says that it is complete; all of the streams by
+            default.
+        is_judged: whether the state of the sandbox is what must arrive.
+    """
 
-    def load(self, ended: Run) -> int:
-        """Load the output of a run; returns how many rows are unchanged repetitions."""
-        waiting: Rows = {}
-        again = 0
-        for message in ended.lines:
-            if message["type"] == "RECORD":
-                key = (message["stream"], message["record"]["id"])
-                again += self.kept.get(key) == message["record"]
-                waiting[key] = self.kept[key] = message["record"]
-            elif message["type"] == "STATE":
-                self.committed |= waiting
-                waiting = {}
-                self.state = message["value"]
-        if ended.exit_code == 0:
-            self.committed |= waiting
-        return again
+    sandbox: Sandbox
+    tap: Plugin
+    streams: tuple[str, ...] = DEFAULT_STREAMS
+    arguments: tuple[str, ...] = ()
+    wanted: Callable[[Facts], Facts] = lambda found: found
+    is_judged: bool = True
+    warehouses: Warehouses = field(default_factory=Warehouses)
+    score: Score = field(default_factory=lambda: Score(combinations=1))
+    _again: int = 0
+    _was_idle: bool = False
+
+    def once(self, injection: Injection | None = None, **settings: Any) -> Run:
+        """Run once from the last state, and judge the run.
+
+        Raises:
+            TimeoutError: the run takes too long.
+        """
+        injection, more = injection or Injection(), list(self.arguments)
+        tap = replace(self.tap, config={**self.tap.config, **settings})
+        if self.warehouses.state is not None:
+            path = tap.folder / "state.json"
+            path.write_text(json.dumps(self.warehouses.state))
+            more += ["--state", str(path)]
+        before, state = self.facts(), self.warehouses.state
+        since, known = self.sandbox.clock.now() - VISIBLE, len(self.warehouses.kept)
+        ended = tap.run(self.sandbox, injection, b"", *more)
+        self.sandbox.faults.clear()
+        self._again = self.warehouses.load(ended)
+        self.score.runs += 1
+        self.score.kills += injection.is_signal and ended.exit_code != 0
+        self.score.violations += violations(ended, self.sandbox)
+        self.score.violations += miscounts(ended)
+        if self.is_judged and ended.exit_code == 0 and ended.summary.get("complete"):
+            self._check_success({k: f for k, f in before.items() if f.changed < since})
+        has_moved = state != self.warehouses.state or known < len(self.warehouses.kept)
+        self._check_idle(is_idle=ended.exit_code == 0 and not has_moved, ended=ended)
+        return ended
+
+    def until_well(self, injection: Injection | None = None, tries: int = TRIES) -> Run | None:
+        """Run from the last state until a run succeeds; `None` if none does."""
+        for turn in range(tries):
+            try:
+                ended = self.once(injection if turn == 0 else None)
+            except TimeoutError as error:
+                self.score.stuck += 1
+                self.score.violations.append(str(error))
+                return None
+            if turn:
+                self.score.sent_again(self._again)
+            if ended.exit_code == 0:
+                return ended
+        self.score.stuck += 1
+        self.score.violations.append(f"{tries} runs in a row failed: {fatal_message(ended)}")
+        return None
+
+    def facts(self) -> Facts:
+        """The rows that the project holds now and the warehouse must hold."""
+        return self.wanted(facts(self.sandbox, self.streams)) if self.is_judged else {}
+
+    def judge(self, wanted: Facts) -> None:
+        """Compare both warehouses with the rows that they must hold at the end."""
+        lost = missing(wanted, self.warehouses.kept)
+        early = missing(wanted, self.warehouses.committed) - lost
+        self.score.lost += len(lost)
+        self.score.early += len(early)
+        if lost or early:
+            keys = ", ".join(" ".join(key) for key in sorted(lost | early)[:5])
+            self.score.violations.append(f"{len(lost)} lost, {len(early)} early, such as {keys}")
+
+    def _check_success(self, before: Facts) -> None:
+        """Check that a run that says it is complete brought what was there when it began.
+
+        Of a row that changed meanwhile some version must have come, of one that is gone none.
+        """
+        now = self.facts()
+        wanted = {
+            key: fact if now[key] == fact else replace(fact, content={})
+            for key, fact in before.items()
+            if key in now
+        }
+        absent = missing(wanted, self.warehouses.committed)
+        if absent:
+            self.score.untrue += 1
+            keys = ", ".join(" ".join(key) for key in sorted(absent)[:5])
+            self.score.violations.append(
+                f"a run that says it is complete lacks {len(absent)} rows, such as {keys}"
+            )
+
+    def _check_idle(self, *, is_idle: bool, ended: Run) -> None:
+        """Count two runs in a row that leave work undone, get no further and do not fail."""
+        is_idle = is_idle and not ended.summary.get("complete")
+        if is_idle and self._was_idle:
+            self.score.stuck += 1
+            self.score.violations.append("two runs in a row exit 0, incomplete, without progress")
+        self._was_idle = is_idle
 
 
 def run_case(case: Case, tap: Plugin, *, ours: bool) -> Score:
@@ -74,24 +162,29 @@ def run_case(case: Case, tap: Plugin, *, ours: bool) -> Score:
         ours: whether the settings are the bench's own, so that the state of the sandbox is what
             must arrive; with a user's settings it is the output of an undisturbed run.
     """
-    score, warehouses = Score(combinations=1), Warehouses()
-    readings = Readings(**case.readings)
-    with Sandbox(readings=readings) as sandbox:
+    with Sandbox(readings=Readings(**case.readings)) as sandbox:
         sandbox.clock.advance(-6 * 3600)
         fill(sandbox)
+        runs = TapRuns(sandbox, tap, is_judged=ours)
         for act, injection in enumerate((*case.injections, Injection())):
-            _run_until_well(sandbox, tap, injection, warehouses, score)
-            _judge(sandbox, warehouses, score) if act == len(case.injections) and ours else None
+            runs.until_well(injection)
+            if ours and act == len(case.injections):
+                runs.judge(runs.facts())
             sandbox.clock.advance(3600)
             if act < len(case.injections) - 1:
                 _change(sandbox)
         if not ours:
             truth = Warehouses()
             truth.load(tap.run(sandbox, Injection()))
-            _compare(truth.kept, warehouses, score)
-        score.faults = sandbox.faults.injected
-    score.rows = len(warehouses.kept)
-    return score
+            runs.judge(facts_of(truth.kept))
+        return finished(runs)
+
+
+def finished(runs: TapRuns) -> Score:
+    """The score of a case that has come to its end."""
+    runs.score.faults = runs.sandbox.faults.injected
+    runs.score.rows = len(runs.warehouses.kept)
+    return runs.score
 
 
 def fill(sandbox: Sandbox) -> None:
@@ -126,33 +219,6 @@ def _refer(sandbox: Sandbox, pairs: range) -> None:
         sandbox.project.redeem(code, f"tie-{pair}", order)
 
 
-def _run_until_well(
-    sandbox: Sandbox, tap: Plugin, injection: Injection, warehouses: Warehouses, score: Score
-) -> None:
-    """Run from the last state until a run succeeds."""
-    for turn in range(TRIES):
-        more = []
-        if warehouses.state is not None:
-            path = tap.folder / "state.json"
-            path.write_text(json.dumps(warehouses.state))
-            more = ["--state", str(path)]
-        try:
-            ended = tap.run(sandbox, injection if turn == 0 else Injection(), b"", *more)
-        except TimeoutError as error:
-            score.violations.append(str(error))
-            return
-        sandbox.faults.clear()
-        again = warehouses.load(ended)
-        score.runs += 1
-        score.kills += injection.is_signal and turn == 0 and ended.exit_code != 0
-        if turn:
-            score.sent_again(again)
-        score.violations += violations(ended, sandbox)
-        if ended.exit_code == 0:
-            return
-    score.violations.append(f"{TRIES} runs in a row failed: {fatal_message(ended)}")
-
-
 def violations(ended: Run, sandbox: Sandbox) -> list[str]:
     """What a run did that none may do, however it ends."""
     found = []
@@ -167,44 +233,27 @@ def violations(ended: Run, sandbox: Sandbox) -> list[str]:
     return found
 
 
+def miscounts(ended: Run) -> list[str]:
+    """What a run printed that does not agree: its rows, its summary, its completeness lines."""
+    if ended.exit_code == KILLED or not ended.summary:
+        return []
+    written = Counter(line["stream"] for line in ended.lines if line["type"] == "RECORD")
+    counted = {name: int(one["rows"]) for name, one in ended.summary["streams"].items()}
+    found = [
+        f"{name}: {written[name]} rows written, {counted.get(name, 0)} in the summary"
+        for name in sorted(written.keys() | counted.keys())
+        if written[name] != counted.get(name, 0)
+    ]
+    if ended.summary["rows"] != sum(counted.values()):
+        found.append("the rows of the streams do not add up to those of the run")
+    for figure, name, counts in COMPLETE.findall(ended.log):
+        # Rows created before the read began were written by earlier runs, too.
+        if counts != "created before" and int(figure.replace(",", "")) != counted.get(name):
+            found.append(f"{name}: {figure} in the completeness line, {counted.get(name)} rows")
+    return found
+
+
 def fatal_message(ended: Run) -> str:
     """The log message of the error that ended a run."""
     loud = [line for line in ended.log.splitlines() if "CRITICAL" in line]
     return loud[-1].rpartition("| ")[2] if loud else f"exit code {ended.exit_code}"
-
-
-def _judge(sandbox: Sandbox, warehouses: Warehouses, score: Score) -> None:
-    """Compare both warehouses with the state of the sandbox."""
-    truth: Rows = {("customers", key): one for key, one in sandbox.project.customers.items()}
-    types = frozenset(
-        ("customer.rewarded", "customer.rewarded.loyalty_points", "customer.referred")
-    )
-    for person in sandbox.project.people.by_id.values():
-        for event in person.activity:
-            if event.type in types:
-                truth["reward_events", event.id] = {"customer_id": person.id}
-    _compare(truth, warehouses, score)
-
-
-def _compare(truth: Rows, warehouses: Warehouses, score: Score) -> None:
-    lost = {key for key, row in truth.items() if not _same(row, warehouses.kept.get(key))}
-    early = {
-        key for key, row in truth.items() if not _same(row, warehouses.committed.get(key))
-    } - lost
-    score.lost += len(lost)
-    score.early += len(early)
-    if lost or early:
-        keys = ", ".join(" ".join(key) for key in sorted(lost | early)[:5])
-        score.violations.append(f"{len(lost)} lost, {len(early)} early, such as {keys}")
-
-
-def _same(truth: Mapping[str, Any], row: Mapping[str, Any] | None) -> bool:
-    if row is None:
-        return False
-    if "source_id" not in truth:
-        return truth.get("customer_id") == row.get("customer_id")
-    metadata = truth.get("metadata") or {}
-    return (
-        all(truth.get(name) == row.get(name) for name in COMPARED)
-        and metadata.items() <= (row.get("metadata") or {}).items()
-    )
