@@ -35,6 +35,7 @@ from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT
 from target_voucherify.writing.deletions import Deletions, NoDeletions
 from target_voucherify.writing.dry_run import DryRunWriter, ReadOnlyClient
+from target_voucherify.writing.earlier_jobs import EarlierJobs
 from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ class Run:
         context = RunContext(
             self.client, self.fence, self.outcomes, self.summary, self.shutdown, self._ledger
         )
-        self._writer = _writer(settings, context)
+        earlier_jobs = EarlierJobs(self.client, settings.async_timeout)
+        self._writer = _writer(settings, context, earlier_jobs)
         self.deletions = (
             NoDeletions(self.summary)
             if settings.on_delete == "ignore"
-            else Deletions(settings, context)
+            else Deletions(settings, context, earlier_jobs)
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._awaiting_bytes = 0
@@ -350,11 +352,11 @@ def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Clie
     )
 
 
-def _writer(settings: Settings, context: RunContext) -> Writer:
+def _writer(settings: Settings, context: RunContext, earlier_jobs: EarlierJobs) -> Writer:
     rows, path = settings.batch_size_rows, settings.write_path
     if settings.dry_run:
         return DryRunWriter(context, rows, max_single=MAX_SINGLE_BY_PATH[path])
-    if path == "single":
-        return SingleWriter(context)
-    kind = BulkWriter if path == "bulk" else AutoWriter
-    return kind(context, rows, settings.async_timeout)
+    if path == "bulk":
+        return BulkWriter(context, rows, settings.async_timeout)
+    single = SingleWriter(context, earlier_jobs)
+    return single if path == "single" else AutoWriter(context, rows, settings.async_timeout, single)

@@ -127,7 +127,7 @@ MUST_USE: dict[str, set[str]] = {
         "GET /v1/async-actions/{asyncActionId}",
         "GET /v1/metadata-schemas/{resource}",
     },
-    "target, single": {"POST /v1/customers"},
+    "target, single": {"GET /v1/async-actions", "POST /v1/customers"},
     "target, with tokens": {"POST /v1/oauth/token"},
     "target, deletes": {"DELETE /v1/customers/{customerId}"},
     "target, permanent deletes": {"POST /v1/customers/{customerId}/permanent-deletion"},

@@ -46,6 +46,7 @@ SINGLE = ("tests/faults/test_target_single.py",)
 MISSING = ("tests/faults/test_target_missing.py",)
 DELETIONS = ("tests/faults/test_target_deletions.py",)
 FILES = ("tests/faults/test_target_files.py",)
+EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
@@ -296,6 +297,20 @@ DEFENCES = (
         "        self._context.ledger.forget(batch.rows)\n",
         "",
         SINGLE,
+    ),
+    Defence(
+        "target: single customers are not written before earlier jobs end",
+        "target_voucherify/writing/single.py",
+        "        self._earlier_jobs.wait()\n",
+        "",
+        EARLIER,
+    ),
+    Defence(
+        "target: customers are not deleted before earlier jobs end",
+        "target_voucherify/writing/deletions.py",
+        "            self._earlier_jobs.wait()\n",
+        "            pass\n",
+        EARLIER,
     ),
     Defence(
         "target: max_delete_percent stops deletions",

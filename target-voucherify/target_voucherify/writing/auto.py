@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from target_voucherify.writing.bulk import BulkWriter
-from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
     from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.single import SingleWriter
 
 MAX_SINGLE = 50
 """Customers that a run writes one by one: half a minute's calls of the smallest plan, while an
@@ -22,9 +22,11 @@ limits)."""
 class AutoWriter(BulkWriter):
     """Writes one by one if the whole input is no more than a few customers, else in bulk."""
 
-    def __init__(self, context: RunContext, max_rows: int, timeout: float) -> None:
+    def __init__(
+        self, context: RunContext, max_rows: int, timeout: float, single: SingleWriter
+    ) -> None:
         super().__init__(context, max_rows, timeout)
-        self._single = SingleWriter(context)
+        self._single = single
         self._is_single: bool | None = None
         self._is_last = False
 

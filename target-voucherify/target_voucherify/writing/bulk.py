@@ -26,6 +26,7 @@ from target_voucherify.voucherify_client.errors import (
 )
 from target_voucherify.voucherify_client.responses import WRONG_API, is_loggable
 from target_voucherify.voucherify_client.retry_after import backoff
+from target_voucherify.writing.earlier_jobs import ACTION
 from target_voucherify.writing.job_result import Unnamed, has_ended, job_result
 from target_voucherify.writing.poll_schedule import PollSchedule
 from target_voucherify.writing.writer import Writer
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from target_voucherify.writing.batch import Batch
 
 BULK = "/v1/customers/bulk/async"
-ACTION = "/v1/async-actions/{id}"
 
 MAX_JOBS = 5
 """Jobs in flight at most."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.context import RunContext
     from target_voucherify.settings import Settings
+    from target_voucherify.writing.earlier_jobs import EarlierJobs
 
 REQUESTS = {
     "delete": ("DELETE", "/v1/customers/{id}"),
@@ -58,10 +59,11 @@ class Deletions:
 
     needs_key = True
 
-    def __init__(self, settings: Settings, context: RunContext) -> None:
+    def __init__(self, settings: Settings, context: RunContext, earlier_jobs: EarlierJobs) -> None:
         self._method, self._path = REQUESTS[settings.on_delete]
         self._percent = settings.max_delete_percent
         self._context = context
+        self._earlier_jobs = earlier_jobs
         self._ticket = 0
         self.versions = StreamVersions(context.ledger.begin_version)
         self.tracks_missing = context.ledger.is_enabled
@@ -118,6 +120,8 @@ class Deletions:
         missing = list(self._missing())
         self._check_limit(self._count + len(missing))
         self._ambiguous = self._ambiguous_keys(missing)
+        if self._count or missing:
+            self._earlier_jobs.wait()
         for pending in self._chunks():
             self._delete(pending)
         for start in range(0, len(missing), CHUNK_SIZE):

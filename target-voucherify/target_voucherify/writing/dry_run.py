@@ -72,7 +72,7 @@ class DryRunWriter(Writer):
         """Log what would happen and add it to the summary; nothing is deleted."""
         deleted = deletions.count_due()
         updates = self._known if self._context.ledger.is_enabled else self._estimated_updates()
-        calls = self._calls() + deleted
+        calls = self._calls(deleted)
         limit = self._context.summary.usage.quota_limit
         self._context.summary.extra.update(
             dry_run=True,
@@ -91,12 +91,11 @@ class DryRunWriter(Writer):
             calls,
         )
 
-    def _calls(self) -> int:
-        if not self._rows:
-            return 0
-        if self._rows <= self._max_single:
-            return 1 + self._rows
-        return 1 + self._batches * (1 + POLLS_PER_JOB)
+    def _calls(self, deleted: int) -> int:
+        """Calls for the metadata schema, the writes, and earlier jobs before single ones."""
+        is_single = 0 < self._rows <= self._max_single
+        writes = self._rows if is_single else self._batches * (1 + POLLS_PER_JOB)
+        return bool(self._rows) + writes + deleted + (is_single or deleted > 0)
 
     def _add_to_sample(self, key: str) -> None:
         """Reservoir sampling: each key is kept with the same probability."""

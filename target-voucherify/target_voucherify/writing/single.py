@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from target_voucherify.acknowledgement.outcomes import Row
     from target_voucherify.context import RunContext
     from target_voucherify.writing.batch import Batch
+    from target_voucherify.writing.earlier_jobs import EarlierJobs
 
 CUSTOMERS = "/v1/customers"
 
@@ -26,8 +27,9 @@ class SingleWriter(Writer):
 
     max_rows = MAX_ROWS
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, earlier_jobs: EarlierJobs) -> None:
         self._context = context
+        self._earlier_jobs = earlier_jobs
 
     def write(self, batch: Batch) -> None:
         """Send every customer of a batch and wait for all responses.
@@ -36,6 +38,7 @@ class SingleWriter(Writer):
             VoucherifyError: not all could be sent; the ticket of the batch stays held.
         """
         context = self._context
+        self._earlier_jobs.wait()
         context.ledger.forget(batch.rows)
         sent = send_all(batch.rows.items(), self._upsert, context.shutdown)
         context.outcomes.accept(dict(sent.done))

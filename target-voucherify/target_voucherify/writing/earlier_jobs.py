@@ -1,0 +1,90 @@
+"""Bulk jobs that are queued before a run: a write of a single customer must not overtake them.
+
+A run that ends by `async_timeout`, a signal or a kill leaves its jobs in Voucherify's queue, and
+another program may have jobs there too. They are applied in their order, so a later job overwrites
+them; a single request does not wait in that queue, and they would overwrite it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
+from target_voucherify.voucherify_client.responses import WRONG_API
+from target_voucherify.writing.job_result import has_ended
+from target_voucherify.writing.poll_schedule import PollSchedule
+
+if TYPE_CHECKING:
+    from target_voucherify.voucherify_client.client import Client
+
+ACTIONS = "/v1/async-actions"
+ACTION = "/v1/async-actions/{id}"
+
+MAX_LISTED = 100
+"""Jobs in one response at most, the newest first."""
+
+OF_CUSTOMERS = "CUSTOMERS."
+"""How the types of jobs that write customers begin."""
+
+
+class EarlierJobs:
+    """The jobs that write customers and had not ended before this run wrote a single one.
+
+    Args:
+        client: of the run.
+        timeout: seconds that they may take together.
+    """
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._have_ended = False
+        self._log = logging.getLogger("target-voucherify")
+
+    def wait(self) -> None:
+        """Wait until they have ended; only the first call of a run requests anything.
+
+        Raises:
+            VoucherifyError: they take longer than the timeout.
+        """
+        if self._have_ended:
+            return
+        jobs = self._unfinished()
+        if jobs:
+            self._log.info(
+                "Waiting for %d earlier jobs, which would overwrite single customers", len(jobs)
+            )
+        schedule = PollSchedule()
+        schedule.begin(time.monotonic())
+        for job in jobs:
+            while not self._has_ended(job):
+                if schedule.running > self._timeout:
+                    raise VoucherifyError(
+                        f"Job {job}, which was queued before this run, did not end within "
+                        f"async_timeout ({self._timeout:g} s), and it would overwrite single "
+                        "customers: run again later, or raise async_timeout."
+                    )
+                schedule.still_running()
+                self._client.wait(schedule.wait)
+        self._have_ended = True
+
+    def _unfinished(self) -> list[str]:
+        """The ids of the jobs to wait for, oldest first."""
+        found = self._client.get(ACTIONS, params={"limit": MAX_LISTED}).get("async_actions")
+        if not isinstance(found, list) or not all(isinstance(job, dict) for job in found):
+            raise VoucherifyError(
+                f"GET {ACTIONS} answered without a list of async actions: {WRONG_API}."
+            )
+        return [
+            str(job.get("id"))
+            for job in reversed(found)
+            if not has_ended(job) and str(job.get("type", OF_CUSTOMERS)).startswith(OF_CUSTOMERS)
+        ]
+
+    def _has_ended(self, job: str) -> bool:
+        with suppress(NotFoundError):
+            return has_ended(self._client.get(ACTION, {"id": job}))
+        return True
