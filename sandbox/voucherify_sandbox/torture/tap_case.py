@@ -79,8 +79,8 @@ class TapRuns:
             path = tap.folder / "state.json"
             path.write_text(json.dumps(self.warehouses.state))
             more += ["--state", str(path)]
-        before, state = self.facts(), self.warehouses.state
-        since, known = self.sandbox.clock.now() - VISIBLE, len(self.warehouses.kept)
+        before, progress = self.facts(), self.progress
+        since = self.sandbox.clock.now() - VISIBLE
         ended = tap.run(self.sandbox, injection, b"", *more)
         self.sandbox.faults.clear()
         self._again = self.warehouses.load(ended)
@@ -90,8 +90,7 @@ class TapRuns:
         self.score.violations += miscounts(ended)
         if self.is_judged and ended.exit_code == 0 and ended.summary.get("complete"):
             self._check_success({k: f for k, f in before.items() if f.changed < since})
-        has_moved = state != self.warehouses.state or known < len(self.warehouses.kept)
-        self._check_idle(is_idle=ended.exit_code == 0 and not has_moved, ended=ended)
+        self._check_idle(ended, has_moved=progress != self.progress)
         return ended
 
     def until_well(self, injection: Injection | None = None, tries: int = TRIES) -> Run | None:
@@ -100,16 +99,24 @@ class TapRuns:
             try:
                 ended = self.once(injection if turn == 0 else None)
             except TimeoutError as error:
-                self.score.stuck += 1
-                self.score.violations.append(str(error))
+                self.is_stuck(str(error))
                 return None
             if turn:
                 self.score.sent_again(self._again)
             if ended.exit_code == 0:
                 return ended
-        self.score.stuck += 1
-        self.score.violations.append(f"{tries} runs in a row failed: {fatal_message(ended)}")
+        self.is_stuck(f"{tries} runs in a row failed: {fatal_message(ended)}")
         return None
+
+    def is_stuck(self, violation: str) -> None:
+        """Count that the runs come to no end, in a sentence."""
+        self.score.stuck += 1
+        self.score.violations.append(violation)
+
+    @property
+    def progress(self) -> tuple[Any, int]:
+        """What differs where a run got further: the state, or the rows."""
+        return self.warehouses.state, len(self.warehouses.kept)
 
     def facts(self) -> Facts:
         """The rows that the project holds now and the warehouse must hold."""
@@ -144,12 +151,12 @@ class TapRuns:
                 f"a run that says it is complete lacks {len(absent)} rows, such as {keys}"
             )
 
-    def _check_idle(self, *, is_idle: bool, ended: Run) -> None:
+    def _check_idle(self, ended: Run, *, has_moved: bool) -> None:
         """Count two runs in a row that leave work undone, get no further and do not fail."""
-        is_idle = is_idle and not ended.summary.get("complete")
+        has_work = ended.exit_code == 0 and not ended.summary.get("complete")
+        is_idle = has_work and not has_moved
         if is_idle and self._was_idle:
-            self.score.stuck += 1
-            self.score.violations.append("two runs in a row exit 0, incomplete, without progress")
+            self.is_stuck("two runs in a row exit 0, incomplete, without progress")
         self._was_idle = is_idle
 
 
