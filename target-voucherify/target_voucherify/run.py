@@ -195,10 +195,6 @@ class Run:
             self._logged_topics.add(topic)
             self._log.info("%s", message)
 
-    @property
-    def _is_replay(self) -> bool:
-        return self.outcomes.file is not None and self.outcomes.file.is_replayed
-
     def finish(self, input_error: VoucherifyError | None) -> None:
         """Finish the run and its summary.
 
@@ -216,15 +212,27 @@ class Run:
         finally:
             self._ledger.close()
             self._locks.close()
-        if isinstance(error, MaxCallsError) and not self._ledger.is_enabled and self._is_replay:
-            raise VoucherifyError(
-                f"{error} The refused-records file stays as it was, and the next replay begins "
-                "anew: raise max_calls, or set ledger_path."
-            )
         if isinstance(error, MaxCallsError):
+            self._check_progress(error)
             self._log.warning("%s The next run continues from the last state.", error)
         elif error is not None:
             raise error
+
+    def _check_progress(self, error: MaxCallsError) -> None:
+        """Fail where the next run would begin where this one did.
+
+        Raises:
+            VoucherifyError: no state covers a record of this run, and no ledger knows any.
+        """
+        in_ledger = self.records.accepted + self.summary.extra.get("deleted_unseen", 0)
+        if self.outcomes.has_advanced or (self._ledger.is_enabled and in_ledger):
+            return
+        missing = error.missing or max(1, self.records.received - self.records.settled)
+        raise VoucherifyError(
+            f"{error} The next run would get no further: set max_calls to "
+            f"{(self.settings.max_calls or 0) + missing} or more"
+            f"{'' if self._ledger.is_enabled else ', or set ledger_path'}."
+        )
 
     def _conclude(self, error: VoucherifyError | None) -> VoucherifyError | None:
         """Write what is collected and wait for what is in flight; returns the error, if any.

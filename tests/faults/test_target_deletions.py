@@ -115,7 +115,7 @@ def test_sigterm_during_deletions_ends_with_143(
 def test_sigterm_while_the_rest_of_the_input_is_discarded_ends_with_143(
     project: Sandbox, config: dict[str, Any], tmp_path: Path
 ) -> None:
-    config |= {"max_calls": 4, "write_path": "single"}
+    config |= {"max_calls": 4, "write_path": "single", "ledger_path": str(tmp_path / "ledger.db")}
     with Process(command("target_voucherify", config, tmp_path)) as process:
         assert process.stdin
         process.stdin.write(lines(*contacts(300)).encode())

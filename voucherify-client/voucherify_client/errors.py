@@ -86,7 +86,15 @@ class CycleUsedUpError(VoucherifyError):
 
 
 class MaxCallsError(VoucherifyError):
-    """The run has made as many calls as the setting `max_calls` allows."""
+    """The run has made as many calls as the setting `max_calls` allows.
+
+    Attributes:
+        missing: how many more the next step needs; 0 where that is unknown.
+    """
+
+    def __init__(self, message: str, missing: int = 0) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class StopSignalError(VoucherifyError):

@@ -299,6 +299,13 @@ DEFENCES = (
         SINGLE,
     ),
     Defence(
+        "target: a run of few calls that the next one would only repeat fails",
+        "target_voucherify/run.py",
+        "            self._check_progress(error)\n",
+        "",
+        ("tests/faults/test_target_few_calls.py",),
+    ),
+    Defence(
         "target: single customers are not written before earlier jobs end",
         "target_voucherify/writing/single.py",
         "        self._earlier_jobs.wait()\n",

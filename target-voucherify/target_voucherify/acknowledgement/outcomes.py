@@ -77,6 +77,8 @@ class Outcomes:
         """Refused deletions of customers that only the ledger knows."""
         self._keys: Counter[str] = Counter()
         self._log = logging.getLogger("target-voucherify")
+        self.has_advanced = False
+        """Whether a state was emitted that came after a record."""
         self._is_stopped = False
         """Whether no state is emitted any more."""
         self._blocking_ticket = 0
@@ -186,6 +188,7 @@ class Outcomes:
             return
         if self.file is not None:
             self.file.flush()
+        self.has_advanced = self._records.received > 0
         try:
             _print(state)
         except OSError:

@@ -205,8 +205,9 @@ class BulkWriter(Writer):
         """
         if self._context.shutdown.signal_number:
             raise StopSignalError(self._context.shutdown.signal_number)
-        if self._context.client.calls_left < 1 + CALLS_PER_JOB * (len(self._jobs) + 1):
-            raise MaxCallsError("max_calls leaves no room for a further batch.")
+        missing = 1 + CALLS_PER_JOB * (len(self._jobs) + 1) - self._context.client.calls_left
+        if missing > 0:
+            raise MaxCallsError("max_calls leaves no room for a further batch.", int(missing))
 
     def _split_refused(self, batch: Batch, error: RefusedRequestError) -> None:
         """Send a refused batch in halves, until they are accepted or the one bad row is result."""
