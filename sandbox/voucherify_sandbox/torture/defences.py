@@ -46,6 +46,7 @@ SINGLE = ("tests/faults/test_target_single.py",)
 MISSING = ("tests/faults/test_target_missing.py",)
 DELETIONS = ("tests/faults/test_target_deletions.py",)
 FILES = ("tests/faults/test_target_files.py",)
+RESTORED = ("tests/faults/test_target_restored.py",)
 EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
@@ -318,6 +319,20 @@ DEFENCES = (
         "            self._earlier_jobs.wait()\n",
         "            pass\n",
         EARLIER,
+    ),
+    Defence(
+        "target: a ledger from a backup is not believed",
+        "target_voucherify/acknowledgement/ledger.py",
+        "            if about and not is_as_left:\n",
+        "            if False:\n",
+        RESTORED,
+    ),
+    Defence(
+        "target: a ledger from a backup of its whole folder is not believed",
+        "target_voucherify/acknowledgement/ledger.py",
+        ' and runs.left in {found, ""}\n',
+        "\n",
+        (*RESTORED, "-k", "lock"),
     ),
     Defence(
         "target: max_delete_percent stops deletions",

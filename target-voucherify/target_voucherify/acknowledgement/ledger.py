@@ -1,6 +1,7 @@
 """The ledger: a fingerprint per accepted customer, so that unchanged ones are not sent again.
 
-Losing the ledger costs calls, never correctness. A customer's fingerprint is removed before a
+Losing the ledger costs calls, never correctness; nor does an old copy of it, which is recognized by
+what its lock says about the last run. A customer's fingerprint is removed before a
 change of it is sent, and written after the change was accepted: a crash in between leaves no
 fingerprint, and the customer is sent once more. The key stays, because a customer that may be in
 Voucherify can go missing from the CRM; only its deletion removes the key.
@@ -12,14 +13,20 @@ holds their key. Another pipeline's customers would look like customers that wen
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from target_voucherify.acknowledgement.private_files import database_error, file_error, open_private
+from target_voucherify.acknowledgement.private_files import (
+    database_error,
+    file_error,
+    open_private,
+    swap_left,
+)
 from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ class Ledger:
 
     def __init__(self, path: str, settings: Settings) -> None:
         self._path = path
+        self._log = logging.getLogger("target-voucherify")
         self._read_only = settings.dry_run
         self._is_same_pipeline = False
         self._new_streams: dict[str, str] = {}
@@ -269,6 +277,9 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if not self._read_only:
+            with suppress(OSError):  # it was deleted meanwhile
+                swap_left(self._path, self._file_as_found())
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -300,7 +311,7 @@ class Ledger:
         """Bind a new ledger to its project; refuse one of another project."""
         bound = dict(
             self._database.execute(
-                "SELECT name, value FROM about WHERE name IN ('project', 'layout')"
+                "SELECT name, value FROM about WHERE name IN ('project', 'layout', 'last_run')"
             ).fetchall()
         )
         if not bound and not self._read_only:
@@ -313,6 +324,38 @@ class Ledger:
                 f"ledger_path: {self._path} belongs to another project or version; name another "
                 "file, or delete this one."
             )
+        if not self._read_only:
+            self._begin_run(bound)
+
+    def _begin_run(self, about: Mapping[str, str]) -> None:
+        """Note this run in the file; believe none that its last run did not leave here.
+
+        A file that was restored from a backup does not know what was written, begun and deleted
+        since. So every customer is sent once more, and the next complete stream deletes nobody: it
+        may be the rest of a version that an earlier run began.
+
+        Args:
+            about: what the file says about itself; empty for a new one.
+        """
+        found, runs = self._file_as_found(), swap_left(self._path, "")
+        is_as_left = about.get("last_run") == runs.before and runs.left in {found, ""}
+        with self._database:
+            if about and not is_as_left:
+                self._database.execute("UPDATE accepted SET fingerprint = ?", (UNKNOWN,))
+                self._database.execute("UPDATE streams SET version = NULL")
+                self._log.warning(
+                    "ledger_path: %s was restored or copied since its last run, so every customer "
+                    "is sent again, and the next complete stream deletes nobody: keep it on a disk "
+                    "that stays",
+                    self._path,
+                )
+            noted = "INSERT OR REPLACE INTO about VALUES ('last_run', ?)"
+            self._database.execute(noted, (runs.this,))
+
+    def _file_as_found(self) -> str:
+        """What changes when the file is written or replaced, but not when its owner changes."""
+        found = Path(self._path).stat()
+        return f"file {found.st_ino} of {found.st_mtime_ns}"
 
 
 class NoLedger:

@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
@@ -42,6 +42,14 @@ DATABASE_ADVICE = {
     sqlite3.SQLITE_IOERR: "check the space on its disk and the disk itself, then run again",
 }
 """What to do about a SQLite file that cannot be used, by primary result code."""
+
+
+class Runs(NamedTuple):
+    """The run that holds a lock, the one before it, and how that one left the locked file."""
+
+    this: str = ""
+    before: str = ""
+    left: str = ""
 
 
 def open_private(path: str | Path, flags: int) -> int:
@@ -89,7 +97,7 @@ def lock_files(settings: Settings) -> ExitStack:
     with ExitStack() as locks:
         for setting, path in paths.items():
             if path and not settings.dry_run:
-                locks.callback(_unlock, _locked(setting, path))
+                locks.callback(os.close, _locked(setting, path))
         return locks.pop_all()
 
 
@@ -98,19 +106,19 @@ def _locked(setting: str, path: str) -> int:
 
     The kernel frees the lock however the process ends. Not the file itself is locked: SQLite locks
     its own, and a replay replaces the refused-records file. The lock's file stays, because two runs
-    could lock two files of one name if it were deleted.
+    could lock two files of one name if it were deleted. It says what `Runs` holds.
     """
-    resolved = Path(path).resolve()
     try:
-        descriptor = open_private(resolved.with_name(f"{resolved.name}.lock"), os.O_RDWR)
+        descriptor = open_private(_lock_of(path), os.O_RDWR)
     except OSError as error:
         raise file_error(setting, path, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} since {to_iso(datetime.now(UTC))}".encode())
+        earlier = _runs_in(descriptor)
+        this = f"process {os.getpid()} since {to_iso(datetime.now(UTC))}"
+        _write_runs(descriptor, Runs(this, earlier.this, earlier.left))
     except BlockingIOError:
-        holder = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace")
+        holder = _runs_in(descriptor).this
         os.close(descriptor)
         raise SettingsError(
             f"{setting}: {path} is in use by another run ({holder or 'just begun'}): wait until it "
@@ -122,6 +130,35 @@ def _locked(setting: str, path: str) -> int:
     return descriptor
 
 
-def _unlock(descriptor: int) -> None:
+def swap_left(path: str, left: str) -> Runs:
+    """Note in the lock of a file how its run leaves it; returns what the lock said before.
+
+    Empty texts are unknown: where there is no lock, or where a kill left half of it.
+    """
+    try:
+        descriptor = os.open(_lock_of(path), os.O_RDWR)
+    except OSError:
+        return Runs()
+    try:
+        runs = _runs_in(descriptor)
+        _write_runs(descriptor, runs._replace(left=left))
+    except OSError:  # a full disk: the next run distrusts the file
+        return Runs()
+    finally:
+        os.close(descriptor)
+    return runs
+
+
+def _lock_of(path: str) -> Path:
+    resolved = Path(path).resolve()
+    return resolved.with_name(f"{resolved.name}.lock")
+
+
+def _runs_in(descriptor: int) -> Runs:
+    text = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace")
+    return Runs(*text.split("\n")[: len(Runs._fields)])
+
+
+def _write_runs(descriptor: int, runs: Runs) -> None:
     os.ftruncate(descriptor, 0)
-    os.close(descriptor)
+    os.pwrite(descriptor, "\n".join(runs).encode(), 0)
