@@ -167,13 +167,25 @@ class TapVoucherify(GracefulTap):
         Raises:
             SettingsError: with a number of calls that helps.
         """
-        streams = [one for one in self.streams.values() if isinstance(one, VoucherifyStream)]
-        cut = next((stream for stream in streams if stream.calls_wanted), None)
-        if cut is not None and not any(stream.has_moved for stream in streams):
-            raise SettingsError(
-                f"max_calls ({self.config['max_calls']}) ends every run before {cut.name} gets "
-                f"further: set it to at least {cut.calls_wanted}."
-            )
+        streams = [
+            one
+            for one in self.streams.values()
+            if isinstance(one, VoucherifyStream) and one.selected
+        ]
+        cut = [stream for stream in streams if stream.calls_wanted]
+        if not cut or any(stream.has_moved for stream in streams):
+            return
+        # Those read before it take their calls first; where none is behind, all have to be read.
+        aim = next((stream for stream in cut if stream.is_behind), cut[0])
+        last = aim if aim.is_behind else streams[-1]
+        needed = sum(
+            stream.calls_wanted or stream.calls_used
+            for stream in streams[: streams.index(last) + 1]
+        )
+        raise SettingsError(
+            f"max_calls ({self.config['max_calls']}) ends every run before {aim.name} gets "
+            f"further: set it to at least {needed}."
+        )
 
     def log_summary(self) -> None:
         """Log the run summary as one JSON object, the last line of the log."""

@@ -114,3 +114,39 @@ def test_a_run_that_cannot_move_fails_and_names_a_number_that_helps(
     assert int(advice) <= 8
     helped = run("tap_voucherify", {**connection, "max_calls": int(advice)}, *options)
     assert helped.exit_code == 0, helped.log
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("calls", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("streams", "settings"),
+    [
+        pytest.param(("campaigns", "customers"), {"customers_backfill": "export"}, id="export"),
+        pytest.param(("campaign_transactions", "referral_holders"), {}, id="children"),
+        pytest.param(("campaigns", "orders", "reward_events"), {}, id="a child last"),
+    ],
+)
+def test_the_number_that_is_named_helps_whatever_the_streams_before_it_take(
+    connection: dict[str, Any],
+    tmp_path: Path,
+    streams: tuple[str, ...],
+    settings: dict[str, Any],
+    calls: int,
+) -> None:
+    options, path, config = selecting(tmp_path, *streams), tmp_path / "state.json", connection
+    path.write_text("{}")
+    for _ in range(6):
+        config = {**connection, **settings, "max_calls": calls}
+        stuck = run("tap_voucherify", config, *options, "--state", str(path))
+        path.write_text(json.dumps(stuck.states[-1]))
+        if stuck.exit_code:
+            break
+    else:
+        return  # so many calls are enough
+
+    (advice,) = re.findall(r"ends every run before .* at least (\d+)", stuck.log)
+    helped = run(
+        "tap_voucherify", {**config, "max_calls": int(advice)}, *options, "--state", str(path)
+    )
+    assert helped.exit_code == 0, helped.log
+    assert int(advice) <= 14

@@ -188,6 +188,7 @@ class ChildStream(IncrementalStream):
     """
 
     selected_by_default = False
+    least_calls = 6
     path: ClassVar[str]
     order: ClassVar[str] = "id"
 
@@ -201,7 +202,7 @@ class ChildStream(IncrementalStream):
 
     @override
     def _least_calls(self, spent: int) -> int:
-        return 2 * spent + 2
+        return max(2 * spent + 2, self.least_calls)
 
     def since_params(self, since: datetime) -> dict[str, str]:
         """Parameters that leave out rows created before `since`, if the list takes any."""

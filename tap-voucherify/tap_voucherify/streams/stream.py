@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
@@ -111,10 +111,15 @@ class VoucherifyStream(Stream):
 
     can_be_sliced = False
     """Whether the stream can be read between `start_date` and `end_date`."""
+    least_calls: ClassVar[int] = 4
+    """Calls with which a run gets further that has not begun the stream yet."""
+    is_behind = False
+    """Whether earlier runs had not read the stream to its end."""
     has_moved = False
     """Whether the run brought the stream nearer to its end, which the same run again would not."""
+    calls_used = 0
     calls_wanted: int | None = None
-    """Calls of a run that gets further, where `max_calls` cut the stream."""
+    """Calls for this stream with which a run gets further, where `max_calls` cut it."""
 
     def __init__(self, tap: GracefulTap) -> None:
         super().__init__(tap)
@@ -154,12 +159,13 @@ class VoucherifyStream(Stream):
         if self._starts_over:
             self.stream_state.clear()
         before, calls = deepcopy(dict(self.stream_state)), self.client.usage.calls
+        self.is_behind = "replication_key_value" not in before or bool(POSITIONS & before.keys())
         try:
             yield from self._with_state_messages()
         except MaxCallsError as reason:
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
             self._write_position()
-            self.calls_wanted = calls + self._least_calls(self.client.usage.calls - calls)
+            self.calls_wanted = self._least_calls(self.client.usage.calls - calls)
         except Exception:
             self.emit_state()
             raise
@@ -167,17 +173,16 @@ class VoucherifyStream(Stream):
             self.report.complete = True
             self._write_position()
         finally:
+            self.calls_used = self.client.usage.calls - calls
             self.has_moved = self.stream_state != before and (
-                bool(self.calls_wanted)
-                or bool(POSITIONS & before.keys())
-                or "replication_key_value" not in before
-                or self.report.rows > PAGE_ROWS
+                bool(self.calls_wanted) or self.is_behind or self.report.rows > PAGE_ROWS
             )
             self._log_nulled()
 
     def _least_calls(self, spent: int) -> int:
         """Calls with which a run that was cut after `spent` calls can surely go further."""
-        return max(2 * spent, -(-(self.stats.total or 0) // PAGE_ROWS)) + 2
+        pages = -(-(self.stats.total or 0) // PAGE_ROWS)
+        return max(2 * spent + 2, pages + 2, self.least_calls)
 
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
         """The records, with a STATE message and a check for signals between two of them when due.
