@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from voucherify_sandbox import timestamps
+from voucherify_sandbox.dialect import Dialect
 from voucherify_sandbox.errors import invalid_payload, invalid_query, plain_error, refusal
 
 if TYPE_CHECKING:
@@ -134,19 +134,16 @@ class Response:
     raw: bytes | None = None
     content_type: str = "application/json; charset=utf-8"
 
-    def encoded(self, stamp: Callable[[datetime], str]) -> Response:
+    def encoded(self, stamp: Callable[[datetime], str], dialect: Dialect | None = None) -> Response:
         """The same response with its body as bytes, timestamps formatted by `stamp`.
 
         Bodies refer to live objects, so the caller holds the lock of the project.
         """
         if self.raw is not None or self.body is None:
             return replace(self, raw=self.raw or b"")
-        encoder = partial(json.dumps, self.body, default=stamp, separators=(",", ":"))
-        try:
-            return replace(self, raw=encoder(ensure_ascii=False).encode())
-        except UnicodeEncodeError:
-            # A lone surrogate: JSON can hold it as an escape, UTF-8 cannot.
-            return replace(self, raw=encoder().encode())
+        return replace(
+            self, raw=(Dialect() if dialect is None else dialect).encoded(self.body, stamp)
+        )
 
 
 def parsed_query(text: str) -> dict[str, str]:

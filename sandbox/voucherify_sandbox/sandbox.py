@@ -6,6 +6,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Self
 
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
+from voucherify_sandbox.dialect import Dialect
 from voucherify_sandbox.limits import Limits
 from voucherify_sandbox.readings import Readings
 from voucherify_sandbox.seed import plant
@@ -34,6 +35,7 @@ class Sandbox:
         secret_key: str = SECRET_KEY,
         readings: Readings | None = None,
         limits: Limits | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         """Create a sandbox; `start` or `with` listens.
 
@@ -44,10 +46,15 @@ class Sandbox:
             secret_key: the second half.
             readings: the answers to open questions.
             limits: the rate limits.
+            dialect: how responses are written.
         """
         self._port = port
         self._service = Service(
-            application_id, secret_key, readings or Readings(), limits or Limits()
+            application_id,
+            secret_key,
+            readings or Readings(),
+            limits or Limits(),
+            dialect=dialect or Dialect(),
         )
         self._server: Server | None = None
         self._thread: Thread | None = None

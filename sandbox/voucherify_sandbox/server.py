@@ -25,6 +25,9 @@ LOOPBACK = "127.0.0.1"
 # A body above this is not even read: far above the 10 MB that any endpoint takes.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+PIECES, PAUSE = 10, 0.002
+"""Pieces of the head and of the body of a slow response, and the seconds between two."""
+
 # Faults after which a client cannot tell where the next response begins.
 _HEADERS = {
     "no_date": {"Date": ""},
@@ -169,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.server.stopping.wait(fault.seconds)
             content = content[half:]
-        self.wfile.write(content)
+        self._write(content)
         if fault is not None and fault.kind in _UNUSABLE_AFTER:
             self.close_connection = True
 
@@ -180,18 +183,31 @@ class Handler(BaseHTTPRequestHandler):
             size -= _CHUNK_BYTES
 
     def _send_head(self, response: Response, declared: int, headers: dict[str, str]) -> None:
+        dialect = self.server.service.dialect
         self.send_response_only(response.status)
         now = self.server.service.clock.now()
-        date = {"Date": format_datetime(now, usegmt=True)}
-        for name, value in {**date, **response.headers, **headers}.items():
-            if value:
-                self.send_header(name, value)
+        sent = {"Date": format_datetime(now, usegmt=True), **response.headers, **headers}
         if response.status != 204:  # noqa: PLR2004 - No Content has no length either
-            self.send_header("Content-Type", response.content_type)
-            self.send_header("Content-Length", str(declared))
+            sent |= {"Content-Type": response.content_type, "Content-Length": str(declared)}
+        # A client that stops at the broken line cannot tell where the body ends.
+        self.close_connection = self.close_connection or dialect.headers == "broken"
         if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
+            sent["Connection"] = "close"
+        lines = dialect.lines([(name, value) for name, value in sent.items() if value])
+        head = "".join(f"{line}\r\n" for line in [*lines, ""])
+        self.flush_headers()
+        self._write(head.encode("latin-1"))
+
+    def _write(self, content: bytes) -> None:
+        """Write at once, or in pieces where responses are slow."""
+        if self.server.service.dialect.headers != "slow":
+            self.wfile.write(content)
+            return
+        size = max(1, len(content) // PIECES)
+        for begin in range(0, len(content), size):
+            self.wfile.write(content[begin : begin + size])
+            self.wfile.flush()
+            self.server.stopping.wait(PAUSE)
 
     def log_message(self, *_: object) -> None:
         """Log nothing: `Sandbox.requests` holds every request."""

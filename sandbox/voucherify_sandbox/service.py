@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from voucherify_sandbox import control, routes
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY, Access
 from voucherify_sandbox.clock import Clock
+from voucherify_sandbox.dialect import Dialect
 from voucherify_sandbox.errors import ApiError, refusal, unauthorized
 from voucherify_sandbox.fault_responses import fault_response
 from voucherify_sandbox.faults import Fault, Faults
@@ -44,6 +45,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
     movements: Movements = field(default_factory=Movements)
+    dialect: Dialect = field(default_factory=Dialect)
     clock: Clock = field(default_factory=Clock)
     requests: list[LoggedRequest] = field(default_factory=list)
 
@@ -90,7 +92,7 @@ class Service:
             if fault is not None and fault.kind in _NEVER_SERVED:
                 return Outcome(None, fault)
             response = self._respond(request, raw_path, fault)
-            response = response.encoded(printer(self.readings.timestamps))
+            response = response.encoded(printer(self.readings.timestamps), self.dialect)
             served.status = response.status
             control.move(self.project, after)
             return Outcome(response, fault)

@@ -50,6 +50,12 @@ class Warehouses:
         self.committed: Rows = {}
         self.state: dict[str, Any] | None = None
 
+    def copy(self) -> Warehouses:
+        """Both as they are now."""
+        made = Warehouses()
+        made.kept, made.committed, made.state = dict(self.kept), dict(self.committed), self.state
+        return made
+
     def load(self, ended: Run) -> int:
         """Load the output of a run; returns how many rows are unchanged repetitions."""
         waiting: Rows = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from voucherify_sandbox.torture import tap_movement
+from voucherify_sandbox.torture import tap_calls, tap_company, tap_movement
 
 if TYPE_CHECKING:
     from random import Random
@@ -32,5 +32,5 @@ class Dimension(Protocol):
         """Run one case; the plugin has its settings and an empty folder."""
 
 
-DIMENSIONS: tuple[Dimension, ...] = (tap_movement,)
+DIMENSIONS: tuple[Dimension, ...] = (tap_movement, tap_calls, tap_company)
 """All of them; none is run with a user's own settings."""

@@ -179,7 +179,7 @@ def run_case(case: Case, tap: Plugin, *, ours: bool) -> Score:
                 runs.judge(runs.facts())
             sandbox.clock.advance(3600)
             if act < len(case.injections) - 1:
-                _change(sandbox)
+                change(sandbox)
         if not ours:
             truth = Warehouses()
             truth.load(tap.run(sandbox, Injection()))
@@ -205,21 +205,22 @@ def fill(sandbox: Sandbox) -> None:
     project.create_referral_campaign(
         CAMPAIGN, referee_reward={"gift_credit": 500}, referrer_reward={"loyalty_points": 9}
     )
-    _refer(sandbox, range(PAIRS))
+    refer(sandbox, range(PAIRS))
     project.settle()
 
 
-def _change(sandbox: Sandbox) -> None:
+def change(sandbox: Sandbox) -> None:
     """Change the project between two runs."""
     project = sandbox.project
     for number in range(5):
         project.update_customer(f"never-{number}", {"metadata": {"tier": "gold"}})
         project.upsert_customer({"source_id": f"new-{number}", "name": f"New {number}"})
-    _refer(sandbox, range(PAIRS, PAIRS + 2))
+    refer(sandbox, range(PAIRS, PAIRS + 2))
     project.settle()
 
 
-def _refer(sandbox: Sandbox, pairs: range) -> None:
+def refer(sandbox: Sandbox, pairs: range) -> None:
+    """Let customers refer others, which rewards both."""
     for pair in pairs:
         code = sandbox.project.referral_code(CAMPAIGN, f"crm-{pair}")
         order = {"source_id": f"shop-{pair}", "amount": 5_000}
