@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from voucherify_sandbox.torture import tap_calls, tap_company, tap_movement
+from voucherify_sandbox.torture import (
+    tap_calls,
+    tap_company,
+    tap_movement,
+    target_company,
+    target_restored,
+    target_scarce,
+    target_upstream,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -32,5 +40,13 @@ class Dimension(Protocol):
         """Run one case; the plugin has its settings and an empty folder."""
 
 
-DIMENSIONS: tuple[Dimension, ...] = (tap_movement, tap_calls, tap_company)
+DIMENSIONS: tuple[Dimension, ...] = (
+    tap_movement,
+    tap_calls,
+    tap_company,
+    target_upstream,
+    target_company,
+    target_restored,
+    target_scarce,
+)
 """All of them; none is run with a user's own settings."""

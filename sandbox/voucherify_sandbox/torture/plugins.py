@@ -77,8 +77,10 @@ class Plugin:
     folder: Path
     arguments: Sequence[str] = field(default_factory=tuple)
 
-    def run(self, sandbox: Sandbox, injection: Injection, stdin: bytes = b"", *more: str) -> Run:
-        """Run to the end with one injection.
+    def run(
+        self, sandbox: Sandbox, injection: Injection, stdin: bytes | Path = b"", *more: str
+    ) -> Run:
+        """Run to the end with one injection; the input is given, or is a file.
 
         Raises:
             TimeoutError: the run takes longer than `TIMEOUT`.
@@ -88,7 +90,10 @@ class Plugin:
         path = self.folder / f"{Path(self.command).name}.json"
         path.write_text(json.dumps({**self.config, **connection(sandbox)}))
         given, output, log = (self.folder / name for name in ("stdin", "stdout", "stderr"))
-        given.write_bytes(stdin)
+        if isinstance(stdin, Path):
+            given = stdin
+        else:
+            given.write_bytes(stdin)
         line = [self.command, "--config", str(path), *self.arguments, *more]
         with given.open("rb") as read, output.open("wb") as printed, log.open("wb") as logged:
             process = subprocess.Popen(line, stdin=read, stdout=printed, stderr=logged)
