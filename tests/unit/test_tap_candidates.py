@@ -1,18 +1,21 @@
-"""Candidates for rewards are found whether a row is decoded or passes as text."""
+"""Candidates for rewards are found in the records of customers on their way."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_voucherify.records.encoder import Record
 from tap_voucherify.rewards.candidates import RewardCandidates, may_have_rewards
 from tap_voucherify.streams.stream import RunRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SINCE = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 COUNTER = st.one_of(
@@ -41,24 +44,27 @@ def ids(candidates: RewardCandidates, since: datetime | None) -> list[str] | Non
         return [identity for identity, _ in found.after("")]
 
 
-@given(rows=st.lists(CUSTOMER, max_size=8))
-def test_who_may_have_rewards_is_noted_however_the_row_passes(rows: list[dict[str, Any]]) -> None:
-    rows = [{**row, "id": f"cust_{number}", "name": "Ada"} for number, row in enumerate(rows)]
-    untouched = [None, *(msgspec.Raw(json.dumps(row).encode()) for row in rows)]
-    noted = []
-    for records in (rows, untouched):
-        candidates = RewardCandidates()
-        passed = list(candidates.tee_ids(iter(records), SINCE))
-        assert passed == records
-        noted.append(ids(candidates, SINCE))
+def records(*rows: dict[str, Any]) -> Iterator[Record]:
+    """The rows as the stream of customers gives them."""
+    return (Record(json.dumps(row).encode()) for row in rows)
 
-    assert noted == [[row["id"] for row in rows if may_have_rewards(row)]] * 2
+
+@given(rows=st.lists(CUSTOMER, max_size=8))
+def test_who_may_have_rewards_is_noted_and_every_record_passes(rows: list[dict[str, Any]]) -> None:
+    rows = [{**row, "id": f"cust_{number}", "name": "Ada"} for number, row in enumerate(rows)]
+    given_on = [None, *records(*rows)]
+    candidates = RewardCandidates()
+
+    passed = list(candidates.tee_ids(iter(given_on), SINCE))
+
+    assert passed == given_on
+    assert ids(candidates, SINCE) == [row["id"] for row in rows if may_have_rewards(row)]
 
 
 def test_hundreds_of_candidates_are_all_noted() -> None:
     candidates = RewardCandidates()
     rows = [{"id": f"cust_{number:03}"} for number in range(250)]
-    list(candidates.tee_ids(iter(rows), None))
+    list(candidates.tee_ids(records(*rows), None))
 
     assert ids(candidates, None) == [row["id"] for row in rows]
 
@@ -78,20 +84,20 @@ def test_only_a_walk_from_the_same_millisecond_will_do(
     known: bool,  # noqa: FBT001 - a table
 ) -> None:
     candidates = RewardCandidates()
-    list(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
+    list(candidates.tee_ids(records({"id": "cust_1"}), SINCE))
 
     assert (ids(candidates, since) == ["cust_1"]) is known
 
 
 def test_a_walk_that_was_not_finished_tells_nothing() -> None:
     candidates = RewardCandidates()
-    next(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
+    next(candidates.tee_ids(records({"id": "cust_1"}), SINCE))
 
     assert ids(candidates, SINCE) is None
 
 
 def test_candidates_are_handed_on_once() -> None:
     candidates = RewardCandidates()
-    list(candidates.tee_ids(iter([{"id": "cust_1"}]), SINCE))
+    list(candidates.tee_ids(records({"id": "cust_1"}), SINCE))
 
     assert [ids(candidates, SINCE), ids(candidates, SINCE)] == [["cust_1"], None]

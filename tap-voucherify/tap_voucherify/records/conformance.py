@@ -1,7 +1,6 @@
-"""Make records conform to their schema, since one wrong value can abort a loader's whole run.
+"""Make values conform to their schema, since one wrong value can abort a loader's whole run.
 
-A compiled validator checks every record, and nearly every one passes. Only a record that fails is
-taken apart: a value is kept in another form if the schema allows one, and else becomes null.
+A value is kept in another form if the schema allows one, and else becomes null and is counted.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any
 
 import jsonschema_rs
@@ -53,7 +53,7 @@ def whole_number(value: object) -> int | None:
 
 
 class Conformance:
-    """Makes the records of one stream conform to its schema.
+    """Makes the columns of one stream conform to its schema.
 
     Attributes:
         nulled: number of values that became null, by path such as `items[].price`.
@@ -62,40 +62,30 @@ class Conformance:
     def __init__(self, schema: Schema) -> None:
         self.nulled: Counter[str] = Counter()
         self._properties: Mapping[str, Schema] = schema["properties"]
-        self._columns = frozenset(self._properties)
-        strict = {**_strict(schema), "$defs": {"open": OPEN}}
-        self._passes: Callable[[Any], bool] = jsonschema_rs.validator_for(
-            strict, validate_formats=True
-        ).is_valid
+        self._lock = Lock()
 
-    def conform(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record without unknown columns, each value of a type that its schema allows.
+    def column(self, name: str, value: Any) -> Any:
+        """The value of a column, of a type that its schema allows; called from several threads.
 
         Raises:
             VoucherifyError: a required value has no form that the schema allows.
         """
-        if not record.keys() <= self._columns:
-            record = {name: value for name, value in record.items() if name in self._columns}
+        schema = self._properties[name]
         try:
-            if self._passes(record):
-                return record
-        except ValueError:
-            pass  # half of a surrogate pair, which the validator cannot read
-        made = {name: self._column(name, value) for name, value in record.items()}
-        for name, value in made.items():
-            if value is None and "null" not in types_of(self._properties[name]):
-                raise VoucherifyError(
-                    f"A row has no `{name}` of the type it always had, and no record can be "
-                    "without it: report it to the maintainers with the run's log."
-                )
+            made = self._value(value, schema, name)
+        except RecursionError:  # nested hundreds deep, which no loader reads either
+            self._count_nulled(name)
+            made = None
+        if made is None and "null" not in (types_of(schema) or ("null",)):
+            raise VoucherifyError(
+                f"A row has no `{name}` of the type it always had, and no record can be "
+                "without it: report it to the maintainers with the run's log."
+            )
         return made
 
-    def _column(self, name: str, value: Any) -> Any:
-        try:
-            return self._value(value, self._properties[name], name)
-        except RecursionError:  # nested hundreds deep, which no loader reads either
-            self.nulled[name] += 1
-            return None
+    def _count_nulled(self, path: str) -> None:
+        with self._lock:
+            self.nulled[path] += 1
 
     def _value(self, value: Any, schema: Schema, path: str) -> Any:
         if value is None:
@@ -104,7 +94,7 @@ class Conformance:
         made = value if not types or _kind(value) in types else _converted(value, types)
         made = _checked(made, schema)
         if made is NOT_ALLOWED:
-            self.nulled[path] += 1
+            self._count_nulled(path)
             return None
         if isinstance(made, dict):
             return self._members(made, schema, path)
@@ -129,7 +119,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _strict(schema: Schema) -> dict[str, Any]:
+def strict(schema: Schema) -> dict[str, Any]:
     """The schema with what loaders need beyond it: 64-bit integers, and no NUL."""
     types, made = types_of(schema), dict(schema)
     if "string" in types:
@@ -139,11 +129,11 @@ def _strict(schema: Schema) -> dict[str, Any]:
     if "object" in types:
         rest = schema.get("additionalProperties")
         known = schema.get("properties", {}).items()
-        made["properties"] = {name: _strict(part) for name, part in known}
-        made["additionalProperties"] = _strict(rest) if isinstance(rest, dict) else _strict({})
+        made["properties"] = {name: strict(part) for name, part in known}
+        made["additionalProperties"] = strict(rest) if isinstance(rest, dict) else strict({})
         made["propertyNames"] = {"pattern": NO_NUL}
     if "array" in types:
-        made["items"] = _strict(schema.get("items", {}))
+        made["items"] = strict(schema.get("items", {}))
     return made if types else {"$ref": "#/$defs/open"}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_voucherify.pagination.time_cursor import Row
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
 
 COUNTERS = {
     "summary": {"redemptions", "orders"},
@@ -98,7 +98,7 @@ class RewardCandidates:
         """
         ids, found = IdQueue(), list[QueuedId]()
         for record in customers:
-            row = _DECODER.decode(record) if isinstance(record, msgspec.Raw) else record
+            row = None if record is None else _DECODER.decode(record)
             if row is not None and may_have_rewards(row):
                 found.append(QueuedId(str(row["id"])))
             if len(found) == PAGE_ROWS:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from tap_voucherify.pagination.endpoints import ResponseBody
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
     from tap_voucherify.voucherify_client.client import Client
 
 
@@ -284,9 +284,13 @@ class ChildStream(IncrementalStream):
     def _get(self, parent_id: str, params: dict[str, Any]) -> ResponseBody | None:
         """One page of a parent's list; `None` if the parent was deleted meanwhile."""
         try:
-            return self.client.get(self.path, {"id": parent_id}, params)
+            return self.client.get(self.path, {"id": parent_id}, params, self.decoded)
         except NotFoundError:
             return None
+
+    def decoded(self, content: bytes) -> Any:
+        """The response of a parent's list."""
+        return self.records.page(content)
 
     def _pages(
         self, parent_id: str, body: ResponseBody | None, params: dict[str, Any]
@@ -307,7 +311,7 @@ class ChildStream(IncrementalStream):
             instant = self.created_at(row)
             self.note(instant)
             if self.run_range.holds(instant):
-                yield {**row, "created_at": to_iso(instant)}
+                yield self.records.record(row, to_iso(instant))
 
     def created_at(self, row: Row) -> datetime:
         """When a row was created.

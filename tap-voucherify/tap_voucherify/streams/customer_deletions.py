@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -15,7 +15,7 @@ from tap_voucherify.webhooks.store_cursor import StoreCursor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
     from tap_voucherify.webhooks.store import StoredEvent
 
 SUFFIX = re.compile(r"_deleted\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$", re.ASCII)
@@ -46,7 +46,8 @@ class CustomerDeletions(VoucherifyStream):
                     "Deletions among them are unknown: compare customers with a full read once."
                 )
             for stored in cursor.events():
-                yield _deletion(stored, cursor)
+                deletion = _deletion(stored, cursor)
+                yield None if deletion is None else self.records.record(deletion)
                 cursor.position = stored.position
 
     @override
@@ -55,7 +56,7 @@ class CustomerDeletions(VoucherifyStream):
             self.stream_state["webhooks"] = self._store_cursor.to_state()
 
 
-def _deletion(stored: StoredEvent, cursor: StoreCursor) -> Record | None:
+def _deletion(stored: StoredEvent, cursor: StoreCursor) -> dict[str, Any] | None:
     """The deleted customer; `None` for another event, or one that names no customer."""
     if stored.type != DELETED or stored.customer_id is None:
         return None

@@ -18,17 +18,18 @@ from tap_voucherify.pagination.ordered_map import ordered_map
 from tap_voucherify.pagination.replication_value import modified_at
 from tap_voucherify.pagination.time_cursor import Fetch, Query, Row
 from tap_voucherify.pagination.total_check import FilteredCount, is_older, verified_rows
+from tap_voucherify.rewards.candidates import COUNTERS
 from tap_voucherify.streams.time_range import TimeRangeStream
 from tap_voucherify.voucherify_client.errors import NotFoundError
 from tap_voucherify.webhooks.envelopes import DELETED
 from tap_voucherify.webhooks.store_cursor import StoreCursor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from tap_voucherify.pagination.time_cursor import TimedRow
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
     from tap_voucherify.streams.stream import RunRange
 
 ONE_CUSTOMER = "/v1/customers/{id}"
@@ -54,6 +55,11 @@ class Customers(TimeRangeStream):
             return super().rows_in(run)
         records = self._with_webhooks(run)
         return self.candidates.tee_ids(records, run.since) if self._finds_all(run) else records
+
+    @property
+    @override
+    def counted_columns(self) -> Collection[str]:
+        return COUNTERS if self.is_selected("reward_events") else ()
 
     def _finds_all(self, run: RunRange) -> bool:
         """Whether this run reads all customers that reward events would look for.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
 
 
 class PagedStream(VoucherifyStream):
@@ -43,7 +43,7 @@ class PagedStream(VoucherifyStream):
 
     def get_page(self, path: str, segments: dict[str, str] | None = None, **params: Any) -> Page:
         """One page of a list."""
-        return page_of(self.client.get(path, segments, params))
+        return page_of(self.client.get(path, segments, params, self.records.page))
 
     def refuse_capped(self, pages: NumberedPages, advice: str) -> None:
         """Raise if the list is longer than the API's pages reach.
@@ -76,7 +76,7 @@ class FullTableStream(PagedStream):
     def rows(self) -> Iterator[Record | None]:
         lacked = self.stream_state.get("missing")
         self._read = FullRead(lacked=None if lacked is None else count_of(lacked, "missing"))
-        yield from self.listed()
+        yield from map(self.records.record, self.listed())
         report_or_raise(self, self._read)
 
     def listed(self) -> Iterator[Row]:
@@ -282,7 +282,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     def _record(self, row: Row, instant: datetime) -> Record:
         if len(self.times) > 1:
             instant = modified_at(row, self.name)
-        return {**row, str(self.replication_key): to_iso(instant)}
+        return self.records.record(row, to_iso(instant))
 
     def _log_complete(self) -> None:
         total = self.stats.total

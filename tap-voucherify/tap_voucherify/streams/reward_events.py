@@ -8,7 +8,7 @@ whose counters leave room for a reward, and customers that redemptions name.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -23,6 +23,7 @@ from tap_voucherify.pagination.endpoints import (
 )
 from tap_voucherify.pagination.replication_value import changed_rows, modified_at
 from tap_voucherify.pagination.time_cursor import Page, Row, TimedRow, rows_by_time
+from tap_voucherify.records.encoder import decode
 from tap_voucherify.rewards.candidates import may_have_rewards, named_by_redemption
 from tap_voucherify.rewards.event import reward_event
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
     from tap_voucherify.streams.stream import RunRange
 
 
@@ -81,7 +82,7 @@ class RewardEvents(ChildStream):
                 activity, customer_id = cursor.activity(stored)
                 created_at = _created_at(activity)
                 if start_date is None or created_at is None or created_at >= start_date:
-                    yield reward_event(activity, customer_id)
+                    yield self.records.record(reward_event(activity, customer_id))
             cursor.position = stored.position
             yield None
 
@@ -137,6 +138,10 @@ class RewardEvents(ChildStream):
                 yield instant, QueuedId(name)
 
     @override
+    def decoded(self, content: bytes) -> Any:
+        return decode(content)
+
+    @override
     def records_of(self, page: Page, parent: QueuedId) -> Iterator[Record]:
         until = self.run_range.until
         for activity in page.rows:
@@ -145,7 +150,7 @@ class RewardEvents(ChildStream):
             created_at = _created_at(activity)
             self.note(created_at)
             if until is None or created_at is None or created_at < until:
-                yield reward_event(activity, parent.id)
+                yield self.records.record(reward_event(activity, parent.id))
                 self._missed += not parent.has_activity_hint
                 self._compare(activity)
 

@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from singer_sdk import SchemaDirectory, Stream, StreamSchema, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -28,8 +27,7 @@ from typing_extensions import override
 from tap_voucherify import schemas
 from tap_voucherify.pagination.position import past
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, ReadStats
-from tap_voucherify.records.conformance import Conformance
-from tap_voucherify.records.untouched import SchemaNotUnderstoodError, UntouchedRows
+from tap_voucherify.records.encoder import Record, RecordEncoder, decode
 from tap_voucherify.rewards.candidates import RewardCandidates
 from tap_voucherify.voucherify_client.errors import MaxCallsError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
@@ -41,13 +39,12 @@ from tap_voucherify.voucherify_client.timestamps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from types import FrameType
 
     from singer_sdk.metrics import Counter
 
     from tap_voucherify.pagination.position import Position
-    from tap_voucherify.records.untouched import Record
     from tap_voucherify.voucherify_client.client import Client
 
 
@@ -57,11 +54,12 @@ HOOKS = (
     "_sync_records",
     "_write_state_message",
     "_handle_termination",
+    "_generate_record_messages",
 )
 """Private members of the SDK that are replaced here, or whose callers are relied on."""
 
 RECORDS_PER_WRITE = 100
-"""Records that are JSON text already are written this many at a time."""
+"""Records are written this many at a time."""
 
 ROWS_BETWEEN_STATES = 1_000
 SECONDS_BETWEEN_STATES = 10.0
@@ -187,17 +185,15 @@ class VoucherifyStream(Stream):
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
         """The records, with a STATE message and a check for signals between two of them when due.
 
-        Records that are JSON text already are written here and not yielded.
+        They are written here and not yielded, unless the SDK has to write or count them.
         """
         scheduler = StateScheduler(self)
         for record in self.rows():
-            if isinstance(record, msgspec.Raw):
-                if not self._buffer.add(record):
-                    continue
-            elif record is not None:
-                self._buffer.flush()
-                yield self.conformance.conform(record)
+            if record is not None and self._is_counted:
+                yield decode(record)
                 self.report.rows += 1
+            elif record is not None and not self._buffer.add(record):
+                continue
             scheduler.checkpoint()
             self._voucherify_tap.shutdown.check()
 
@@ -233,32 +229,47 @@ class VoucherifyStream(Stream):
         self.schema = schema  # type: ignore[method-assign] # the descriptor of the class only reads
 
     @cached_property
-    def conformance(self) -> Conformance:
-        """Makes records conform to the announced schema, which a catalog may have changed."""
-        return Conformance(self.effective_schema)
+    def records(self) -> RecordEncoder:
+        """Makes records of rows, by the announced schema, which a catalog may have changed."""
+        return RecordEncoder(
+            self.effective_schema,
+            self.name,
+            columns=self._columns,
+            added=self.replication_key,
+        )
+
+    @property
+    def counted_columns(self) -> Collection[str]:
+        """Columns that the run needs, also if no record shall have them."""
+        return ()
 
     @cached_property
-    def untouched(self) -> UntouchedRows | None:
-        """The decoder that keeps rows as JSON text; `None` if every record is to be changed.
+    def _columns(self) -> list[str]:
+        properties = self.effective_schema["properties"]
+        needed = self.counted_columns
+        return [name for name in properties if name in needed or self.mask["properties", name]]
 
-        Records go through the SDK if columns are deselected, streams are mapped or flattened,
-        versions or batches are wanted, or the SDK counts the records of a dry run.
-        """
-        if self._is_reshaped or self._is_counted:
-            return None
-        try:
-            return UntouchedRows(self.effective_schema, self.name, str(self.replication_key))
-        except SchemaNotUnderstoodError:
-            return None
-
-    @property
-    def _is_reshaped(self) -> bool:
+    @cached_property
+    def is_reshaped(self) -> bool:
+        """Whether the SDK changes records: by a stream map, flattening, or parts deselected."""
         maps = self.stream_maps
         same = len(maps) == 1 and isinstance(maps[0], SameRecordTransform)
-        return not same or maps[0].flattening_enabled or not all(self.mask.values())
+        is_partial = any(
+            not selected and place[1] in self._columns
+            for place, selected in self.mask.items()
+            if place
+        )
+        return is_partial or not same or bool(maps[0].flattening_enabled)
 
-    @property
+    def reshaped(self, record: Record) -> bytes:
+        """The RECORD messages that the SDK makes of a record."""
+        format_message = self._voucherify_tap.message_writer.format_message
+        messages = self._generate_record_messages(decode(record))
+        return b"".join(bytes(format_message(message)) for message in messages)
+
+    @cached_property
     def _is_counted(self) -> bool:
+        """Whether the SDK writes versions or batches, or counts the records of a dry run."""
         return bool(
             self.ABORT_AT_RECORD_COUNT is not None
             or self.get_batch_config(self.config)
@@ -291,7 +302,7 @@ class VoucherifyStream(Stream):
         self.state_manager.is_flushed = False
 
     def _log_nulled(self) -> None:
-        for path, count in self.conformance.nulled.items():
+        for path, count in self.records.nulled.items():
             self.logger.warning(
                 "%s: %d values of another type than the schema's became null", path, count
             )
@@ -312,15 +323,16 @@ class VoucherifyStream(Stream):
 
 
 class RecordBuffer:
-    """Records that are JSON text already, until they are written together."""
+    """Records that wait to be written together."""
 
     def __init__(self, stream: VoucherifyStream) -> None:
         self._stream = stream
-        self._records: list[msgspec.Raw] = []
+        self._records: list[bytes | Record] = []
 
-    def add(self, record: msgspec.Raw) -> bool:
+    def add(self, record: Record) -> bool:
         """Add a record; True if it was written, with all before it."""
-        self._records.append(record)
+        stream = self._stream
+        self._records.append(stream.reshaped(record) if stream.is_reshaped else record)
         if len(self._records) < RECORDS_PER_WRITE:
             return False
         self.flush()
@@ -330,7 +342,7 @@ class RecordBuffer:
         """Write the records."""
         if not self._records:
             return
-        head, tail = self._stream.record_envelope()
+        head, tail = (b"", b"") if self._stream.is_reshaped else self._stream.record_envelope()
         records = (tail + head).join(self._records)
         self._stream.write_lines(len(self._records), b"%b%b%b" % (head, records, tail))
         self._records = []

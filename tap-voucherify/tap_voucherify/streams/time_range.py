@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from typing_extensions import override
 
@@ -26,7 +26,6 @@ from tap_voucherify.pagination.time_cursor import (
     widened,
 )
 from tap_voucherify.pagination.total_check import FilteredCount, FullRead, verified_rows
-from tap_voucherify.records.untouched import UntouchedRow
 from tap_voucherify.streams.stream import IncrementalStream, RunRange
 from tap_voucherify.voucherify_client.timestamps import to_iso
 
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from tap_voucherify.pagination.parallel_windows import TimedRecord
-    from tap_voucherify.records.untouched import Record
+    from tap_voucherify.records.encoder import Record
 
 
 class TimeRangeStream(IncrementalStream):
@@ -68,10 +66,8 @@ class TimeRangeStream(IncrementalStream):
 
     @property
     def _get(self) -> Get:
-        """The GET of a page, which keeps its rows as JSON text if the stream can write that."""
-        if self.untouched is None:
-            return self.client.get
-        return partial(self.client.get, decode=self.untouched.page)
+        """The GET of a page."""
+        return partial(self.client.get, decode=self.records.page)
 
     @override
     def write_position(self) -> None:
@@ -111,14 +107,15 @@ class TimeRangeStream(IncrementalStream):
         """What is left of a first run."""
         self._first_run = read
         for instant, record in self._created(fetch, Window(read.reached, None), first_run=True):
-            read.begin(self.client.run_started, self.stats.total)
+            if read.started is None:
+                read.begin(self.client.run_started, self.stats.total)
             yield record
             read.add(instant)
         read.begin(self.client.run_started, self.stats.total)
 
     def _created(
         self, fetch: Fetch, span: Window, *, first_run: bool = False
-    ) -> Iterator[TimedRecord]:
+    ) -> Iterator[tuple[datetime, Record]]:
         """Records of what was created in a span, ascending: in parallel windows if that pays."""
         query = Query(
             self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
@@ -148,7 +145,8 @@ class TimeRangeStream(IncrementalStream):
             fails_early=not first_run,
         )
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
-        return windows.records(span, first, self.client.run_started - self.lookback)
+        records = windows.records(span, first, self.client.run_started - self.lookback)
+        return cast("Iterator[tuple[datetime, Record]]", records)  # as `_record` makes them
 
     def _concurrency(self) -> int:
         """Windows to read at a time: no more than the calls left by `max_calls` can finish.
@@ -160,6 +158,4 @@ class TimeRangeStream(IncrementalStream):
 
     def _record(self, row: Row, instant: datetime) -> Record:
         text = to_iso(instant) if self.by_update is None else modified_at_text(row, self.name)
-        if isinstance(row, UntouchedRow):
-            return row.record(text)
-        return {**row, str(self.replication_key): text}
+        return self.records.record(row, text)

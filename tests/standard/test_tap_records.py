@@ -1,4 +1,4 @@
-"""Whichever way a row takes through the tap, the same messages come out."""
+"""The tap writes the records that the SDK would write, and reshapes them as the SDK does."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema_rs
 import pytest
 
 from tap_voucherify.records.conformance import Conformance, whole_number
+from tap_voucherify.records.encoder import RecordEncoder
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
 SCHEMA: dict[str, Any] = {
@@ -54,15 +56,20 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
+PROPERTIES = SCHEMA["properties"]
 STRICT = jsonschema_rs.validator_for(SCHEMA, validate_formats=True)
 BIG = 2**63
 NESTED: Any = reduce(lambda inner, _: {"a": inner}, range(900), "\0")
 
 
 def fitted(**values: Any) -> tuple[Any, dict[str, int]]:
-    conformance = Conformance(SCHEMA)
-    made = conformance.conform({"id": "x", **values})
+    """A record by the encoder, and by the conformance of each of its columns."""
+    encoder, conformance = RecordEncoder(SCHEMA, "things"), Conformance(SCHEMA)
+    row = {"id": "x", **values}
+    made = {key: conformance.column(key, value) for key, value in row.items() if key in PROPERTIES}
     assert STRICT.is_valid(made)
+    assert json.loads(bytes(encoder.record(row))) == made
+    assert dict(encoder.nulled) == dict(conformance.nulled)
     return made, dict(conformance.nulled)
 
 
@@ -138,9 +145,9 @@ def test_unknown_columns_are_left_out_and_nothing_else_changes() -> None:
 
 
 def test_a_record_that_fits_is_given_back_as_it_is() -> None:
-    record = {"id": "x", "order": {"amount": 1, "unheard_of": [1]}}
+    order = {"amount": 1, "unheard_of": [1]}
 
-    assert Conformance(SCHEMA).conform(record) is record
+    assert fitted(order=order) == ({"id": "x", "order": order}, {})
 
 
 def test_half_a_surrogate_pair_does_not_end_the_run() -> None:
@@ -154,7 +161,7 @@ def test_a_key_that_is_missing_is_an_error_without_the_value(sent: object) -> No
     record = {**SCHEMA, "properties": {"id": {"type": "integer"}}}
 
     with pytest.raises(VoucherifyError, match="A row has no `id`"):
-        Conformance(record).conform({"id": sent})
+        RecordEncoder(record, "things").record({"id": sent})
 
 
 def test_values_that_are_no_whole_number_are_none() -> None:

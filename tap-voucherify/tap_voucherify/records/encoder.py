@@ -1,0 +1,206 @@
+"""Make records of the rows of a stream, as JSON text.
+
+A row is decoded twice, without making objects of most of it: once into the types of the schema,
+which checks every value, and once into the text of each column, of which the record is put
+together. Nearly every row conforms to its schema as it is; in any other row, the columns that do
+not are decoded and made to.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from tap_voucherify.records.conformance import Conformance, Schema, is_instant, types_of
+from tap_voucherify.records.row_types import decoder, members, row_of, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+Record = msgspec.Raw
+"""The JSON text of a record."""
+
+PAGING = ("id", "created_at", "updated_at", "date")
+"""Members of a row that paging needs."""
+
+OTHERS = ("total", "has_more", "more_starting_after")
+"""Members of a page that paging needs beside the rows."""
+
+NUL = b"\\u0000"
+"""The character that loaders cannot store; JSON has no other way to write it."""
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
+
+
+class TextRow(dict[str, Any]):
+    """The members that paging needs of a row that conforms to its schema as it is.
+
+    Attributes:
+        columns: a struct with the text of each column.
+    """
+
+    __slots__ = ("columns",)
+
+    columns: msgspec.Struct
+
+
+class RecordEncoder:
+    """Makes the records of one stream; called from several threads.
+
+    Args:
+        schema: of the records.
+        name: of the stream, and of the member of a page that holds its rows, if not `data`.
+        columns: the properties that a record has; `None` for all.
+        added: the column that the tap sets.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        name: str,
+        *,
+        columns: Container[str] | None = None,
+        added: str | None = None,
+    ) -> None:
+        properties: Mapping[str, Schema] = schema["properties"]
+        chosen = {key: properties[key] for key in properties if columns is None or key in columns}
+        names = [*dict.fromkeys((*chosen, *PAGING))]
+        texts = members(dict.fromkeys(names, msgspec.Raw))
+        fields = dict(zip(names, texts.__struct_fields__, strict=True))
+        typed = row_of(chosen)
+        # What the tap sets needs no check, and times are checked where they are decoded for paging.
+        times = {key for key in PAGING if _is_time(chosen.get(key, {}))}
+        others = {key: part for key, part in chosen.items() if key not in {added, *times}}
+        self._name = name
+        self._conformance = Conformance(schema)
+        self._pages = [
+            (_page_decoder(name, row_of(others, closed=True)), _page_decoder(name, texts)),
+            (_page_decoder(name, row_of(others)), _page_decoder(name, _read_whole(chosen, names))),
+        ]
+        self._typed_row, self._text_row = decoder(typed), decoder(texts)
+        self._columns = [
+            (key, fields[key], decoder(type_of(part)).decode) for key, part in chosen.items()
+        ]
+        self._paging = [(key, fields[key], key in times - {added}) for key in PAGING]
+        self._hidden = [fields[key] for key in PAGING if key not in chosen]
+        self._added = fields.get(added or "")
+
+    @property
+    def nulled(self) -> Mapping[str, int]:
+        """Number of values that became null, by path such as `items[].price`."""
+        return self._conformance.nulled
+
+    def page(self, content: bytes) -> Any:
+        """A decoded response; its rows as text if all of them conform as they are.
+
+        Raises:
+            ValueError: it is not JSON, or holds a number or a character that cannot be read.
+        """
+        if not _has_nul(content):
+            # A line end between two values would end the message; inside a value it is escaped.
+            content = content.replace(b"\n", b" ").replace(b"\r", b" ")
+            for typed, texts in self._pages:
+                with suppress(msgspec.ValidationError):
+                    typed.decode(content)
+                    return self._body(texts.decode(content))
+        return decode(content)
+
+    def _body(self, page: Any) -> dict[str, Any]:
+        rows = page.rows if page.data_ref == self._name else page.data
+        body = {key: getattr(page, key) for key in ("data_ref", *OTHERS)}
+        return {**body, page.data_ref: [self._row(columns) for columns in rows]}
+
+    def _row(self, columns: Any) -> TextRow:
+        row = TextRow()
+        for key, field, is_time in self._paging:
+            text = getattr(columns, field)
+            if text is not msgspec.UNSET:
+                row[key] = value = decode(text)
+                if is_time and not (value is None or is_instant(value)):
+                    raise msgspec.ValidationError
+        row.columns = columns
+        return row
+
+    def record(self, row: dict[str, Any], added: str | None = None) -> Record:
+        """The record of a row, without unknown columns.
+
+        Args:
+            row: of a page of this encoder, or any.
+            added: the value of the column that the tap sets; `None` leaves it as it is.
+
+        Raises:
+            VoucherifyError: a required value has no form that the schema allows.
+        """
+        columns, text = (row.columns, b"") if isinstance(row, TextRow) else self._read(row)
+        for field in self._hidden:
+            setattr(columns, field, msgspec.UNSET)
+        if added is not None and self._added is not None:
+            setattr(columns, self._added, added)
+        if text and not self._conforms(text):
+            self._conform(columns)
+        return Record(encode(columns))
+
+    def _read(self, row: dict[str, Any]) -> tuple[Any, bytes]:
+        """The columns of a row, and its text."""
+        try:
+            text = encode(row)
+        except (UnicodeEncodeError, RecursionError):
+            conform = self._conformance.column
+            text = encode({key: conform(key, row[key]) for key, *_ in self._columns if key in row})
+        return self._text_row.decode(text), text
+
+    def _conforms(self, text: bytes) -> bool:
+        try:
+            self._typed_row.decode(text)
+        except msgspec.ValidationError:
+            return False
+        return not _has_nul(text)
+
+    def _conform(self, columns: Any) -> None:
+        """Make those columns conform that do not."""
+        for key, field, check in self._columns:
+            text = getattr(columns, field)
+            if not isinstance(text, msgspec.Raw):
+                continue
+            try:
+                check(text)
+                if not _has_nul(bytes(text)):
+                    continue
+            except msgspec.ValidationError:
+                pass
+            setattr(columns, field, self._conformance.column(key, decode(text)))
+
+
+def _is_time(schema: Schema) -> bool:
+    is_plain = schema.keys() <= {"type", "format", "description"}
+    is_time = is_plain and schema.get("format") == "date-time"
+    return is_time and set(types_of(schema)) == {"string", "null"}
+
+
+def _has_nul(text: bytes) -> bool:
+    return b"\\" in text and NUL in text
+
+
+def _page_decoder(name: str, row: Any) -> msgspec.json.Decoder[Any]:
+    """The decoder of a response of a list, with its rows in its member `name` or `data`."""
+    rows: Any = list[row]
+    types: list[tuple[str, Any, Any]] = [
+        ("data_ref", Literal[name, "data"], msgspec.NODEFAULT),
+        ("rows", rows, msgspec.field(default_factory=list)),
+        ("data", rows, msgspec.field(default_factory=list)),
+        *((key, Any, None) for key in OTHERS),
+    ]
+    return decoder(msgspec.defstruct("Page", types, rename={"rows": name}))
+
+
+def _read_whole(chosen: Mapping[str, Schema], names: list[str]) -> type[msgspec.Struct]:
+    """The texts of a row's columns, but its objects decoded, so that all in them is read."""
+    whole = {
+        key: Any
+        for key, part in chosen.items()
+        if key not in PAGING and {"array", "object"} & {*types_of(part)}
+    }
+    return members({**dict.fromkeys(names, msgspec.Raw), **whole})
