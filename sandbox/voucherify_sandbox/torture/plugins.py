@@ -55,8 +55,8 @@ class Run:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The complete lines of the output; a kill may have cut the last one."""
-        whole = (line for line in self.output.splitlines(keepends=True) if line.endswith("\n"))
-        return [json.loads(line) for line in whole]
+        # Not `splitlines`, which also splits at separators that JSON may hold as they are.
+        return [json.loads(line) for line in self.output.split("\n")[:-1]]
 
     @property
     def summary(self) -> dict[str, Any]:

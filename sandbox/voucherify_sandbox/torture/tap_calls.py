@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.torture.score import Score
 
 PART = "tap calls"
-SAMPLE = 4
+SAMPLE = 1
 
 HOURLY = 100
 QUOTAS: Mapping[str, Limits] = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.torture.score import Score
 
 PART = "tap movement"
-SAMPLE = 6
+SAMPLE = 2
 
 Action = Mapping[str, Any]
 
