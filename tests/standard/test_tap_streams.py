@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,22 @@ QUIET_CALLS = {
     "segments": 1,
     "vouchers": 2,
 }
+
+
+def test_completeness_lines_count_the_rows_of_the_run(sandbox: Sandbox, tap: Tap) -> None:
+    """Of a later run, because that of a first run counts what was there when it began."""
+    fill(sandbox.project)
+    streams = ("customers", "reward_events", *OTHERS)
+    lookback = {"lookback_window": 86_400}
+    tap.run(*streams, **lookback)
+
+    again = tap.run(*streams, **lookback)
+
+    rows = Counter(line["stream"] for line in again.messages if line["type"] == "RECORD")
+    said = re.findall(r"complete: ([\d,]+) (?:changed )?(\w+) (?:since|of)", again.log)
+    assert len(said) >= 8
+    assert {name: int(figure) for figure, name in said} == {name: rows[name] for _, name in said}
+    assert sum(rows[name] > 0 for _, name in said) >= 6
 
 
 @pytest.mark.parametrize("stream", OTHERS)

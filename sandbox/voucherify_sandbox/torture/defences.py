@@ -182,10 +182,10 @@ DEFENCES = (
     ),
     Defence(
         "tap: the completeness line counts what is written",
-        "tap_voucherify/streams/time_range.py",
-        "        self.flush()\n        self.logger.info(",
-        "        self.logger.info(",
-        (*INPUT, "-k", "count_the_same"),
+        "tap_voucherify/streams/stream.py",
+        "self._buffer.flush()\n        return self.report.rows",
+        "return self.report.rows",
+        ("tests/standard/test_tap_streams.py", "-k", "completeness"),
     ),
     Defence(
         "tap: a stream that can only be read whole refuses to be sliced",

@@ -330,7 +330,7 @@ class ChildStream(IncrementalStream):
         """Log what the run read."""
         self.logger.info(
             "complete: %s %s of %s parents, %d of them deleted meanwhile",
-            f"{self.report.rows:,}",
+            f"{self.rows_written:,}",
             self.name,
             f"{self._parents_read:,}",
             self._parents_gone,

@@ -288,7 +288,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         total = self.stats.total
         self.logger.info(
             "complete: %s %s since the bookmark (%s), %d duplicates dropped, %d calls",
-            f"{self.report.rows:,}",
+            f"{self.rows_written:,}",
             self.name,
             "the API gave no total" if total is None else f"the API counts {total:,} in all",
             self.stats.duplicates,

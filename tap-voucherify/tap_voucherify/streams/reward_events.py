@@ -66,7 +66,7 @@ class RewardEvents(ChildStream):
             if self._needs_polling(cursor):
                 yield from self._polled(run)
             else:
-                self.logger.info("complete: %s events, from webhooks alone", self.report.rows)
+                self.logger.info("complete: %s events, from webhooks alone", self.rows_written)
 
     def _needs_polling(self, cursor: StoreCursor) -> bool:
         """Whether the run also polls: to begin, to close a gap, or to reconcile."""

@@ -207,12 +207,14 @@ class VoucherifyStream(Stream):
         incremental = isinstance(type(self).replication_key, str)
         return incremental and self.replication_method == REPLICATION_FULL_TABLE
 
-    def flush(self) -> None:
-        """Write the records that wait to be written together, so that they are counted."""
+    @property
+    def rows_written(self) -> int:
+        """How many records are written, once those are that wait to be written together."""
         self._buffer.flush()
+        return self.report.rows
 
     def _write_position(self) -> None:
-        self.flush()  # the position is behind the records in it
+        self._buffer.flush()  # the position is behind the records in it
         if self.keeps_state:
             self.write_position()
         if self.stream_state:

@@ -82,10 +82,9 @@ class TimeRangeStream(IncrementalStream):
             yield self._record(row, instant)
             self._reached = instant
             self.note(instant)
-        self.flush()
         self.logger.info(
             "complete: %s changed %s since %s, %d duplicates dropped, %d calls",
-            f"{self.report.rows:,}",
+            f"{self.rows_written:,}",
             self.name,
             to_iso(since),
             self.stats.duplicates,
