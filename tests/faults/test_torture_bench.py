@@ -77,6 +77,59 @@ def test_the_bench_notices(tmp_path: Path, part: str, case: str) -> None:
     assert f"again: voucherify-sandbox torture --seed 1 --case {case}" in done.stdout
 
 
+LIAR = """#!{python}
+import json, subprocess, sys
+done = subprocess.run([{plugin!r}, *sys.argv[1:]], capture_output=True, text=True)
+lines, log = done.stdout.split("\\n")[:-1], done.stderr
+records = [line for line in lines if '"tie-5"' in line]
+{lie}
+sys.stderr.write(log)
+sys.stdout.write("".join(line + "\\n" for line in lines))
+sys.exit(done.returncode)
+"""
+
+SWALLOW = "lines = [line for line in lines if line not in records]"
+IDLE = """lines, log = [], log.replace('"complete": true', '"complete": false')"""
+DELETE = """lines += [
+    json.dumps(dict(json.loads(line), stream="customer_deletions")) for line in records[:1]
+]"""
+REPEAT = "lines += records[:1]"
+
+
+@pytest.mark.parametrize(
+    ("lie", "case", "column"),
+    [
+        pytest.param(SWALLOW, "tap-36", "green but not true", id="green but not true"),
+        pytest.param(SWALLOW, "tap-movement-1", "lost", id="lost while the project moves"),
+        pytest.param(IDLE, "tap-36", "stuck", id="stuck"),
+        pytest.param(DELETE, "tap-company-22", "deleted by mistake", id="deleted by mistake"),
+        pytest.param(REPEAT, "tap-strangers-1", "", id="counts that differ"),
+    ],
+)
+def test_the_bench_notices_a_tap_that_lies(
+    tmp_path: Path, lie: str, case: str, column: str
+) -> None:
+    plugin = str(Path(sys.executable).with_name("tap-voucherify"))
+    liar = tmp_path / "tap"
+    liar.write_text(LIAR.format(python=sys.executable, plugin=plugin, lie=lie))
+    liar.chmod(0o700)
+
+    done = bench("--tap", str(liar), "--case", case)
+
+    assert done.returncode == 1, done.stdout
+    if column:
+        assert column_of(done.stdout, column) > 0
+    else:
+        assert "rows written" in done.stdout
+
+
+def column_of(printed: str, title: str) -> int:
+    """The figure of all parts in one column of the table."""
+    rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]
+    titles = [name.strip(" |") for name in rows[0]]
+    return int(rows[-1][titles.index(title)].strip(" |").replace(",", ""))
+
+
 def test_a_user_brings_settings_and_contacts(tmp_path: Path) -> None:
     """A user's keys are not used; the key property is found by the rules of the target."""
     keys = {"application_id": "theirs", "secret_key": "do-not-show-me"}
