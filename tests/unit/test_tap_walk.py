@@ -7,8 +7,9 @@ import random
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,11 @@ from tap_voucherify.pagination.time_cursor import (
 )
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_voucherify.pagination.parallel_windows import TimedRecord
+
 BY_CREATION = TimeOrderedEndpoint("created_at", time_field="created_at", tie_order="source_id")
 BY_UPDATE = TimeOrderedEndpoint("updated_at", time_field="updated_at", tie_order="source_id")
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -38,9 +44,13 @@ def at(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
-def as_it_is(row: Row, instant: datetime) -> Row:
+def as_it_is(row: Row, instant: datetime) -> msgspec.Raw:
     del instant
-    return row
+    return msgspec.Raw(msgspec.json.encode(row))
+
+
+def decoded(records: Iterator[TimedRecord]) -> Iterator[TimedRow]:
+    return ((instant, msgspec.json.decode(record)) for instant, record in records)
 
 
 @dataclass
@@ -294,7 +304,7 @@ def test_windows_read_side_by_side_are_the_one_walk(
     windows = ParallelWindows(source, concurrency=at_once, stats=stats, window_rows=window_rows)
     now = at(40_000_000 if when == "long ago" else max(times) // 2 + 1_000)
 
-    rows = list(windows.records(Window(None, None), at(min(times)), now))
+    rows = list(decoded(windows.records(Window(None, None), at(min(times)), now)))
 
     assert {row["id"] for _, row in rows} == set(api.stored)
     assert len(rows) == len(api.stored) or reading.printed in COARSE
@@ -316,7 +326,7 @@ def test_a_burst_is_cut_and_its_pieces_are_read_side_by_side() -> None:
     stats = ReadStats(total=len(api.stored))
     windows = ParallelWindows(source, concurrency=3, stats=stats, window_rows=300)
 
-    rows = list(windows.records(Window(None, None), at(0), at(100_000_000)))
+    rows = list(decoded(windows.records(Window(None, None), at(0), at(100_000_000))))
 
     assert [row["id"] for _, row in rows] == sorted(api.stored)
     assert len(api.queries) <= 3_010 / 99 + 2 * 3_000 / 300
@@ -339,7 +349,7 @@ def test_windows_lose_nothing_whatever_the_api_counts(count: int | None, until: 
         window_rows=300,
     )
 
-    rows = [row["id"] for _, row in windows.records(span, at(0), at(10**7))]
+    rows = [row["id"] for _, row in decoded(windows.records(span, at(0), at(10**7)))]
 
     assert rows == sorted(api.stored)[: None if until is None else 2_500]
 
@@ -351,7 +361,7 @@ def test_the_time_after_the_last_counted_row_is_read_as_one_window() -> None:
         source, concurrency=1, stats=ReadStats(total=len(api.stored)), window_rows=300
     )
 
-    rows = list(windows.records(Window(None, None), at(0), at(10**9)))
+    rows = list(decoded(windows.records(Window(None, None), at(0), at(10**9))))
 
     assert [row["id"] for _, row in rows] == sorted(api.stored)
     assert sum(query.before is None for query in api.queries) == 1
@@ -375,7 +385,7 @@ def test_a_window_that_is_given_too_few_rows_is_an_error_before_its_rows_are_pas
     given_rows: list[str] = []
     with pytest.raises(VoucherifyError, match="but gave"):
         given_rows.extend(
-            row["id"] for _, row in windows.records(Window(None, None), at(0), at(10**7))
+            row["id"] for _, row in decoded(windows.records(Window(None, None), at(0), at(10**7)))
         )
 
     assert "c00776" not in given_rows

@@ -38,7 +38,7 @@ from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND, whole_millisecond
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_voucherify.pagination.time_cursor import Fetch, TimeOrderedEndpoint
 
@@ -67,7 +67,7 @@ LIGHT_ROWS = 3 * PAGE_ROWS
 MAX_PIECES = 16
 """Pieces into which the rest of a window is cut at most."""
 
-TimedRecord = tuple[datetime, Row | msgspec.Raw]
+TimedRecord = tuple[datetime, msgspec.Raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +80,19 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PackedRecords:
-    """Records waiting for those before them, in a fifth of the memory of objects."""
+    """Records waiting for those before them, a line each."""
 
     instants: list[datetime]
-    text: bytes
-    untouched: bool
+    lines: bytes
 
     @classmethod
     def of(cls, records: list[TimedRecord]) -> Self:
-        """Pack records: one line each if all are JSON text already, else one array."""
-        instants = [instant for instant, _ in records]
-        texts = [record for _, record in records if isinstance(record, msgspec.Raw)]
-        if len(texts) == len(records):
-            return cls(instants, b"\n".join(texts), untouched=True)
-        return cls(
-            instants, msgspec.json.encode([record for _, record in records]), untouched=False
-        )
+        """Pack records."""
+        return cls([at for at, _ in records], b"\n".join(record for _, record in records))
 
     def records(self) -> Iterator[TimedRecord]:
         """The records in their order."""
-        records: Iterable[Row | msgspec.Raw] = (
-            map(msgspec.Raw, self.text.split(b"\n"))
-            if self.untouched
-            else msgspec.json.decode(self.text)
-        )
-        return zip(self.instants, records, strict=False)
+        return zip(self.instants, map(msgspec.Raw, self.lines.split(b"\n")), strict=False)
 
 
 @dataclass(slots=True)
@@ -140,7 +128,7 @@ class Source:
 
     fetch: Fetch
     endpoint: TimeOrderedEndpoint
-    record: Callable[[Row, datetime], Row | msgspec.Raw]
+    record: Callable[[Row, datetime], msgspec.Raw]
     total: int | None = None
     fail: Callable[[Exception], None] = field(default=lambda _error: None)
 

@@ -26,17 +26,6 @@ NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
 
-NO_NUL = "^[^\\x00]*$"
-"""PostgreSQL stores the character NUL neither as text nor inside JSON."""
-
-OPEN: Schema = {
-    "pattern": NO_NUL,
-    "propertyNames": {"pattern": NO_NUL},
-    "additionalProperties": {"$ref": "#/$defs/open"},
-    "items": {"$ref": "#/$defs/open"},
-}
-"""Schema of any value without a NUL in it, however deep."""
-
 NOT_ALLOWED = object()
 """Result of a conversion if the value has no form that the schema allows."""
 
@@ -117,24 +106,6 @@ class Conformance:
 def storable(text: str) -> str:
     """The text without NUL, and with `?` for half a surrogate pair."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def strict(schema: Schema) -> dict[str, Any]:
-    """The schema with what loaders need beyond it: 64-bit integers, and no NUL."""
-    types, made = types_of(schema), dict(schema)
-    if "string" in types:
-        made["pattern"] = NO_NUL
-    if "integer" in types:
-        made |= {"minimum": SMALLEST, "maximum": LARGEST}
-    if "object" in types:
-        rest = schema.get("additionalProperties")
-        known = schema.get("properties", {}).items()
-        made["properties"] = {name: strict(part) for name, part in known}
-        made["additionalProperties"] = strict(rest) if isinstance(rest, dict) else strict({})
-        made["propertyNames"] = {"pattern": NO_NUL}
-    if "array" in types:
-        made["items"] = strict(schema.get("items", {}))
-    return made if types else {"$ref": "#/$defs/open"}
 
 
 def types_of(schema: Schema) -> tuple[str, ...]:

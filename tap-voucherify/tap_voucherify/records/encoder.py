@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from tap_voucherify.records.conformance import Conformance, Schema, is_instant, types_of
-from tap_voucherify.records.row_types import decoder, members, row_of, type_of
+from tap_voucherify.records.conformance import Conformance, Schema, is_instant
+from tap_voucherify.records.row_types import Instant, decoder, members, row_of, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 Record = msgspec.Raw
 """The JSON text of a record."""
@@ -54,7 +54,10 @@ class RecordEncoder:
         schema: of the records.
         name: of the stream, and of the member of a page that holds its rows, if not `data`.
         columns: the properties that a record has; `None` for all.
-        added: the column that the tap sets.
+        added: one more, which the tap sets.
+
+    Attributes:
+        nulled: number of values that became null, by path such as `items[].price`.
     """
 
     def __init__(
@@ -66,32 +69,30 @@ class RecordEncoder:
         added: str | None = None,
     ) -> None:
         properties: Mapping[str, Schema] = schema["properties"]
-        chosen = {key: properties[key] for key in properties if columns is None or key in columns}
+        chosen = {
+            key: part
+            for key, part in properties.items()
+            if columns is None or key in columns or key == added
+        }
         names = [*dict.fromkeys((*chosen, *PAGING))]
         texts = members(dict.fromkeys(names, msgspec.Raw))
+        whole = members({**dict.fromkeys(names, Any), **dict.fromkeys(PAGING, msgspec.Raw)})
         fields = dict(zip(names, texts.__struct_fields__, strict=True))
-        typed = row_of(chosen)
         # What the tap sets needs no check, and times are checked where they are decoded for paging.
-        times = {key for key in PAGING if _is_time(chosen.get(key, {}))}
+        times = {key for key in PAGING if type_of(chosen.get(key, {})) == Instant | None}
         others = {key: part for key, part in chosen.items() if key not in {added, *times}}
         self._name = name
-        self._conformance = Conformance(schema)
+        conformance = Conformance(schema)
+        self.nulled, self._conform = conformance.nulled, conformance.column
         self._pages = [
             (_page_decoder(name, row_of(others, closed=True)), _page_decoder(name, texts)),
-            (_page_decoder(name, row_of(others)), _page_decoder(name, _read_whole(chosen, names))),
+            (_page_decoder(name, row_of(others)), _page_decoder(name, whole)),
         ]
-        self._typed_row, self._text_row = decoder(typed), decoder(texts)
-        self._columns = [
-            (key, fields[key], decoder(type_of(part)).decode) for key, part in chosen.items()
-        ]
+        self._text_row, self._check_row = decoder(texts), decoder(row_of(chosen)).decode
+        self._checks = {key: decoder(type_of(part)).decode for key, part in chosen.items()}
         self._paging = [(key, fields[key], key in times - {added}) for key in PAGING]
         self._hidden = [fields[key] for key in PAGING if key not in chosen]
-        self._added = fields.get(added or "")
-
-    @property
-    def nulled(self) -> Mapping[str, int]:
-        """Number of values that became null, by path such as `items[].price`."""
-        return self._conformance.nulled
+        self._added, self._fields = added or "", fields
 
     def page(self, content: bytes) -> Any:
         """A decoded response; its rows as text if all of them conform as they are.
@@ -134,50 +135,40 @@ class RecordEncoder:
         Raises:
             VoucherifyError: a required value has no form that the schema allows.
         """
-        columns, text = (row.columns, b"") if isinstance(row, TextRow) else self._read(row)
+        if isinstance(row, TextRow):
+            columns = row.columns
+        else:
+            columns = self._conforming(row if added is None else {**row, self._added: added})
         for field in self._hidden:
             setattr(columns, field, msgspec.UNSET)
-        if added is not None and self._added is not None:
-            setattr(columns, self._added, added)
-        if text and not self._conforms(text):
-            self._conform(columns)
+        if added is not None:
+            setattr(columns, self._fields[self._added], added)
         return Record(encode(columns))
 
-    def _read(self, row: dict[str, Any]) -> tuple[Any, bytes]:
-        """The columns of a row, and its text."""
+    def _conforming(self, row: dict[str, Any]) -> Any:
+        """The columns of a row, those that do not conform made to."""
         try:
             text = encode(row)
         except (UnicodeEncodeError, RecursionError):
-            conform = self._conformance.column
-            text = encode({key: conform(key, row[key]) for key, *_ in self._columns if key in row})
-        return self._text_row.decode(text), text
-
-    def _conforms(self, text: bytes) -> bool:
-        try:
-            self._typed_row.decode(text)
-        except msgspec.ValidationError:
-            return False
-        return not _has_nul(text)
-
-    def _conform(self, columns: Any) -> None:
-        """Make those columns conform that do not."""
-        for key, field, check in self._columns:
-            text = getattr(columns, field)
-            if not isinstance(text, msgspec.Raw):
+            text = encode({key: self._conform(key, row[key]) for key in self._checks if key in row})
+        columns, has_nul = self._text_row.decode(text), _has_nul(text)
+        if not has_nul and _passes(self._check_row, text):
+            return columns
+        for key, check in self._checks.items():
+            column = getattr(columns, self._fields[key])
+            if column is msgspec.UNSET:
                 continue
-            try:
-                check(text)
-                if not _has_nul(bytes(text)):
-                    continue
-            except msgspec.ValidationError:
-                pass
-            setattr(columns, field, self._conformance.column(key, decode(text)))
+            if not _passes(check, column) or (has_nul and _has_nul(bytes(column))):
+                setattr(columns, self._fields[key], self._conform(key, decode(column)))
+        return columns
 
 
-def _is_time(schema: Schema) -> bool:
-    is_plain = schema.keys() <= {"type", "format", "description"}
-    is_time = is_plain and schema.get("format") == "date-time"
-    return is_time and set(types_of(schema)) == {"string", "null"}
+def _passes(check: Callable[[Any], Any], text: bytes | msgspec.Raw) -> bool:
+    try:
+        check(text)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _has_nul(text: bytes) -> bool:
@@ -194,13 +185,3 @@ def _page_decoder(name: str, row: Any) -> msgspec.json.Decoder[Any]:
         *((key, Any, None) for key in OTHERS),
     ]
     return decoder(msgspec.defstruct("Page", types, rename={"rows": name}))
-
-
-def _read_whole(chosen: Mapping[str, Schema], names: list[str]) -> type[msgspec.Struct]:
-    """The texts of a row's columns, but its objects decoded, so that all in them is read."""
-    whole = {
-        key: Any
-        for key, part in chosen.items()
-        if key not in PAGING and {"array", "object"} & {*types_of(part)}
-    }
-    return members({**dict.fromkeys(names, msgspec.Raw), **whole})

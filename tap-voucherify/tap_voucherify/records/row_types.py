@@ -1,25 +1,16 @@
 """Decoders that take a value only if it conforms to its schema as it is.
 
 They are compiled from the schema (`msgspec`) and check JSON text without making Python objects of
-what they skip. What a type cannot express is left to a compiled validator.
+what they skip. They may refuse a value that conforms, but take none that does not.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-import jsonschema_rs
 import msgspec
 
-from tap_voucherify.records.conformance import (
-    LARGEST,
-    OPEN,
-    SMALLEST,
-    Schema,
-    is_instant,
-    strict,
-    types_of,
-)
+from tap_voucherify.records.conformance import LARGEST, SMALLEST, Schema, is_instant, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,20 +29,12 @@ PLAIN: Mapping[str, Any] = {
 }
 
 
-class Checked:
-    """Stands in a type for a value that a function checks.
-
-    Attributes:
-        passes: returns whether a value conforms.
-    """
-
-    passes: Any
+class Instant:
+    """Stands in a type for text that is a date-time."""
 
 
-class Instant(Checked):
-    """Text that is a date-time."""
-
-    passes = staticmethod(is_instant)
+class Unknown:
+    """Stands in a type for values whose schema says more than a type can; takes none of them."""
 
 
 def decoder(type_: Any) -> msgspec.json.Decoder[Any]:
@@ -59,10 +42,13 @@ def decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_, dec_hook=_check)
 
 
-def _check(kind: type[Checked], value: Any) -> Checked:
-    if not kind.passes(value):
-        raise ValueError("does not conform")
-    return kind()
+def _check(kind: type, value: Any) -> Instant:
+    if kind is Instant and is_instant(value):
+        return INSTANT
+    raise ValueError("may not conform")
+
+
+INSTANT = Instant()
 
 
 def members(types: Mapping[str, Any], **options: Any) -> type[msgspec.Struct]:
@@ -73,22 +59,19 @@ def members(types: Mapping[str, Any], **options: Any) -> type[msgspec.Struct]:
 
 
 def row_of(columns: Mapping[str, Schema], *, closed: bool = False) -> type[msgspec.Struct]:
-    """The type of rows whose columns conform as they are; unknown columns are skipped.
-
-    Args:
-        columns: schema of each column.
-        closed: whether objects inside may have only those members that their schema names.
-            Otherwise the decoder skips others, without reading their numbers and characters.
-    """
+    """The type of rows whose columns conform as they are; unknown columns are skipped."""
     return members({name: type_of(part, closed=closed) for name, part in columns.items()})
 
 
 def type_of(schema: Schema, *, closed: bool = False) -> Any:
-    """The type of values that conform to a schema as they are."""
+    """The type of values that conform to a schema as they are.
+
+    Unless it is `closed`, the decoder skips members of objects that the schema does not name,
+    without reading their numbers and characters.
+    """
     types = types_of(schema)
-    is_text = set(types) <= {"string", "null"}
-    if not _is_understood(schema) or ("format" in schema and not is_text):
-        return _validated(schema)
+    if not _is_understood(schema, types):
+        return Unknown
     if not types:
         return Any
     return Union[tuple(_one(kind, schema, closed=closed) for kind in types)]  # noqa: UP007 - made at run time
@@ -107,18 +90,12 @@ def _one(kind: str, schema: Schema, *, closed: bool) -> Any:
     return members(types, forbid_unknown_fields=closed)
 
 
-def _is_understood(schema: Schema) -> bool:
+def _is_understood(schema: Schema, types: tuple[str, ...]) -> bool:
     """Whether a type expresses what the schema says, apart from the schemas inside it."""
     is_open = isinstance(schema.get("additionalProperties"), dict)
+    is_time = schema.get("format") == "date-time" and {*types} <= {"string", "null"}
     return (
         schema.keys() <= UNDERSTOOD
-        and schema.get("format", "date-time") == "date-time"
+        and ("format" not in schema or is_time)
         and not (schema.get("properties") and is_open)
     )
-
-
-def _validated(schema: Schema) -> type[Checked]:
-    """A type for values that a compiled validator accepts."""
-    whole = {**strict(schema), "$defs": {"open": OPEN}}
-    passes = jsonschema_rs.validator_for(whole, validate_formats=True).is_valid
-    return type("Validated", (Checked,), {"passes": staticmethod(passes)})

@@ -124,6 +124,7 @@ class VoucherifyStream(Stream):
         self._voucherify_tap = tap
         self.report = StreamReport()
         self.stats = ReadStats()
+        self._waiting: list[bytes | Record] = []
 
     @property
     def client(self) -> Client:
@@ -192,7 +193,9 @@ class VoucherifyStream(Stream):
             if record is not None and self._is_counted:
                 yield decode(record)
                 self.report.rows += 1
-            elif record is not None and not self._buffer.add(record):
+            elif record is None:
+                self._flush()  # the next record may be long in coming
+            elif not self._add(record):
                 continue
             scheduler.checkpoint()
             self._voucherify_tap.shutdown.check()
@@ -210,11 +213,38 @@ class VoucherifyStream(Stream):
     @property
     def rows_written(self) -> int:
         """How many records are written, once those are that wait to be written together."""
-        self._buffer.flush()
+        self._flush()
         return self.report.rows
 
+    def _add(self, record: Record) -> bool:
+        """Write a record together with others; True if it was written, with all before it."""
+        self._waiting.append(self._reshaped(record) if self._is_reshaped else record)
+        if len(self._waiting) == RECORDS_PER_WRITE:
+            self._flush()
+        return not self._waiting
+
+    def _flush(self) -> None:
+        """Write the records that wait, and count them as the SDK counts those that it writes."""
+        if not self._waiting:
+            return
+        head, tail = (b"", b"") if self._is_reshaped else self._envelope()
+        lines = b"%b%b%b" % (head, (tail + head).join(self._waiting), tail)
+        self._voucherify_tap.write_lines(lines)
+        self.report.rows += len(self._waiting)
+        self.record_counter.increment(len(self._waiting))
+        self.state_manager.is_flushed = False
+        self._waiting = []
+
+    def _envelope(self) -> tuple[bytes, bytes]:
+        """What the SDK would write before and after the record of a RECORD message now."""
+        name, now = self.stream_maps[0].stream_alias, datetime.now(UTC)
+        message = RecordMessage(name, {}, time_extracted=now)
+        line = self._voucherify_tap.message_writer.format_message(message)
+        head, _, tail = bytes(line).partition(b"{}")
+        return head, tail
+
     def _write_position(self) -> None:
-        self._buffer.flush()  # the position is behind the records in it
+        self._flush()  # the position is behind the records in it
         if self.keeps_state:
             self.write_position()
         if self.stream_state:
@@ -252,7 +282,7 @@ class VoucherifyStream(Stream):
         return [name for name in properties if name in needed or self.mask["properties", name]]
 
     @cached_property
-    def is_reshaped(self) -> bool:
+    def _is_reshaped(self) -> bool:
         """Whether the SDK changes records: by a stream map, flattening, or parts deselected."""
         maps = self.stream_maps
         same = len(maps) == 1 and isinstance(maps[0], SameRecordTransform)
@@ -263,7 +293,7 @@ class VoucherifyStream(Stream):
         )
         return is_partial or not same or bool(maps[0].flattening_enabled)
 
-    def reshaped(self, record: Record) -> bytes:
+    def _reshaped(self, record: Record) -> bytes:
         """The RECORD messages that the SDK makes of a record."""
         format_message = self._voucherify_tap.message_writer.format_message
         messages = self._generate_record_messages(decode(record))
@@ -278,30 +308,11 @@ class VoucherifyStream(Stream):
             or self.emit_activate_version_messages
         )
 
-    @cached_property
-    def _buffer(self) -> RecordBuffer:
-        return RecordBuffer(self)
-
     @override
     def get_record_counter(self, **options: Any) -> Counter:
         """The SDK's counter, which also counts the records that do not go through the SDK."""
         self.record_counter = super().get_record_counter(**options)
         return self.record_counter
-
-    def record_envelope(self) -> tuple[bytes, bytes]:
-        """What the SDK would write before and after the record of a RECORD message now."""
-        name, now = self.stream_maps[0].stream_alias, datetime.now(UTC)
-        message = RecordMessage(name, {}, time_extracted=now)
-        line = self._voucherify_tap.message_writer.format_message(message)
-        head, _, tail = bytes(line).partition(b"{}")
-        return head, tail
-
-    def write_lines(self, rows: int, lines: bytes) -> None:
-        """Write RECORD messages, and count them as the SDK counts those that it writes."""
-        self._voucherify_tap.write_lines(lines)
-        self.report.rows += rows
-        self.record_counter.increment(rows)
-        self.state_manager.is_flushed = False
 
     def _log_nulled(self) -> None:
         for path, count in self.records.nulled.items():
@@ -322,32 +333,6 @@ class VoucherifyStream(Stream):
         self, latest_record: Mapping[str, Any], *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Leave the state alone: `write_position` writes it."""
-
-
-class RecordBuffer:
-    """Records that wait to be written together."""
-
-    def __init__(self, stream: VoucherifyStream) -> None:
-        self._stream = stream
-        self._records: list[bytes | Record] = []
-
-    def add(self, record: Record) -> bool:
-        """Add a record; True if it was written, with all before it."""
-        stream = self._stream
-        self._records.append(stream.reshaped(record) if stream.is_reshaped else record)
-        if len(self._records) < RECORDS_PER_WRITE:
-            return False
-        self.flush()
-        return True
-
-    def flush(self) -> None:
-        """Write the records."""
-        if not self._records:
-            return
-        head, tail = (b"", b"") if self._stream.is_reshaped else self._stream.record_envelope()
-        records = (tail + head).join(self._records)
-        self._stream.write_lines(len(self._records), b"%b%b%b" % (head, records, tail))
-        self._records = []
 
 
 class StateScheduler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from tap_voucherify.pagination.parallel_windows import TimedRecord
     from tap_voucherify.records.encoder import Record
 
 
@@ -114,7 +115,7 @@ class TimeRangeStream(IncrementalStream):
 
     def _created(
         self, fetch: Fetch, span: Window, *, first_run: bool = False
-    ) -> Iterator[tuple[datetime, Record]]:
+    ) -> Iterator[TimedRecord]:
         """Records of what was created in a span, ascending: in parallel windows if that pays."""
         query = Query(
             self.by_creation.field, self.by_creation.field, *widened(span.since, span.until)
@@ -144,8 +145,7 @@ class TimeRangeStream(IncrementalStream):
             fails_early=not first_run,
         )
         first = self.by_creation.instant(page.rows[0]) or self.client.run_started
-        records = windows.records(span, first, self.client.run_started - self.lookback)
-        return cast("Iterator[tuple[datetime, Record]]", records)  # as `_record` makes them
+        return windows.records(span, first, self.client.run_started - self.lookback)
 
     def _concurrency(self) -> int:
         """Windows to read at a time: no more than the calls left by `max_calls` can finish.
