@@ -28,6 +28,11 @@ def without_now(done: Run) -> list[str]:
     return lines.splitlines()
 
 
+def calls_of(done: Run) -> int:
+    """The calls of a run, by its summary."""
+    return int(json.loads(done.log.rpartition("run summary ")[2].splitlines()[0])["calls"])
+
+
 @pytest.fixture
 def long_ago(sandbox: Sandbox) -> Sandbox:
     """A filled sandbox with more customers than one page, some of them updated."""
@@ -88,6 +93,45 @@ def test_a_column_that_is_not_wanted_does_not_come(
     assert len(records) > 230
     assert not any("email" in record for record in records)
     assert not any("city" in (record.get("address") or {}) for record in records)
+
+
+def test_counters_that_are_not_wanted_still_spare_calls(
+    long_ago: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    del long_ago
+    path = selecting(tmp_path, "customers", "reward_events")[1]
+    whole = run("tap_voucherify", connection, "--catalog", path)
+    catalog = json.loads((tmp_path / "catalog.json").read_text())
+    customers = next(s for s in catalog["streams"] if s["tap_stream_id"] == "customers")
+    for entry in customers["metadata"]:
+        if entry["breadcrumb"][1:] in (["summary"], ["loyalty"], ["referrals"]):
+            entry["metadata"] = {"inclusion": "available", "selected": False}
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+
+    done = run("tap_voucherify", connection, "--catalog", path)
+
+    assert calls_of(done) == calls_of(whole) > 0
+    assert not any(
+        {"summary", "loyalty", "referrals"} & r.keys() for r in done.records("customers")
+    )
+    assert done.records("reward_events") == whole.records("reward_events")
+
+
+def test_what_came_before_a_record_that_breaks_the_map_is_written(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.clock.advance(-3600)
+    for number in range(5):
+        sandbox.project.upsert_customer({"source_id": f"c{number}"})
+    sandbox.clock.advance(60)
+    sandbox.project.upsert_customer({"name": "without a source_id"})
+    sandbox.clock.set(None)
+    config = {**connection, "stream_maps": {"customers": {"key": "source_id.upper()"}}}
+
+    done = run("tap_voucherify", config, *selecting(tmp_path, "customers"))
+
+    assert done.exit_code == 1
+    assert [r["key"] for r in done.records("customers")] == ["C0", "C1", "C2", "C3", "C4"]
 
 
 @pytest.mark.parametrize(
