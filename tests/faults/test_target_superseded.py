@@ -135,3 +135,16 @@ def test_the_ledger_knows_a_refusal_before_a_state_covers_it(
     assert done.states == [{"seen": 1}]
     done = load({**config, "dry_run": True}, (tmp_path / "refused.singer").read_text())
     assert (done.summary["superseded"], done.summary["refused"]) == (1, 1)
+
+
+@pytest.mark.parametrize("more", [{}, {"_sdc_deleted_at": GONE["_sdc_deleted_at"]}], ids=str)
+def test_a_key_that_is_no_unicode_is_refused_with_a_ledger(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path, more: dict[str, Any]
+) -> None:
+    given = [record(0), record("\ud83d", phone=None, **more), state({"seen": 2})]
+
+    done = load(config, lines(schema(DELETED), *given))
+
+    assert (done.error, done.states, held(project)) == (None, [{"seen": 2}], {"crm-0"})
+    assert done.summary["refused"] == 1
+    assert replay(config, tmp_path).summary["refused"] == 1

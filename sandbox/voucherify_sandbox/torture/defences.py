@@ -378,6 +378,13 @@ DEFENCES = (
         (*RESTORED, "-k", "lock"),
     ),
     Defence(
+        "target: a key that is no Unicode does not reach the ledger",
+        "target_voucherify/acknowledgement/ledger.py",
+        "        if SURROGATE.search(key):\n",
+        "        if False:\n",
+        (*SUPERSEDED, "-k", "no_unicode"),
+    ),
+    Defence(
         "target: max_delete_percent stops deletions",
         "target_voucherify/writing/deletions.py",
         "if count * 100 > self._percent * received:",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sqlite3
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -39,6 +40,8 @@ LAYOUT = "3"
 
 UNKNOWN = b""
 """The fingerprint of a customer that may be in Voucherify, in an unknown form."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 CACHE_KIBIBYTES = 32_768
 
@@ -143,7 +146,12 @@ class Ledger:
             )
 
     def refuse(self, key: str) -> None:
-        """Note that a record of a key was refused; `flush` writes it."""
+        """Note that a record of a key was refused; `flush` writes it.
+
+        A key with half of a surrogate pair is left out: no record of it is ever confirmed.
+        """
+        if SURROGATE.search(key):
+            return
         self._refusals.append(key)
         self._has_refused = True
 
