@@ -12,6 +12,7 @@ from voucherify_sandbox.torture import (
     target_company,
     target_restored,
     target_scarce,
+    target_strangers,
     target_upstream,
 )
 
@@ -50,5 +51,6 @@ DIMENSIONS: tuple[Dimension, ...] = (
     target_company,
     target_restored,
     target_scarce,
+    target_strangers,
 )
 """All of them; none is run with a user's own settings."""

@@ -115,6 +115,11 @@ def name_of(key: str, number: int) -> str:
     return f"Contact {key}, change {number}"
 
 
+def key_of(contact: Mapping[str, Any]) -> str:
+    """The `source_id` that a contact gets."""
+    return str(contact.get("source_id")).rstrip(" ")
+
+
 def with_states(records: Iterable[Message], run: object) -> Iterator[Message]:
     """Records with a STATE after every few."""
     for count, message in enumerate(records, 1):
@@ -230,7 +235,7 @@ class TargetRuns:
         messages = [{"type": "RECORD", "stream": "customers", "record": one} for one in before]
         self.judge(ended, messages, self.position())
         held, refused = self.held(), self.refused_keys()
-        newest = {one["source_id"]: one["name"] for one in before}
+        newest = {key_of(one): one["name"] for one in before}
         lost = [key for key, name in newest.items() if held.get(key) != name and key not in refused]
         self.score.lost += len(lost)
         if lost:
@@ -329,12 +334,12 @@ class TargetRuns:
 
     def refused_keys(self) -> set[str]:
         """Their keys."""
-        return {str(one.get("source_id")) for one in self.refusals()}
+        return {key_of(one) for one in self.refusals()}
 
     def _refused_messages(self) -> Iterator[Message]:
         if self.refused.exists():
             for line in self.refused.read_text(errors="replace").splitlines():
-                yield json.loads(line)
+                yield _decoded(line)
 
     def _absent(self, messages: Sequence[Message], covered: int) -> list[str]:
         """Keys of covered records of which the project holds neither theirs nor a later value."""
@@ -360,9 +365,7 @@ class Position:
 def _values(messages: Iterable[Message]) -> dict[str, Any]:
     """The last name of each customer in some messages; `None` for one that is marked as gone."""
     return {
-        one["record"]["source_id"]: None
-        if one["record"].get(DELETED_AT)
-        else one["record"].get("name")
+        key_of(one["record"]): None if one["record"].get(DELETED_AT) else one["record"].get("name")
         for one in messages
         if one["type"] == "RECORD" and one["stream"] == "customers"
     }
@@ -374,6 +377,16 @@ def _all_values(messages: Iterable[Message]) -> dict[str, set[Any]]:
         for key, value in _values([one]).items():
             found[key].add(value)
     return found
+
+
+def _decoded(line: str) -> Message:
+    """A line of the refused file; of one that is nested too deeply, only the key."""
+    try:
+        message: Message = json.loads(line, parse_int=str)
+    except RecursionError:
+        key = json.loads(line.partition('"source_id": ')[2].partition(",")[0])
+        return {"type": "RECORD", "record": {"source_id": key, "name": None}}
+    return message
 
 
 def _place_of(messages: Sequence[Message], value: Any) -> int:
