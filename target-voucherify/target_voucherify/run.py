@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from target_voucherify.acknowledgement.ledger import open_ledger
 from target_voucherify.acknowledgement.outcomes import Outcomes, Row
 from target_voucherify.acknowledgement.private_files import lock_files
-from target_voucherify.acknowledgement.refusal_reasons import local_reason
+from target_voucherify.acknowledgement.refusal_reasons import Reason, local_reason
 from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.acknowledgement.state_fence import StateFence
 from target_voucherify.acknowledgement.summary import Summary
@@ -64,6 +64,22 @@ LOOKUP_BYTES = 2 * 1024 * 1024
 LOOKUP_SIZE = 500
 """Customers looked up in the ledger in one transaction; only time and memory depend on it."""
 
+OLDER_THAN_LEDGER = Reason(
+    "older_than_ledger",
+    "it was refused before the ledger began, so a newer record of this customer may have been "
+    "accepted meanwhile: let the tap send the customer again",
+    "refused before the ledger began, so a newer record may have been accepted: let the tap send "
+    "the customer again",
+)
+
+REPLAYED_DELETION = Reason(
+    "replayed_deletion",
+    "without ledger_path nothing says whether this customer came back since the deletion was "
+    "refused: delete it in the dashboard if the CRM still lacks it",
+    "not deleted: without ledger_path nothing says whether this customer came back; delete it in "
+    "the dashboard",
+)
+
 PROGRESS_MASK = 0x3FF
 """The clock is read every 1,024 records."""
 
@@ -90,23 +106,26 @@ class Run:
         earlier_jobs = EarlierJobs(self.client, settings.async_timeout)
         self._writer = _writer(settings, context, earlier_jobs)
         self.deletions = (
-            NoDeletions(self.summary)
+            NoDeletions(self.summary, self._ledger)
             if settings.on_delete == "ignore"
             else Deletions(settings, context, earlier_jobs)
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._awaiting_bytes = 0
         self._keeps_lines = self.outcomes.file is not None
+        self._replayed: dict[str, float] = {}
+        """When the newest replayed record of a key was read first."""
         self._batch: Batch | None = None
         self._batch_due = 0.0
         self._logged_topics: set[str] = set()
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Add a customer to be sent, unless the ledger knows it unchanged."""
-        if self._is_superseded(key, line):
+        at = refused_at(line)
+        if at is not None and self._is_settled(key, line, at):
             return
         self.deletions.mark_seen(key)
-        at = time.time() if self._ledger.is_enabled else 0.0
+        at = self._ledger.now() if at is None else at
         row = Row(payload, line if self._keeps_lines else b"", self.records.received, at)
         if not self._ledger.is_enabled:
             self._collect(key, row)
@@ -126,7 +145,8 @@ class Run:
             has_key: whether the key is readable; without one the record may be about any customer.
         """
         if has_key:
-            if self._is_superseded(key, line):
+            at = refused_at(line)
+            if at is not None and self._is_settled(key, line, at):
                 return
             self.deletions.mark_seen(key)
         else:
@@ -135,8 +155,14 @@ class Run:
 
     def delete(self, key: str, line: bytes) -> None:
         """Add a customer to be deleted at the end of the run."""
-        if not self._is_superseded(key, line):
-            self.deletions.add(key, line)
+        at = refused_at(line)
+        if at is not None and self.settings.on_delete != "ignore":
+            if self._is_settled(key, line, at):
+                return
+            if not self._ledger.is_enabled:
+                self.outcomes.refuse(line, key, REPLAYED_DELETION)
+                return
+        self.deletions.add(key, line, is_replayed=at is not None)
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
         """Begin a stream of customers, given the properties that hold their keys.
@@ -317,24 +343,31 @@ class Run:
             self._writer.write(batch)
             self.summary.log_progress()
 
-    def _is_superseded(self, key: str, line: bytes) -> bool:
-        """Whether a record was refused before and a newer one of its key was confirmed since."""
-        at = refused_at(line)
-        if at is None:
-            return False
-        if not self._ledger.is_enabled:
-            if "replay" not in self._logged_topics:
-                self._logged_topics.add("replay")
-                self._log.warning(
-                    "Without ledger_path a replayed record may replace a newer one: replay before "
-                    "the next run, or set ledger_path"
-                )
-            return False
-        if not self._ledger.has_newer(key, at):
-            return False
-        self.log_once("superseded", "Not sending refused records that newer ones have replaced")
-        self.records.superseded += 1
-        return True
+    def _is_settled(self, key: str, line: bytes, at: float) -> bool:
+        """Whether a record that was refused before must not be sent: a newer one of its key is.
+
+        Args:
+            key: its `source_id`.
+            line: the message it came in.
+            at: when it was read first.
+        """
+        newest = self._replayed.get(key, at)
+        if newest > at or self._ledger.has_newer(key, at):
+            self.log_once("superseded", "Not sending refused records that newer ones have replaced")
+            self.records.superseded += 1
+            return True
+        if at < self._ledger.begun:
+            self.deletions.mark_seen(key)
+            self.outcomes.refuse(line, key, OLDER_THAN_LEDGER)
+            return True
+        if not self._ledger.is_enabled and "replay" not in self._logged_topics:
+            self._logged_topics.add("replay")
+            self._log.warning(
+                "Without ledger_path a replayed record may replace a newer one: replay before the "
+                "next run, or set ledger_path"
+            )
+        self._replayed[key] = at
+        return False
 
     def _pending(self, key: str) -> bool:
         """Whether another record of this customer is collected or in flight."""

@@ -82,7 +82,7 @@ class Customers(Sink):
         """The property that holds the `source_id`, dotted where it is inside an object."""
         return ".".join((self._plan.key.prop, *self._plan.key.path))
 
-    def mark_seen(self, record: dict[str, Any]) -> bool:
+    def mark_filtered(self, record: dict[str, Any]) -> bool:
         """Note that the CRM has this customer, although its record is filtered out.
 
         Returns:
@@ -90,7 +90,7 @@ class Customers(Sink):
         """
         key, problems = self._key_of(record)
         if not problems:
-            self.run.deletions.mark_seen(key)
+            self.run.deletions.mark_filtered(key)
         return not problems
 
     def _delete(self, record: dict[str, Any], line: bytes) -> None:
@@ -99,7 +99,7 @@ class Customers(Sink):
         if problems and self.run.deletions.needs_key:
             self._refuse(record, line, NotACustomerError(problems, "invalid_source_id"))
         else:
-            self.run.delete(key, line)
+            self.run.delete("" if problems else key, line)
 
     def _refuse(self, record: dict[str, Any], line: bytes, error: NotACustomerError) -> None:
         key, problems = self._key_of(record)

@@ -1,10 +1,15 @@
 """The ledger: a fingerprint per accepted customer, so that unchanged ones are not sent again.
 
-Losing the ledger costs calls, never correctness; nor does an old copy of it, which is recognized by
-what its lock says about the last run. A customer's fingerprint is removed before a
-change of it is sent, and written after the change was accepted: a crash in between leaves no
-fingerprint, and the customer is sent once more. The key stays, because a customer that may be in
-Voucherify can go missing from the CRM; only its deletion removes the key.
+Losing the ledger costs calls, and so does an old copy of it, which is recognized by what its lock
+says about the last run; records that were refused before a ledger began are not replayed with it. A
+customer's fingerprint is removed before a change of it is sent, and written after the change was
+accepted: a crash in between leaves no fingerprint, and the customer is sent once more. The key
+stays, because a customer that may be in Voucherify can go missing from the CRM; only its deletion
+removes the key.
+
+From the first refusal on the ledger also keeps when the newest settled record of each customer was
+read, so that a replay sends no refused record that is older. These times never go backwards, even
+if the clock does.
 
 A ledger belongs to one pipeline: one project, and the streams of one tap with the property that
 holds their key. Another pipeline's customers would look like customers that went missing.
@@ -15,8 +20,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sqlite3
+import time
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -35,15 +40,19 @@ if TYPE_CHECKING:
 
     from target_voucherify.settings import Settings
 
-LAYOUT = "3"
+LAYOUT = "4"
 """Version of the tables; a ledger with another one is refused."""
 
 UNKNOWN = b""
 """The fingerprint of a customer that may be in Voucherify, in an unknown form."""
 
-SURROGATE = re.compile("[\ud800-\udfff]")
-
 CACHE_KIBIBYTES = 32_768
+
+TICK = 1e-5
+"""Seconds between two times where the clock stands still or goes back."""
+
+CONFIRMED_CHUNK_SIZE = 5000
+"""Times written in one transaction; only time and memory depend on it."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -51,7 +60,7 @@ CREATE TABLE IF NOT EXISTS accepted (source_id TEXT PRIMARY KEY, fingerprint BLO
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT)
     WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refused (source_id TEXT PRIMARY KEY, confirmed_at REAL NOT NULL)
+CREATE TABLE IF NOT EXISTS confirmed (customer BLOB PRIMARY KEY, read_at REAL NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (stream, version))
     WITHOUT ROWID;
@@ -77,6 +86,10 @@ class Ledger:
         self._read_only = settings.dry_run
         self._is_same_pipeline = False
         self._new_streams: dict[str, str] = {}
+        self._newest = 0.0
+        self._confirmed: dict[bytes, float] = {}
+        """When the newest settled record of a customer was read, as far as it is not on disk."""
+        self._has_refusals = self._has_new_refusals = False
         self._salt = _digest(
             json.dumps(
                 [settings.source_id, settings.mapping, settings.unmapped, settings.nulls],
@@ -92,13 +105,8 @@ class Ledger:
             raise database_error("ledger_path", path, error) from None
         self._find = "SELECT fingerprint FROM accepted WHERE source_id = ?"
         self._execute = self._database.execute
-        self._refusals: list[str] = []
-        """Keys of refused records that are not in the file yet."""
         with self._transaction():
-            tables = "SELECT count(*) FROM sqlite_master WHERE name = 'refused'"
-            self._has_refused = self._execute(tables).fetchone() == (1,) and bool(
-                self._execute("SELECT count(*) FROM refused").fetchone()[0]
-            )
+            self._read_times()
 
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shape it."""
@@ -145,47 +153,64 @@ class Ledger:
                 ((key, self.fingerprint(payload)) for key, payload in accepted),
             )
 
-    def refuse(self, key: str) -> None:
-        """Note that a record of a key was refused; `flush` writes it.
+    def now(self) -> float:
+        """The time in seconds, later than every time that this ledger gave or noted before."""
+        now = time.time()
+        self._newest = now if now > self._newest else self._newest + TICK
+        return self._newest
 
-        A key with half of a surrogate pair is left out: no record of it is ever confirmed.
+    def note_refusal(self) -> None:
+        """Note that a record is refused; on disk before this returns, and so before the record is.
+
+        From now on the times of settled records matter, whatever key the refused one has: it may
+        be unreadable today and readable in a replay.
         """
-        if SURROGATE.search(key):
+        if self._has_new_refusals:
             return
-        self._refusals.append(key)
-        self._has_refused = True
-
-    def flush(self) -> None:
-        """Write the noted refusals, before a state covers them."""
-        if self._refusals:
-            with self._transaction():
-                self._database.executemany(
-                    "INSERT OR IGNORE INTO refused VALUES (?, 0)",
-                    ((key,) for key in self._refusals),
-                )
-            self._refusals.clear()
+        self._write_time("refused_at", self.now())
+        self._has_refusals = self._has_new_refusals = True
 
     def confirm(self, records: Iterable[tuple[str, float]]) -> None:
-        """Note which records are in Voucherify, by key and the time at which they were read.
+        """Note which records are settled, by key and the time at which they were read.
 
-        A record of the same key that was read before and refused is outdated by that.
+        A record of the same key that was read before and refused is outdated by that. `flush`
+        writes it.
         """
-        if not self._has_refused or self._read_only:
+        if not self._has_refusals or self._read_only:
             return
-        self.flush()
-        with self._transaction():
-            self._database.executemany(
-                "UPDATE refused SET confirmed_at = max(confirmed_at, ?2) WHERE source_id = ?1",
-                records,
+        for key, at in records:
+            customer = _digest(key.encode())
+            # A time from the future would outdate what is refused until then.
+            self._confirmed[customer] = max(
+                min(at, self._newest), self._confirmed.get(customer, 0.0)
             )
+        if len(self._confirmed) >= CONFIRMED_CHUNK_SIZE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the noted times, before a state covers their records."""
+        if self._confirmed:
+            with self._transaction():
+                self._database.executemany(
+                    "INSERT INTO confirmed VALUES (?, ?) ON CONFLICT DO UPDATE "
+                    "SET read_at = max(read_at, excluded.read_at)",
+                    self._confirmed.items(),
+                )
+            self._confirmed.clear()
 
     def has_newer(self, key: str, at: float) -> bool:
-        """Whether a record of this key was confirmed that was read after a refused one."""
-        if not self._has_refused:
-            return False
-        newer = "SELECT 1 FROM refused WHERE source_id = ? AND confirmed_at > ?"
+        """Whether a record of this key was settled that was read after a refused one."""
+        customer = _digest(key.encode())
+        if self._confirmed.get(customer, 0.0) > at:
+            return True
+        newer = "SELECT 1 FROM confirmed WHERE customer = ? AND read_at > ?"
         with self._transaction():
-            return self._execute(newer, (key, at)).fetchone() is not None
+            return self._execute(newer, (customer, at)).fetchone() is not None
+
+    def count(self) -> int:
+        """Number of customers that may be in Voucherify."""
+        with self._transaction():
+            return int(self._execute("SELECT count(*) FROM accepted").fetchone()[0])
 
     def bind_stream(self, stream: str, key: str) -> None:
         """Bind the ledger to a stream of this pipeline.
@@ -257,12 +282,12 @@ class Ledger:
         with self._transaction():
             self._execute("CREATE TEMP TABLE IF NOT EXISTS seen (source_id TEXT PRIMARY KEY)")
 
-    def mark_seen(self, keys: Iterable[str]) -> None:
-        """Note that the CRM still has these customers."""
+    def mark_seen(self, keys: Iterable[str]) -> int:
+        """Note that the CRM still has these customers; returns how many were not noted before."""
         with self._transaction():
-            self._database.executemany(
+            return self._database.executemany(
                 "INSERT OR IGNORE INTO temp.seen VALUES (?)", ((key,) for key in keys)
-            )
+            ).rowcount
 
     def unseen(self) -> Iterator[str]:
         """Keys that were accepted once and not marked as seen."""
@@ -283,7 +308,11 @@ class Ledger:
                 yield key
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what is noted and close the file."""
+        if not self._read_only:
+            with suppress(SettingsError):  # no state covers what is lost by that
+                self.flush()
+                self._write_time("newest", self._newest)
         self._database.close()
         if not self._read_only:
             with suppress(OSError):  # it was deleted meanwhile
@@ -325,7 +354,8 @@ class Ledger:
         if not bound and not self._read_only:
             with self._database:
                 self._database.executemany(
-                    "INSERT INTO about VALUES (?, ?)", [("project", project), ("layout", LAYOUT)]
+                    "INSERT INTO about VALUES (?, ?)",
+                    [("project", project), ("layout", LAYOUT), ("begun", repr(time.time()))],
                 )
         elif bound and (bound.get("project"), bound.get("layout")) != (project, LAYOUT):
             raise SettingsError(
@@ -357,8 +387,27 @@ class Ledger:
                     "that stays",
                     self._path,
                 )
-            noted = "INSERT OR REPLACE INTO about VALUES ('last_run', ?)"
-            self._database.execute(noted, (runs.this,))
+            noted = "INSERT OR REPLACE INTO about VALUES (?, ?)"
+            self._database.execute(noted, ("last_run", runs.this))
+            if not is_as_left:
+                self._database.execute(noted, ("begun", repr(time.time())))
+
+    def _read_times(self) -> None:
+        """Read when this ledger began to know what was accepted, and its newest time."""
+        times = dict(
+            self._execute(
+                "SELECT name, CAST(value AS REAL) FROM about "
+                "WHERE name IN ('begun', 'refused_at', 'newest')"
+            ).fetchall()
+        )
+        self.begun: float = times.get("begun", time.time())
+        self._has_refusals = "refused_at" in times
+        newest = self._execute("SELECT max(read_at) FROM confirmed").fetchone()[0]
+        self._newest = max(self.begun, *times.values(), newest or 0.0)
+
+    def _write_time(self, name: str, at: float) -> None:
+        with self._transaction():
+            self._execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, repr(at)))
 
     def _file_as_found(self) -> str:
         """What changes when the file is written or replaced, but not when its owner changes."""
@@ -370,6 +419,11 @@ class NoLedger:
     """The ledger of a run without `ledger_path`: it remembers nothing."""
 
     is_enabled = False
+    begun = 0.0
+
+    def now(self) -> float:
+        """The time in seconds."""
+        return time.time()
 
     def unchanged(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
         """None is known to be unchanged."""
@@ -384,6 +438,15 @@ class NoLedger:
         """No customer was confirmed before."""
         del key, at
         return False
+
+    def mark_seen(self, keys: Iterable[str]) -> int:
+        """Nothing is marked."""
+        del keys
+        return 0
+
+    def count(self) -> int:
+        """No customer is known."""
+        return 0
 
     def unseen(self) -> Iterator[str]:
         """No customer is known, so none is missing."""
@@ -406,9 +469,9 @@ class NoLedger:
     def _ignore(self, *_: object) -> None:
         """Do nothing."""
 
-    forget = remove = remember = mark_seen = track_seen = bind_stream = save_versions = close = (
-        refuse
-    ) = flush = confirm = _ignore
+    forget = remove = remember = track_seen = bind_stream = save_versions = close = note_refusal = (
+        flush
+    ) = confirm = _ignore
 
 
 def open_ledger(settings: Settings) -> Ledger | NoLedger:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refused_file import RefusedFile
+from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     """One customer: the JSON to send, and what is needed if it is refused.
 
     `line` is the message it came in, empty in a run without a refused-records file; `number` is its
-    position in the input; `at` is when it was read, in seconds, in a run with a ledger.
+    position in the input; `at` is when it was read first, in seconds.
     """
 
     payload: bytes
@@ -111,7 +111,7 @@ class Outcomes:
             key: its `source_id`, when it has one.
             reason: why.
             ticket: of the batch it was sent in; `None` when it was refused before.
-            at: when it was read; now if it is 0.
+            at: when it was read; 0 if it was read just now, or refused before.
 
         Raises:
             RefusedRecordsError: so many are refused that something is wrong with all of them.
@@ -124,10 +124,8 @@ class Outcomes:
         if self.file is None:
             self._block_states(ticket)
             return
-        at = at or time.time()
-        self.file.write(line, reason, pseudonym, at)
-        if key:
-            self._ledger.refuse(key)
+        self._ledger.note_refusal()
+        self.file.write(line, reason, pseudonym, at or refused_at(line) or self._ledger.now())
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 
@@ -180,12 +178,12 @@ class Outcomes:
 
     def emit_state(self) -> None:
         """Print the newest state that is ready, once everything it covers is on disk."""
-        self._ledger.flush()
         if self._is_stopped or self._dry_run or (self.file and self._has_too_many_refused()):
             return
         state = self._fence.take_ready()
         if state is None:
             return
+        self._ledger.flush()
         if self.file is not None:
             self.file.flush()
         self.has_advanced = self._records.received > 0

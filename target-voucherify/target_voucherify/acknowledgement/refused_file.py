@@ -59,7 +59,8 @@ class RefusedFile:
         self._schemas: dict[str, dict[str, Any]] = {}
         self._written: dict[str, dict[str, Any]] = {}
         self._unflushed = False
-        self._started = to_iso(datetime.now(UTC))
+        self._first_replayed: bytes | None = None
+        """The first line that was refused before and is again, as it was written by this run."""
         self._read_size: int | None = None
         self._error: SettingsError | None = None
         """What made the file unusable, if anything did."""
@@ -132,14 +133,14 @@ class RefusedFile:
     def write(self, line: bytes, reason: Reason, pseudonym: str | None, at: float) -> None:
         """Append one record as it came, with the reason and its pseudonym in the log.
 
-        `_refused_at` is the time at which it was read, so that it can be compared with records of
-        the same key that were read later and confirmed earlier.
+        `_refused_at` is the time at which it was read first, so that it can be compared with
+        records of the same key that were read later and confirmed earlier.
 
         Raises:
             InputError: the input is this file, read through a pipe, and would never end.
         """
         stream, record = record_in(line)
-        if not self.is_replayed and str(record.get("_refused_at") or "") >= self._started:
+        if not self.is_replayed and line == self._first_replayed:
             raise InputError(
                 "the input holds records that this run set aside: read the refused-records file "
                 "by < instead of through a pipe"
@@ -154,7 +155,10 @@ class RefusedFile:
             "_refused_at": to_iso(datetime.fromtimestamp(at, UTC)),
             "_refused_hash": pseudonym,
         }
-        self._append(with_refusal(line, refusal))
+        refused = with_refusal(line, refusal)
+        if self._first_replayed is None and "_refused_at" in record:
+            self._first_replayed = refused
+        self._append(refused)
 
     def flush(self) -> None:
         """Sync the file to disk, before a state that covers its records is emitted."""

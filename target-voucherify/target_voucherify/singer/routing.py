@@ -160,7 +160,7 @@ class StreamRouter:
         """Note that the CRM has a customer that a filter removes, so it is not missing."""
         with suppress(NotACustomerError):
             mapped = _transformed(route.unfiltered, record)
-            if mapped is not None and route.sink.mark_seen(mapped):
+            if mapped is not None and route.sink.mark_filtered(mapped):
                 return
         self._run.deletions.versions.mark_unreadable_key()
 

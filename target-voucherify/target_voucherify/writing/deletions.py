@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.acknowledgement.refusal_reasons import Reason
+from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.acknowledgement.stream_versions import StreamVersions
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 from target_voucherify.writing.concurrent_requests import send_all
@@ -17,6 +17,7 @@ from target_voucherify.writing.concurrent_requests import send_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.context import RunContext
     from target_voucherify.settings import Settings
@@ -70,28 +71,43 @@ class Deletions:
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
+        self._filtered: list[str] = []
+        self._distinct = 0
+        """Customers that the records of this run are about, without those that a filter removes."""
         self._ambiguous: set[str] = set()
         context.ledger.track_seen()
         self._pending = sqlite3.connect("", isolation_level=None)
-        self._pending.execute("CREATE TABLE pending (source_id TEXT PRIMARY KEY, line BLOB)")
+        columns = "source_id TEXT PRIMARY KEY, line BLOB, is_replayed INTEGER"
+        self._pending.execute(f"CREATE TABLE pending ({columns})")
         self._pending.execute("CREATE TABLE seen (source_id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._pending.execute("BEGIN")
 
-    def add(self, key: str, line: bytes) -> None:
+    def add(self, key: str, line: bytes, *, is_replayed: bool) -> None:
         """Add one deletion; states wait for it from now on."""
         self._hold()
         self._note_seen(key)
-        new = self._execute("INSERT OR IGNORE INTO pending VALUES (?, ?)", (key, line))
+        row = (key, line, is_replayed)
+        new = self._execute("INSERT OR IGNORE INTO pending VALUES (?, ?, ?)", row)
         self._count += new.rowcount
         self._context.summary.records.duplicates += 1 - new.rowcount
 
     def mark_seen(self, key: str) -> None:
         """Note that the CRM has this customer, which cancels its deletion."""
+        self._cancel(key)
+        self._note_seen(key)
+
+    def mark_filtered(self, key: str) -> None:
+        """Note that the CRM has this customer, although its record is filtered out."""
+        self._cancel(key)
+        self._filtered.append(key)
+        if len(self._filtered) >= SEEN_CHUNK_SIZE:
+            self._write_seen()
+
+    def _cancel(self, key: str) -> None:
         if self._count:
             gone = self._execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
             self._context.summary.records.duplicates += gone.rowcount
-        self._note_seen(key)
 
     def _note_seen(self, key: str) -> None:
         """Note that a record had this key, so that it does not count as missing."""
@@ -118,7 +134,7 @@ class Deletions:
         """
         self._warn_of_versions()
         missing = list(self._missing())
-        self._check_limit(self._count + len(missing))
+        self._check_limits(len(missing))
         self._ambiguous = self._ambiguous_keys(missing)
         if self._count or missing:
             self._earlier_jobs.wait()
@@ -170,12 +186,17 @@ class Deletions:
             )
 
     def _write_seen(self) -> None:
-        if self.tracks_missing:
-            self._context.ledger.mark_seen(self._seen)
-        else:
-            for key in self._seen:
-                self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
+        self._distinct += self._marked(self._seen)
+        self._marked(self._filtered)
         self._seen.clear()
+        self._filtered.clear()
+
+    def _marked(self, keys: list[str]) -> int:
+        """Mark keys as seen; returns how many were not marked before."""
+        if self.tracks_missing:
+            return self._context.ledger.mark_seen(keys)
+        mark = "INSERT OR IGNORE INTO seen VALUES (?)"
+        return sum(self._execute(mark, (key,)).rowcount for key in keys)
 
     def _ambiguous_keys(self, missing: list[str]) -> set[str]:
         """Keys to delete that differ only in case from another one of this run or of the ledger.
@@ -197,14 +218,29 @@ class Deletions:
     def _pending_keys(self) -> Iterator[str]:
         return (key for (key,) in self._execute("SELECT source_id FROM pending"))
 
-    def _check_limit(self, count: int) -> None:
-        records = self._context.summary.records
-        received = records.received - records.removed_by_stream_map
-        if count * 100 > self._percent * received:
+    def _check_limits(self, missing: int) -> None:
+        """Compare the deletions with the customers of this run, and replayed ones with the ledger.
+
+        A replay holds little else than what was refused, so a share of it says nothing.
+
+        Args:
+            missing: number of customers that are missing from a complete stream.
+
+        Raises:
+            VoucherifyError: there are too many.
+        """
+        marked = "SELECT coalesce(sum(is_replayed), 0) FROM pending"
+        replayed: int = self._execute(marked).fetchone()[0]
+        of_run = self._count - replayed + missing
+        self._check_limit(of_run, self._distinct, "customers of this run")
+        self._check_limit(replayed, self._context.ledger.count(), "customers of the ledger")
+
+    def _check_limit(self, count: int, customers: int, whose: str) -> None:
+        if count * 100 > self._percent * customers:
             raise VoucherifyError(
                 f"{count} customers are to be deleted, more than max_delete_percent "
-                f"({self._percent:g}) of the {received} records of this run: nothing was deleted, "
-                "everything else was written. Raise the limit if this is meant."
+                f"({self._percent:g}) of the {customers} {whose}: nothing was deleted, everything "
+                "else was written. Raise the limit if this is meant."
             )
 
     def _chunks(self) -> Iterator[dict[str, bytes | None]]:
@@ -228,7 +264,7 @@ class Deletions:
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
-        context.ledger.confirm((key, time.time()) for key in sent.done)
+        context.ledger.confirm((key, self._read_at(pending[key])) for key in sent.done)
         self._count_deleted([pending[key] is None for key in sent.done])
         for key, refusal in sent.refused:
             text = f"{refusal.key}: {refusal.message}"
@@ -237,6 +273,10 @@ class Deletions:
             )
         if sent.error is not None:
             raise sent.error
+
+    def _read_at(self, line: bytes | None) -> float:
+        """When a record was read first; now for one of this run, or without any."""
+        return (line and refused_at(line)) or self._context.ledger.now()
 
     def _delete_one(self, key: str) -> None:
         with suppress(NotFoundError):  # it is gone already
@@ -262,13 +302,15 @@ class NoDeletions(Deletions):
     tracks_missing = False
     needs_key = False
 
-    def __init__(self, summary: Summary) -> None:
+    def __init__(self, summary: Summary, ledger: Ledger | NoLedger) -> None:
         self._summary = summary
+        self._ledger = ledger
         self.versions = StreamVersions(lambda _stream, _version: True)
 
-    def add(self, key: str, line: bytes) -> None:
-        """Count one deletion."""
-        del key, line
+    def add(self, key: str, line: bytes, *, is_replayed: bool) -> None:
+        """Count one deletion; what was refused of its customer before is outdated."""
+        del is_replayed
+        self._ledger.confirm([(key, refused_at(line) or self._ledger.now())])
         self._summary.records.deletes_ignored += 1
 
     def _ignore(self, *_: Any, **__: Any) -> None:
