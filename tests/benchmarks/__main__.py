@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 RESULTS = FOLDER / "results.json"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SMALL = 1_000
-MEASURED = ("speed", "quota", "calls", "growth", "lag")
+MEASURED = ("speed", "data", "quota", "calls", "growth", "lag")
+KIND_ROUNDS = 3
+"""Rounds of a part with many contestants at most."""
 
 
 def main() -> None:
@@ -62,6 +64,15 @@ def _speed(given: argparse.Namespace) -> None:
     _keep(speed=found, rows=given.rows, rounds=given.rounds)
 
 
+def _data(given: argparse.Namespace) -> None:
+    rounds = min(given.rounds, KIND_ROUNDS)
+    _keep(
+        kinds=speed.by_kind(given.rows, rounds),
+        reshaped=speed.reshaped(given.rows // 10, rounds),
+        lists=speed.lists(given.rows, rounds),
+    )
+
+
 def _growth(given: argparse.Namespace) -> None:
     _keep(growth=growth.measured(given.sizes), ledger=growth.ledger(max(given.sizes)))
 
@@ -84,6 +95,7 @@ def _small(_given: argparse.Namespace) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "speed": _speed,
+    "data": _data,
     "quota": lambda given: _keep(quota=quota.measured(given.rows)),
     "calls": lambda given: _keep(calls=calls.measured(given.rows)),
     "growth": _growth,

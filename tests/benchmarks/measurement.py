@@ -119,12 +119,12 @@ class Served:
 
 
 @contextmanager
-def server(count: int, **settings: float) -> Iterator[Served]:
+def server(count: int, kind: str = "as published", **settings: float) -> Iterator[Served]:
     """A server with prepared responses, as a separate process."""
     FOLDER.mkdir(exist_ok=True)
     more = [f"{name}={value}" for name, value in settings.items()]
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server", str(FOLDER), str(count), *more],
+        [sys.executable, "-m", "benchmarks.server", str(FOLDER), str(count), kind, *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,6 +1,6 @@
 """A server with prepared responses, fast enough not to be what is measured.
 
-`python -m benchmarks.server FOLDER COUNT` serves COUNT customers of `benchmarks.customers`, prints
+`python -m benchmarks.server FOLDER COUNT KIND` serves COUNT rows of `benchmarks.customers`, prints
 its URL, and ends with its standard input. `delay=SECONDS` delays each response; `calls=NUMBER
 period=SECONDS` limits calls as the API does; with `log=1` it prints the time and status of each
 response at its end. It knows the parameters of the contestants only, and validates nothing.
@@ -21,7 +21,7 @@ from math import inf
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-from benchmarks.customers import FIRST, ready_made, step
+from benchmarks.customers import FIRST, OTHER_LISTS, ready_made, step
 
 DEFAULT_LIMIT = 10
 MILLISECOND = timedelta(milliseconds=1)
@@ -34,9 +34,10 @@ ANSWERED: list[tuple[float, int]] = []
 class Project:
     """Customers to read, and bulk jobs that end at once."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, kind: str) -> None:
         """Map the customers into memory."""
-        path, self._places = ready_made(folder, count)
+        self._name = kind if kind in OTHER_LISTS else "customers"
+        path, self._places = ready_made(folder, count, kind)
         with path.open("rb") as file:
             self._rows = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._count = count
@@ -46,7 +47,7 @@ class Project:
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the response to a request."""
         path, _, query = target.partition("?")
-        if method == "GET" and path == "/v1/customers":
+        if method == "GET" and path == f"/v1/{self._name}":
             return 200, self._page(dict(parse_qsl(query)))
         if method == "POST" and path == BULK:
             self._jobs.append(body.count(b'"source_id"'))
@@ -65,11 +66,20 @@ class Project:
             high = low  # nothing was updated lately
         begin = min(high, low + (number - 1) * limit)
         end = min(high, begin + limit)
-        rows = self._rows[self._places[begin] : max(self._places[begin], self._places[end] - 1)]
         more = b"true" if end < high else b"false"
-        return (
-            b'{"object":"list","data_ref":"customers","customers":[%b],"total":%d,"has_more":%b}'
-            % (rows, max(0, high - low), more)
+        is_newest_first = query.get("order", "").startswith("-")
+        if is_newest_first:
+            begin, end = low + high - end, low + high - begin
+        rows = [
+            self._rows[self._places[row] : self._places[row + 1] - 1] for row in range(begin, end)
+        ]
+        name = self._name.encode()
+        return b'{"object":"list","data_ref":"%b","%b":[%b],"total":%d,"has_more":%b}' % (
+            name,
+            name,
+            b",".join(rows[:: -1 if is_newest_first else 1]),
+            max(0, high - low),
+            more,
         )
 
     def _position(self, text: str, *, beyond: bool) -> int:
@@ -162,10 +172,10 @@ class Connection(asyncio.Protocol):
             write()
 
 
-async def serve(folder: Path, count: int, settings: dict[str, float]) -> None:
+async def serve(folder: Path, count: int, kind: str, settings: dict[str, float]) -> None:
     """Serve until standard input ends."""
     loop = asyncio.get_running_loop()
-    project = Project(folder, count)
+    project = Project(folder, count, kind)
     limit = Limit(settings.get("calls", inf), settings.get("period", 60.0))
     delay = settings.get("delay", 0.0)
     server = await loop.create_server(lambda: Connection(project, limit, delay), "127.0.0.1", 0)
@@ -176,5 +186,5 @@ async def serve(folder: Path, count: int, settings: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    given = {name: float(value) for name, value in (word.split("=") for word in sys.argv[3:])}
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), given))
+    given = {name: float(value) for name, value in (word.split("=") for word in sys.argv[4:])}
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], given))

@@ -1,4 +1,4 @@
-"""The time of the plugins and of alternatives for the same work."""
+"""The time and memory of the plugins and of alternatives for the same work."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import records
+from benchmarks.customers import KINDS
 from benchmarks.measurement import (
     FOLDER,
     ROOT,
@@ -20,6 +21,12 @@ from benchmarks.measurement import (
     medians,
     server,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Found = dict[str, dict[str, Any]]
+"""Costs by what was measured and by contestant."""
 
 YARDSTICKS = Path(__file__).parent / "yardsticks"
 SCHEMA = ROOT / "tap-voucherify/tap_voucherify/schemas/customers.json"
@@ -35,7 +42,12 @@ PACKAGES = {
 TENTH = 10
 
 SCRIPT, TAP = "15-line script", "tap-voucherify"
+PLAIN_TAP = "plain singer-sdk 0.54.9 tap"
+DECODE, COPY = "decoding alone", "copying alone"
 NOOP, TARGET = "no-op target, no validation", "target-voucherify"
+
+
+DISCOVER = (sys.executable, "-m", "tap_voucherify", "--discover")
 
 
 def environment(name: str, packages: tuple[str, ...]) -> str:
@@ -57,21 +69,27 @@ def settings(url: str, **more: Any) -> str:
     return _file(f"{'-'.join(['settings', *more])}.json", {**keys, **more})
 
 
-def catalog_of(wanted: str) -> str:
-    """A catalog that selects one stream."""
-    line = [sys.executable, "-m", "tap_voucherify", "--discover"]
-    catalog = json.loads(subprocess.check_output(line, stderr=subprocess.DEVNULL))
+def catalog_of(wanted: str, discover: Sequence[str] = DISCOVER, without: Sequence[str] = ()) -> str:
+    """A catalog that selects one stream of a tap, without some of its columns."""
+    catalog = json.loads(subprocess.check_output(discover, stderr=subprocess.DEVNULL))
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
             if entry["breadcrumb"] == []:
                 entry["metadata"]["selected"] = stream["tap_stream_id"] == wanted
-    return _file(f"catalog-{wanted}.json", catalog)
+            elif entry["breadcrumb"][-1] in without:
+                entry["metadata"]["selected"] = False
+    return _file(
+        f"catalog-{'-'.join((Path(discover[0]).parts[-3], wanted, *without))}.json", catalog
+    )
 
 
-def tap(url: str, *, stream: str = "customers", **more: Any) -> Contestant:
+def tap(
+    url: str, *, stream: str = "customers", without: Sequence[str] = (), **more: Any
+) -> Contestant:
     """The tap, reading one stream."""
-    files = ["--config", settings(url, **more), "--catalog", catalog_of(stream)]
-    return Contestant(TAP, [sys.executable, "-m", "tap_voucherify", *files])
+    catalog = catalog_of(stream, without=without)
+    files = ["--config", settings(url, **more), "--catalog", catalog]
+    return Contestant(TAP, [*DISCOVER[:-1], *files])
 
 
 def target(url: str, count: int, **more: Any) -> Contestant:
@@ -97,7 +115,7 @@ def readers(url: str, *, yardsticks: bool) -> list[Contestant]:
             *made,
             Contestant("dlt 1.31, extract only", dlt),
             Contestant("airbyte-cdk 7.39, declarative", airbyte),
-            Contestant("plain singer-sdk 0.54.9 tap", plain),
+            Contestant(PLAIN_TAP, plain),
         ]
     return made
 
@@ -118,6 +136,80 @@ def writers(url: str, count: int, *, yardsticks: bool) -> list[Contestant]:
     return made
 
 
+def by_kind(count: int, rounds: int) -> Found:
+    """The costs of reading each kind of data, beside the script and the floors."""
+    python = environment("singer", PACKAGES["singer"])
+    found = {}
+    for kind in KINDS:
+        floor = [sys.executable, "-m", "benchmarks.floors", str(FOLDER), str(count), kind]
+        with server(count, kind) as served:
+            script = [python, str(YARDSTICKS / "script.py"), served.url]
+            contestants = [
+                Contestant(SCRIPT, script),
+                tap(served.url),
+                Contestant(DECODE, [*floor, "decode"]),
+                Contestant(COPY, [*floor, "copy"]),
+            ]
+            found[kind] = _by_name(interleaved(contestants, rounds))
+    return found
+
+
+RESHAPED: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "nothing": ((), {}),
+    "columns deselected": (("summary", "loyalty", "referrals", "description"), {}),
+    "a stream map": ((), {"stream_maps": {"customers": {"key": "source_id.lower()"}}}),
+    "flattening": ((), {"flattening_enabled": True, "flattening_max_depth": 1}),
+}
+"""What is changed in the records: columns deselected, and settings of the SDK."""
+
+
+def reshaped(count: int, rounds: int) -> Found:
+    """The costs of reading what the SDK reshapes, beside a plain tap on the SDK."""
+    python = environment("singer", PACKAGES["singer"])
+    found = {}
+    for name, (without, more) in RESHAPED.items():
+        with server(count) as served:
+            plain = [python, str(YARDSTICKS / "plain_tap.py")]
+            discover = [*plain, "--discover", served.url, str(SCHEMA)]
+            catalog = catalog_of("customers", discover, without)
+            files = ["--config", _file(f"plain-{name}.json", more), "--catalog", catalog]
+            contestants = [
+                Contestant(PLAIN_TAP, [*plain, *files, served.url, str(SCHEMA)]),
+                tap(served.url, without=without, **more),
+            ]
+            found[name] = _by_name(interleaved(contestants, rounds))
+    return found
+
+
+LISTS = {
+    "vouchers": ("script.py", ["created_at"]),
+    "redemptions": ("script.py", ["date"]),
+    "orders": ("script_pages.py", []),
+    "publications": ("script_pages.py", []),
+}
+"""The script that reads a list, and its settings."""
+
+MOST_IN_PAGES = 10_000
+"""Rows of a list that is read by page number at most."""
+
+
+def lists(count: int, rounds: int) -> Found:
+    """The costs of reading other lists, beside the script."""
+    python = environment("singer", PACKAGES["singer"])
+    found = {}
+    for name, (script, more) in LISTS.items():
+        rows = count if more else min(count, MOST_IN_PAGES)
+        with server(rows, name) as served:
+            line = [python, str(YARDSTICKS / script), served.url, name, *more]
+            contestants = [Contestant(SCRIPT, line), tap(served.url, stream=name)]
+            found[f"{name}, {rows:,} rows"] = _by_name(interleaved(contestants, rounds))
+    return found
+
+
+def _by_name(costs: Mapping[str, list[Cost]]) -> dict[str, Any]:
+    return {name: _figures(each) for name, each in costs.items()}
+
+
 def measured(count: int, rounds: int, *, yardsticks: bool) -> dict[str, dict[str, Any]]:
     """The costs of all contestants by task and name."""
     with server(count) as served:
@@ -130,10 +222,7 @@ def measured(count: int, rounds: int, *, yardsticks: bool) -> dict[str, dict[str
         found["read"][f"official voucherify 6.1.1 SDK, {count // TENTH:,} customers times ten"] = [
             _official(count // TENTH)
         ]
-    return {
-        task: {name: _figures(costs) for name, costs in by_name.items()}
-        for task, by_name in found.items()
-    }
+    return {task: _by_name(costs) for task, costs in found.items()}
 
 
 def _official(count: int) -> Cost:

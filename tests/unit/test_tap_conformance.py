@@ -64,7 +64,7 @@ NESTED: Any = reduce(lambda inner, _: {"a": inner}, range(900), "\0")
 
 def fitted(**values: Any) -> tuple[Any, dict[str, int]]:
     """A record by the encoder, and by the conformance of each of its columns."""
-    encoder, conformance = RecordEncoder(SCHEMA, "things"), Conformance(SCHEMA)
+    encoder, conformance = RecordEncoder(SCHEMA, "things", PROPERTIES), Conformance(SCHEMA)
     row = {"id": "x", **values}
     made = {key: conformance.column(key, value) for key, value in row.items() if key in PROPERTIES}
     assert STRICT.is_valid(made)
@@ -161,7 +161,7 @@ def test_a_key_that_is_missing_is_an_error_without_the_value(sent: object) -> No
     record = {**SCHEMA, "properties": {"id": {"type": "integer"}}}
 
     with pytest.raises(VoucherifyError, match="A row has no `id`"):
-        RecordEncoder(record, "things").record({"id": sent})
+        RecordEncoder(record, "things", ["id"]).record({"id": sent})
 
 
 def test_values_that_are_no_whole_number_are_none() -> None:

@@ -41,7 +41,13 @@ def schema_of(name: str) -> dict[str, Any]:
 
 SCHEMAS = {name: schema_of(name) for name in NAMES}
 CUSTOMERS = SCHEMAS["customers"]["properties"]
-ENCODERS = {name: RecordEncoder(SCHEMAS[name], name, added="modified_at") for name in NAMES}
+
+
+def encoder_of(schema: Any, name: str = "customers") -> RecordEncoder:
+    return RecordEncoder(schema, name, schema["properties"], "modified_at")
+
+
+ENCODERS = {name: encoder_of(SCHEMAS[name], name) for name in NAMES}
 
 
 def page(*rows: Any, name: str = "customers") -> bytes:
@@ -307,7 +313,7 @@ def test_every_row_gives_the_record_of_its_general_conformance(
             )
     except UnicodeEncodeError:
         return  # half of a surrogate pair is in no answer
-    encoder = RecordEncoder(SCHEMAS[name], name, added="modified_at")
+    encoder = encoder_of(SCHEMAS[name], name)
 
     read_rows, replaced = lenient_json.decode(content, encoder.page)
 
@@ -322,7 +328,7 @@ def test_every_row_gives_the_record_of_its_general_conformance(
 def test_columns_that_are_not_chosen_are_left_out_and_paging_still_has_its_members(
     sent: dict[str, Any], chosen: set[str]
 ) -> None:
-    encoder = RecordEncoder(SCHEMAS["customers"], "customers", columns=chosen, added="modified_at")
+    encoder = RecordEncoder(SCHEMAS["customers"], "customers", chosen, "modified_at")
     try:
         content = page(sent)
         expected = conformed(sent)
@@ -359,7 +365,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_schema_that_says_more_than_types_is_checked_too(change: Any) -> None:
     schema = {"type": "object", "properties": {**SCHEMAS["customers"]["properties"], **change}}
-    encoder = RecordEncoder(schema, "customers", added="modified_at")
+    encoder = encoder_of(schema)
     sent = [
         row(name="Ada"),
         row(name="a longer name", birthdate="1.1.1990", updated_at=AT),
@@ -396,7 +402,7 @@ def test_a_row_nested_deeper_than_can_be_written_loses_that_column(depth: int) -
     nested: Any = "end"
     for _ in range(depth):
         nested = {"a": nested}
-    encoder = RecordEncoder(SCHEMAS["customers"], "customers", added="modified_at")
+    encoder = encoder_of(SCHEMAS["customers"])
 
     record = bytes(encoder.record(row(metadata=nested, name="Ada\ud800"), LATER))
 

@@ -53,7 +53,7 @@ class RecordEncoder:
     Args:
         schema: of the records.
         name: of the stream, and of the member of a page that holds its rows, if not `data`.
-        columns: the properties that a record has; `None` for all.
+        columns: the properties that a record has.
         added: one more, which the tap sets.
 
     Attributes:
@@ -61,19 +61,10 @@ class RecordEncoder:
     """
 
     def __init__(
-        self,
-        schema: Schema,
-        name: str,
-        *,
-        columns: Container[str] | None = None,
-        added: str | None = None,
+        self, schema: Schema, name: str, columns: Container[str], added: str | None = None
     ) -> None:
-        properties: Mapping[str, Schema] = schema["properties"]
-        chosen = {
-            key: part
-            for key, part in properties.items()
-            if columns is None or key in columns or key == added
-        }
+        known: Mapping[str, Schema] = schema["properties"]
+        chosen = {key: known[key] for key in known if key in columns or key == added}
         names = [*dict.fromkeys((*chosen, *PAGING))]
         texts = members(dict.fromkeys(names, msgspec.Raw))
         whole = members({**dict.fromkeys(names, Any), **dict.fromkeys(PAGING, msgspec.Raw)})

@@ -44,11 +44,8 @@ def decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 
 def _check(kind: type, value: Any) -> Instant:
     if kind is Instant and is_instant(value):
-        return INSTANT
+        return Instant()
     raise ValueError("may not conform")
-
-
-INSTANT = Instant()
 
 
 def members(types: Mapping[str, Any], **options: Any) -> type[msgspec.Struct]:

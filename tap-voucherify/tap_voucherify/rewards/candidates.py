@@ -98,8 +98,7 @@ class RewardCandidates:
         """
         ids, found = IdQueue(), list[QueuedId]()
         for record in customers:
-            row = None if record is None else _DECODER.decode(record)
-            if row is not None and may_have_rewards(row):
+            if record is not None and may_have_rewards(row := _DECODER.decode(record)):
                 found.append(QueuedId(str(row["id"])))
             if len(found) == PAGE_ROWS:
                 ids.add(*found)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib.catalog import SelectionMask
 
     from tap_voucherify.pagination.position import Position
     from tap_voucherify.voucherify_client.client import Client
@@ -54,7 +55,6 @@ HOOKS = (
     "_sync_records",
     "_write_state_message",
     "_handle_termination",
-    "_generate_record_messages",
 )
 """Private members of the SDK that are replaced here, or whose callers are relied on."""
 
@@ -263,12 +263,7 @@ class VoucherifyStream(Stream):
     @cached_property
     def records(self) -> RecordEncoder:
         """Makes records of rows, by the announced schema, which a catalog may have changed."""
-        return RecordEncoder(
-            self.effective_schema,
-            self.name,
-            columns=self._columns,
-            added=self.replication_key,
-        )
+        return RecordEncoder(self.effective_schema, self.name, self._columns, self.replication_key)
 
     @property
     def counted_columns(self) -> Collection[str]:
@@ -282,21 +277,28 @@ class VoucherifyStream(Stream):
         return [name for name in properties if name in needed or self.mask["properties", name]]
 
     @cached_property
+    def _is_partial(self) -> bool:
+        """Whether members of objects are deselected, or a column that the run needs."""
+        deselected = (place for place, selected in self.mask.items() if place and not selected)
+        return any(place[1] in self._columns for place in deselected)
+
+    @cached_property
     def _is_reshaped(self) -> bool:
-        """Whether the SDK changes records: by a stream map, flattening, or parts deselected."""
         maps = self.stream_maps
         same = len(maps) == 1 and isinstance(maps[0], SameRecordTransform)
-        is_partial = any(
-            not selected and place[1] in self._columns
-            for place, selected in self.mask.items()
-            if place
-        )
-        return is_partial or not same or bool(maps[0].flattening_enabled)
+        return self._is_partial or not same or bool(maps[0].flattening_enabled)
 
-    def _reshaped(self, record: Record) -> bytes:
-        """The RECORD messages that the SDK makes of a record."""
+    def _reshaped(self, text: Record) -> bytes:
+        """The RECORD messages that the SDK's stream maps and flattening make of a record."""
+        record, now = decode(text), datetime.now(UTC)
+        if self._is_partial:
+            record = _selected(record, self.mask)
+        messages = (
+            RecordMessage(stream_map.stream_alias, made, time_extracted=now)
+            for stream_map in self.stream_maps
+            if (made := stream_map.transform(record)) is not None
+        )
         format_message = self._voucherify_tap.message_writer.format_message
-        messages = self._generate_record_messages(decode(record))
         return b"".join(bytes(format_message(message)) for message in messages)
 
     @cached_property
@@ -333,6 +335,18 @@ class VoucherifyStream(Stream):
         self, latest_record: Mapping[str, Any], *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Leave the state alone: `write_position` writes it."""
+
+
+def _selected(
+    record: Mapping[str, Any], mask: SelectionMask, place: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The members of an object that the catalog selects, in objects inside it too."""
+    places = {name: (*place, "properties", name) for name in record}
+    return {
+        name: _selected(value, mask, places[name]) if isinstance(value, dict) else value
+        for name, value in record.items()
+        if mask[places[name]]
+    }
 
 
 class StateScheduler:

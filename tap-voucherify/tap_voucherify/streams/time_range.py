@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from tap_voucherify.pagination.endpoints import Get, pages_of
+from tap_voucherify.pagination.endpoints import pages_of
 from tap_voucherify.pagination.parallel_windows import (
     CALLS_PER_WINDOW,
     WINDOW_ROWS,
@@ -58,17 +58,13 @@ class TimeRangeStream(IncrementalStream):
 
     @override
     def rows_in(self, run: RunRange) -> Iterator[Record | None]:
-        fetch = pages_of(self._get, self.path, filters=self.filters)
+        get = partial(self.client.get, decode=self.records.page)
+        fetch = pages_of(get, self.path, filters=self.filters)
         if run.until is not None:
             return (record for _, record in self._created(fetch, Window(run.since, run.until)))
         if run.since is None:
             return self.first_run(fetch)
         return self._changes(fetch, run.since)
-
-    @property
-    def _get(self) -> Get:
-        """The GET of a page."""
-        return partial(self.client.get, decode=self.records.page)
 
     @override
     def write_position(self) -> None:
