@@ -25,6 +25,9 @@ TORTURE = bool(os.environ.get("TORTURE"))
 KILLS = (*range(1, 31), 34, 37, 41, 48) if TORTURE else (2, 14, 15, 23, 31)
 """At which request of a run it is killed; the next run goes on from the state before."""
 
+AHEAD = 20
+"""Calls at most whose rows a stop loses: two for each thread, and those that count."""
+
 LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
@@ -283,12 +286,12 @@ def test_sigterm_ends_with_a_true_state_and_143(
     cut = Run(process.returncode, messages.read_text(), log.read_text())
 
     assert cut.exit_code == 143, cut.log
-    assert len(ids(cut)) >= 1_500
+    assert sandbox.calls - len(ids(cut)) // 100 <= AHEAD
     assert "Traceback" not in cut.log
     sandbox.faults.clear()
     rest = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, cut.states[-1]))
     assert set(ids(cut)) | set(ids(rest)) == set(sandbox.project.customers)
-    assert len(ids(rest)) < 1_500
+    assert len(ids(rest)) <= 3_000 - len(ids(cut)) + 1
 
 
 def test_rows_that_go_missing_fail_the_run(

@@ -177,7 +177,8 @@ def test_twenty_thousand_customers_while_others_sign_up_and_leave(
     assert done.exit_code == 0, done.log
     assert tap.is_complete
     assert {key for key, row in sandbox.project.customers.items() if is_old(row)} <= tap.found
-    assert sandbox.calls <= 1.03 * 200 + 20
+    # Where rows leave with two of five requests, pages are not worth reading side by side.
+    assert sandbox.calls <= (1.03 if concurrency == 1 else 1.2) * 200 + 20
     sandbox.movements.clear()
     tap.run()
     assert set(sandbox.project.customers) <= tap.found

@@ -52,6 +52,7 @@ EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 ORDER = ("tests/faults/test_target_replay_order.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
+SIDE = ("tests/faults/test_tap_side_by_side.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 
@@ -76,6 +77,41 @@ DEFENCES = (
         "yield from self._instant(query, following)",
         "yield from ()",
         WALK,
+    ),
+    Defence(
+        "tap: pages read side by side are given only while a later answer counts the same",
+        "tap_voucherify/pagination/parallel_windows.py",
+        "return has_all and answer.page.total == self.total and len(self._ids) == expected",
+        "return has_all and len(self._ids) == expected",
+        WALK,
+    ),
+    Defence(
+        "tap: a page waits for an answer requested after it",
+        "tap_voucherify/pagination/parallel_windows.py",
+        "while self._waiting and self._waiting[0].arrived <= self._confirmed:",
+        "while self._waiting:",
+        WALK,
+    ),
+    Defence(
+        "tap: rows that change places within an instant are noticed",
+        "tap_voucherify/pagination/parallel_windows.py",
+        "return has_all and answer.page.total == self.total and len(self._ids) == expected",
+        "return has_all and answer.page.total == self.total",
+        WALK,
+    ),
+    Defence(
+        "tap: a first run from a date reads older rows that changed since",
+        "tap_voucherify/streams/time_range.py",
+        "if since is not None and self.by_update is not None:",
+        "if False:",
+        SIDE,
+    ),
+    Defence(
+        "tap: a slice is held against the API's count",
+        "tap_voucherify/streams/time_range.py",
+        "if counted > rows and FilteredCount(fetch, self.by_creation).heeds_filters:",
+        "if False:",
+        SIDE,
     ),
     Defence(
         "tap: pages of one timestamp are read again until nothing is new",

@@ -90,6 +90,19 @@ def page_of(body: ResponseBody) -> Page:
     )
 
 
+def sent_before(field: str, instant: datetime, filters: Mapping[str, str] | None) -> dict[str, str]:
+    """Parameters that select only rows whose `field` lies before an instant.
+
+    Args:
+        field: the time in filters.
+        instant: the bound.
+        filters: as for `pages_of`.
+    """
+    if filters is not None:
+        return condition(filters[field], "before", instant)
+    return {f"{field}[before]": in_milliseconds(instant)}
+
+
 def _window(query: Query) -> dict[str, str]:
     """The times of a query as `created_at[after]` and `created_at[before]`."""
     return {f"{query.field}[{side}]": in_milliseconds(at) for side, at in _sides(query)}

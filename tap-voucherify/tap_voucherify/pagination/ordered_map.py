@@ -19,6 +19,7 @@ def ordered_map(
     *,
     concurrency: int,
     fail: Callable[[Exception], None],
+    read_ahead: Callable[[], int] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Each item with its result, in the order of the items.
 
@@ -27,16 +28,17 @@ def ordered_map(
 
     Args:
         function: makes the result of an item; called from several threads.
-        items: read ahead by `concurrency`.
+        items: what to map.
         concurrency: the number of threads.
         fail: ends the waits of the other threads, so that a failure is raised at once.
+        read_ahead: returns how many items may be begun and not given; `concurrency` if not set.
     """
     pending: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(max_workers=concurrency) as pool:
         try:
             for item in items:
                 pending.append((item, pool.submit(_attempt, function, item, fail)))
-                if len(pending) >= concurrency:
+                while len(pending) >= (read_ahead() if read_ahead else concurrency):
                     yield _finished(pending)
             while pending:
                 yield _finished(pending)

@@ -12,7 +12,7 @@ from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-INSTANTS = frozenset(("started", "reached", "since", "until"))
+INSTANTS = frozenset(("started", "reached", "since", "until", "changed"))
 """Members of positions that are instants."""
 
 EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2200))

@@ -17,7 +17,7 @@ This module knows no HTTP: the function `fetch` returns a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -121,21 +121,18 @@ class ReadStats:
         duplicates: rows that were dropped because they came before.
         total: `total` of the first response, which counts all rows or those of the filter.
         calls: requests made.
-        rows: distinct rows received, those a millisecond beyond the bounds included.
         heeds_filters: whether `total` counts only what a filter selects; `None`: not known yet.
     """
 
     duplicates: int = 0
     total: int | None = None
     calls: int = 0
-    rows: int = 0
     heeds_filters: bool | None = None
 
     def add(self, part: ReadStats) -> None:
         """Add the figures of a part of the list; `total` stays that of the whole list."""
         self.duplicates += part.duplicates
         self.calls += part.calls
-        self.rows += part.rows
 
 
 def rows_by_time(
@@ -159,10 +156,19 @@ def rows_by_time(
     until = None if until is None else whole_millisecond(until)
     cursor = TimeCursor(fetch, endpoint, stats if stats is not None else ReadStats())
     for timed in cursor.rows(*widened(since, until)):
-        instant = timed[0]
-        begins = since is None or instant >= since or endpoint.end(timed) > since
-        if begins and (until is None or instant < until):
+        if is_within(endpoint, timed, since, until):
             yield timed
+
+
+def is_within(
+    endpoint: TimeOrderedEndpoint,
+    timed: TimedRow,
+    since: datetime | None,
+    until: datetime | None,
+) -> bool:
+    """Whether a row lies in a span, or may, where its time is printed coarsely."""
+    begins = since is None or timed[0] >= since or endpoint.end(timed) > since
+    return begins and (until is None or timed[0] < until)
 
 
 def widened(
@@ -182,16 +188,16 @@ class TimeCursor:
         self._fetch_page = fetch
         self._endpoint = endpoint
         self._stats = stats
-        self._seen: dict[tuple[str, datetime], str] = {}
+        self._seen = SeenRows(endpoint, stats)
 
     def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[TimedRow]:
         """Every row between two instants, ascending, and perhaps some just outside."""
         while True:
             query = Query(self._endpoint.field, self._endpoint.field, cursor, before)
             page = self._fetch(query)
-            timed = self._timed(page.rows)
-            self._check_order(timed, cursor)
-            fresh = self._deduplicate(timed)
+            timed = timed_rows(self._endpoint, page.rows)
+            check_order(self._endpoint, timed, cursor)
+            fresh = self._seen.fresh(timed)
             yield from fresh
             if self._is_last(page, fresh) or self._is_past_all_times(page, timed):
                 return
@@ -201,7 +207,7 @@ class TimeCursor:
                 yield from self._instant(query, following)
                 if following is None:
                     return
-            self._forget_before(following)
+            self._seen.forget_before(following - MILLISECOND)
             cursor = following
 
     def _is_last(self, page: Page, fresh: list[TimedRow]) -> bool:
@@ -246,7 +252,7 @@ class TimeCursor:
         bounds = (query.before, None if end is None else end + MILLISECOND)
         before = min((bound for bound in bounds if bound is not None), default=None)
         query = replace(query, order=self._endpoint.tie_order, before=before)
-        yield from self._deduplicate(sorted(self._by_page(query), key=lambda timed: timed[0]))
+        yield from self._seen.fresh(sorted(self._by_page(query), key=lambda timed: timed[0]))
 
     def _by_page(self, query: Query) -> list[TimedRow]:
         """All rows of a query that have the time, by page number.
@@ -259,7 +265,8 @@ class TimeCursor:
             VoucherifyError: the query selects more rows than the API's pages reach.
         """
         pages = list(self._pages_up(query))
-        found = {row["id"]: (at, row) for page in pages for at, row in self._timed(page.rows)}
+        listed = (timed_rows(self._endpoint, page.rows) for page in pages)
+        found = {row["id"]: (at, row) for timed in listed for at, row in timed}
         counted = query.before is not None and {page.total for page in pages} == {len(found)}
         if len(pages) == 1 or counted:
             return list(found.values())
@@ -271,7 +278,7 @@ class TimeCursor:
             )
         for number in pages_to_reread(1, len(pages), PASSES_OF_AN_INSTANT, lambda: len(found)):
             rows = self._fetch(replace(query, page=number)).rows
-            found.update((row["id"], (at, row)) for at, row in self._timed(rows))
+            found.update((row["id"], (at, row)) for at, row in timed_rows(self._endpoint, rows))
         return list(found.values())
 
     def _pages_up(self, query: Query) -> Iterator[Page]:
@@ -289,11 +296,20 @@ class TimeCursor:
         self._stats.calls += 1
         return page
 
-    def _timed(self, rows: list[Row]) -> list[TimedRow]:
-        timed = ((self._endpoint.instant(row), row) for row in rows if _checked_id(row))
-        return [(instant, row) for instant, row in timed if instant is not None]
+    def _is_past_all_times(self, page: Page, timed: list[TimedRow]) -> bool:
+        """Whether rows without the time sort last, and this page shows the first of them."""
+        return bool(timed) and self._endpoint.instant(page.rows[-1]) is None
 
-    def _deduplicate(self, timed: list[TimedRow]) -> list[TimedRow]:
+
+class SeenRows:
+    """Drops rows that were seen before, as far as spans overlap."""
+
+    def __init__(self, endpoint: TimeOrderedEndpoint, stats: ReadStats) -> None:
+        self._endpoint = endpoint
+        self._stats = stats
+        self._seen: dict[tuple[str, datetime], str] = {}
+
+    def fresh(self, timed: Iterable[TimedRow]) -> list[TimedRow]:
         """The rows not seen before; a row with another time than before is a new row."""
         fresh = []
         for instant, row in timed:
@@ -303,12 +319,10 @@ class TimeCursor:
             else:
                 self._seen[known] = row[self._endpoint.time_field]
                 fresh.append((instant, row))
-        self._stats.rows += len(fresh)
         return fresh
 
-    def _forget_before(self, cursor: datetime) -> None:
-        """Keep only what the next pages can hold again, so that memory stays constant."""
-        kept = cursor - MILLISECOND
+    def forget_before(self, kept: datetime) -> None:
+        """Keep only rows stored at `kept` or later, so that memory stays constant."""
         earliest = kept - LONGEST_RESOLUTION  # a row that prints an earlier time was stored before
         self._seen = {
             known: text
@@ -316,25 +330,35 @@ class TimeCursor:
             if known[1] >= earliest and end(known[1], text) >= kept
         }
 
-    def _is_past_all_times(self, page: Page, timed: list[TimedRow]) -> bool:
-        """Whether rows without the time sort last, and this page shows the first of them."""
-        return bool(timed) and self._endpoint.instant(page.rows[-1]) is None
 
-    def _check_order(self, timed: list[TimedRow], cursor: datetime | None) -> None:
-        """Raise if the list ignores its filter or its order, since rows could be missed."""
-        floor = timed[0][0] if cursor is None and timed else cursor
-        for one in timed:
-            if (
-                floor is not None
-                and one[0] < floor
-                and self._endpoint.end(one) < floor - MILLISECOND
-            ):
-                raise VoucherifyError(
-                    f"The list does not keep the order `{self._endpoint.field}` or its filter, so "
-                    "rows could be missed; nothing past this point was read: report it to the "
-                    "maintainers with the run's log."
-                )
-            floor = one[0] if floor is None else max(floor, one[0])
+def timed_rows(endpoint: TimeOrderedEndpoint, rows: list[Row]) -> list[TimedRow]:
+    """The rows that have the time, with it.
+
+    Raises:
+        VoucherifyError: a row has no id, or a time that is none.
+    """
+    timed = ((endpoint.instant(row), row) for row in rows if _checked_id(row))
+    return [(instant, row) for instant, row in timed if instant is not None]
+
+
+def check_order(
+    endpoint: TimeOrderedEndpoint, timed: list[TimedRow], floor: datetime | None
+) -> datetime | None:
+    """The latest time among rows of one page and `floor`, before which none of them lies.
+
+    Raises:
+        VoucherifyError: the list ignores its filter or its order, so rows could be missed.
+    """
+    floor = timed[0][0] if floor is None and timed else floor
+    for one in timed:
+        if floor is not None and one[0] < floor and endpoint.end(one) < floor - MILLISECOND:
+            raise VoucherifyError(
+                f"The list does not keep the order `{endpoint.field}` or its filter, so "
+                "rows could be missed; nothing past this point was read: report it to the "
+                "maintainers with the run's log."
+            )
+        floor = one[0] if floor is None else max(floor, one[0])
+    return floor
 
 
 def pages_to_reread(

@@ -61,6 +61,8 @@ class FullRead(Position):
         rows: distinct rows read that were created before the read began.
         missing: rows that the read lacked at its end; `None` until then.
         lacked: rows that the full read before this one lacked; `None` if this is the first.
+        changed: time of the last change among rows created before `start_date`, which are read
+            last; `None` until then.
     """
 
     reached: datetime | None = None
@@ -68,6 +70,7 @@ class FullRead(Position):
     rows: int = 0
     missing: int | None = None
     lacked: int | None = None
+    changed: datetime | None = None
 
     newest_first: ClassVar[bool] = False
 
@@ -222,16 +225,28 @@ class FilteredCount:
     """Counts rows by `total` of a list that takes the time of creation as a filter.
 
     It is not published whether `total` heeds filters.
+
+    Args:
+        fetch: returns a page.
+        endpoint: the list.
+        since: only rows created later count; `None` counts all.
     """
 
-    def __init__(self, fetch: Fetch, endpoint: TimeOrderedEndpoint) -> None:
+    def __init__(
+        self, fetch: Fetch, endpoint: TimeOrderedEndpoint, since: datetime | None = None
+    ) -> None:
         self._fetch = fetch
         self._endpoint = endpoint
+        self._since = since
 
     @cached_property
     def heeds_filters(self) -> bool:
         """Whether `total` counts only what a filter selects: nothing was created before 1970."""
-        return self._total(EPOCH) == 0
+        return self._total(None, EPOCH) == 0
+
+    def now(self) -> int | None:
+        """Rows there are; `None` if the API does not count them alone."""
+        return self._total(self._since, None) if self.heeds_filters else None
 
     def before(self, border: datetime) -> int | None:
         """Rows created before an instant, as far as the API counts them now.
@@ -240,8 +255,8 @@ class FilteredCount:
         response counts just those that were read and those created before.
         """
         # A row stored in the last millisecond may or may not be selected.
-        total = self._total(border - MILLISECOND)
-        if total is None or self.heeds_filters:
+        total = self._total(self._since, border - MILLISECOND)
+        if total is None or self._since is not None or self.heeds_filters:
             return total
         totals: list[int | None] = []
 
@@ -256,9 +271,9 @@ class FilteredCount:
         last = totals[-1]
         return None if last is None else last - newer
 
-    def _total(self, before: datetime) -> int | None:
+    def _total(self, after: datetime | None, before: datetime | None) -> int | None:
         field = self._endpoint.field
-        return self._fetch(Query(field, field, before=before)).total
+        return self._fetch(Query(field, field, after, before)).total
 
 
 def counted_in_pages(pages: Callable[[], NumberedPages], border: datetime) -> int | None:

@@ -54,21 +54,21 @@ class Customers(TimeRangeStream):
         if not run.is_resumable:
             return super().rows_in(run)
         records = self._with_webhooks(run)
-        return self.candidates.tee_ids(records, run.since) if self._finds_all(run) else records
+        return self.candidates.tee_ids(records, run.since) if self._finds_all() else records
 
     @property
     @override
     def counted_columns(self) -> Collection[str]:
         return COUNTERS if self.is_selected("reward_events") else ()
 
-    def _finds_all(self, run: RunRange) -> bool:
+    def _finds_all(self) -> bool:
         """Whether this run reads all customers that reward events would look for.
 
         It does not if an earlier run read a part of the rows. An export has no counter
         `referrals`, and the scan `all` looks for every customer.
         """
         began_before = {"first_run", "export"} & self.stream_state.keys()
-        exports = run.since is None and self.config["customers_backfill"] == "export"
+        exports = self.bookmark is None and self.config["customers_backfill"] == "export"
         audits = self.config["reward_events_scan"] == "all"
         return self.is_selected("reward_events") and not (began_before or exports or audits)
 
@@ -85,15 +85,15 @@ class Customers(TimeRangeStream):
             yield from super().rows_in(run)
 
     @override
-    def first_run(self, fetch: Fetch) -> Iterator[Record | None]:
+    def first_run(self, fetch: Fetch, since: datetime | None) -> Iterator[Record | None]:
         """Read an export if that is set or was begun, unless reading the list was begun."""
         wanted = self.config["customers_backfill"] == "export"
         begun = "export" in self.stream_state
         if "first_run" not in self.stream_state and (wanted or begun):
             read = Export.from_state(self.saved("export"))
             count = FilteredCount(fetch, self.by_creation)
-            return verified_rows(self, read, partial(self._exported, fetch), count.before)
-        return super().first_run(fetch)
+            return verified_rows(self, read, partial(self._exported, fetch, since), count.before)
+        return super().first_run(fetch, since)
 
     @override
     def _changed(self, fetch: Fetch, since: datetime) -> Iterator[TimedRow]:
@@ -131,8 +131,10 @@ class Customers(TimeRangeStream):
         else:
             self.save("export", self._export)
 
-    def _exported(self, fetch: Fetch, export: Export) -> Iterator[Record | None]:
-        """What is left of an export: each customer once."""
+    def _exported(
+        self, fetch: Fetch, since: datetime | None, export: Export
+    ) -> Iterator[Record | None]:
+        """What is left of an export: each customer once, of those that changed since."""
         self._export = export
         definitions = customer_definitions(self.client)
         for file in export_file(self.client, export, lambda: fetch(EVERY_CUSTOMER).total):
@@ -144,8 +146,9 @@ class Customers(TimeRangeStream):
             for number, row in enumerate(rows):
                 if number >= export.position:
                     instant = modified_at(row, self.name)
-                    yield self._record(row, instant)
-                    self.note(instant)
+                    if since is None or instant >= since:
+                        yield self._record(row, instant)
+                        self.note(instant)
                     export.position += 1
                 export.rows += is_older(row, export.border)
 

@@ -21,6 +21,7 @@ from tap_voucherify.pagination.endpoints import (
     in_milliseconds,
     pages_of,
 )
+from tap_voucherify.pagination.parallel_windows import Window
 from tap_voucherify.pagination.replication_value import changed_rows, modified_at
 from tap_voucherify.pagination.time_cursor import Page, Row, TimedRow, rows_by_time
 from tap_voucherify.records.encoder import decode
@@ -28,6 +29,7 @@ from tap_voucherify.rewards.candidates import may_have_rewards, named_by_redempt
 from tap_voucherify.rewards.event import reward_event
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
 from tap_voucherify.streams.child import ChildStream, ParentSource, TimedId
+from tap_voucherify.streams.time_range import rows_created
 from tap_voucherify.voucherify_client.timestamps import parse
 from tap_voucherify.webhooks.store_cursor import StoreCursor, is_reconciliation_due
 
@@ -122,7 +124,7 @@ class RewardEvents(ChildStream):
         """The customers to consider, ascending by their last change or by their creation."""
         fetch = pages_of(self.client.get, CUSTOMERS)
         if since is None or self._reads_all:
-            return rows_by_time(fetch, CUSTOMERS_BY_CREATION, since=begin, stats=self.stats)
+            return rows_created(self, fetch, CUSTOMERS_BY_CREATION, Window(begin, None))
         return changed_rows(
             fetch, CUSTOMERS_BY_CREATION, CUSTOMERS_BY_UPDATE, begin or since, self.stats
         )
