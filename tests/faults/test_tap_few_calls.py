@@ -54,8 +54,8 @@ def ids(messages: list[Message]) -> set[str]:
 def test_every_run_moves_on_until_nothing_is_left(
     busy: Sandbox, connection: dict[str, Any], stream: str, max_calls: int
 ) -> None:
-    whole = ids(extract(connection, {}, only=stream))
-    needed = busy.calls
+    whole = ids(extract({**connection, "max_concurrency": 1}, {}, only=stream))
+    needed = busy.calls  # of a run that reads as those with few calls do, one page after another
     busy.forget_requests()
     state: dict[str, Any] = {}
     found: set[str] = set()
