@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -196,3 +197,13 @@ def test_a_slice_that_lacks_a_row_the_api_counts_is_an_error(
 
     assert done.exit_code == 1
     assert "customers in the slice but gave" in done.log
+
+
+def test_a_wait_says_until_when_and_that_it_is_over(customers_only: list[str]) -> None:
+    with Sandbox(limits=Limits(calls=20, period_seconds=8)) as sandbox:
+        sandbox.project.add_customers(2_500, created_at=LONG_AGO, spread=timedelta(days=9))
+        done = run("tap_voucherify", keys_of(sandbox), *customers_only)
+
+    assert done.exit_code == 0, done.log
+    assert re.search(r"waiting [\d.]+ s, until \d\d:\d\d:\d\d UTC \(", done.log)
+    assert "going on after a wait of" in done.log

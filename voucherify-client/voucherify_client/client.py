@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ from .responses import (
     retry_delay_or_raise,
 )
 from .retry_after import LONGEST_WAIT, backoff, server_delay, server_time
+from .timestamps import clock_time
 from .urls import is_loopback, may_hold_downloads, segment
 from .watchdog import Watchdog
 
@@ -70,6 +72,9 @@ READ_SECONDS = 60.0
 """Seconds between two bytes of a response at most."""
 
 
+NOTABLE_WAIT = 5.0
+"""Seconds of a wait whose end is logged, too."""
+
 TOKEN = "/v1/oauth/token"  # noqa: S105 - a path, not a secret
 
 CALLS_FOR_TOKENS = 3
@@ -91,8 +96,21 @@ class Usage:
     """Calls left in the current period, by the last response that says so."""
     quota_limit: int | None = None
     """Calls in a period."""
+    period_seconds: float = 0.0
+    """The longest time that a response names until the next call may be made: about a period."""
     replaced: int = 0
     """Characters that became U+FFFD and numbers that became null, because JSON has no such ones."""
+
+    def seconds_for(self, calls: float, elapsed: float) -> float:
+        """Seconds that so many more calls take: at the pace so far, and within the quota.
+
+        Args:
+            calls: how many.
+            elapsed: seconds in which the calls so far were made.
+        """
+        beyond = calls - (self.quota_left or 0)
+        periods = math.ceil(beyond / self.quota_limit) if self.quota_limit and beyond > 0 else 0
+        return max(calls * elapsed / max(1, self.calls), periods * self.period_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +453,9 @@ class Client:
     def _record(self, response: Response) -> None:
         """Take the clock and the quota from the headers of a response, if one came."""
         limit, left = _count(response, "X-Rate-Limit-Limit"), _calls_left(response)
+        wait = _seconds_until_next_call(response)
         with self._lock:
+            self.usage.period_seconds = max(self.usage.period_seconds, wait)
             self.usage.quota_limit = self.usage.quota_limit if limit is None else limit
             self.usage.quota_left = self.usage.quota_left if left is None else left
             if not self._is_reached and response.status is not None:
@@ -476,9 +496,10 @@ class Client:
                 f"{seconds:.0f} s: run again later."
             )
         self._log.info(
-            "%s: waiting %.1f s (%s%s), try %d of %d",
+            "%s: waiting %.1f s, until %s (%s%s), try %d of %d",
             describe(response, request.operation),
             seconds,
+            clock_time(datetime.now(UTC) + timedelta(seconds=seconds)),
             reason,
             f", limit {limit}" if limit else "",
             attempt + 1,
@@ -491,6 +512,8 @@ class Client:
             with self._lock:
                 self.usage.retries += 1
                 self.usage.seconds_waited += time.monotonic() - began
+        if seconds >= NOTABLE_WAIT:
+            self._log.info("%s: going on after a wait of %.0f s", request.operation, seconds)
 
     def _fail_if_unreached(self, response: Response) -> None:
         if not self._is_reached and self.usage.calls >= ATTEMPTS_UNREACHED:
@@ -624,6 +647,14 @@ def _calls_left(response: Response) -> int | None:
     if limit_type(response) == BULK_LIMIT:
         return None
     return _count(response, "X-Rate-Limit-Remaining")
+
+
+def _seconds_until_next_call(response: Response) -> float:
+    """Seconds to the instant that `X-Rate-Limit-Retry` names, in seconds since 1970; 0 without."""
+    if limit_type(response) == BULK_LIMIT:
+        return 0.0
+    retry = _count(response, "X-Rate-Limit-Retry") or 0
+    return min(max(0.0, retry - time.time()), LONGEST_WAIT)
 
 
 def _count(response: Response, header: str) -> int | None:

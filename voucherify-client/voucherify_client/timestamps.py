@@ -58,6 +58,11 @@ def normalize(text: str, *, what: str = "a timestamp") -> str:
     return f"{text[:-1]}000Z" if MOST_COMMON.fullmatch(text) else to_iso(instant)
 
 
+def clock_time(instant: datetime) -> str:
+    """The time of an instant for a reader of the log, such as `14:05:30 UTC`."""
+    return instant.strftime("%H:%M:%S UTC")
+
+
 def format_duration(seconds: float) -> str:
     """A length of time for a reader: `50 s`, `12 min`, `4 h 57 min`."""
     if seconds < FEW_SECONDS:

@@ -377,7 +377,8 @@ class StateScheduler:
         if usage.quota_left is not None:
             parts.append(f"{usage.quota_left:,} calls left in this period")
         if total and rate:
-            left = max(0, total - rows) / rate
+            calls = max(0, total - rows) / rows * usage.calls
+            left = usage.seconds_for(calls, seconds)
             parts.append(f"{min(100, 100 * rows // total)} %, about {format_duration(left)} to go")
         self._stream.logger.info("progress: %s", ", ".join(parts))
 
