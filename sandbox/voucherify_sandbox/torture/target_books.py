@@ -12,7 +12,7 @@ from voucherify_sandbox.torture.score import Score
 from voucherify_sandbox.torture.tap_case import KILLED, fatal_message, violations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from voucherify_sandbox import Sandbox
@@ -271,7 +271,7 @@ class TargetRuns:
         score, held = self.score, self.held()
         score.runs += 1
         score.rows += sum(one["type"] == "RECORD" for one in messages)
-        score.violations += violations(ended, self.sandbox) + _miscounts(ended, messages)
+        score.violations += violations(ended, self.sandbox) + miscounts(ended, messages)
         gone = (self.crm.live.keys() | self.foreign) & before.names.keys() - held.keys()
         score.deleted += len(gone)
         if gone:
@@ -342,15 +342,10 @@ class TargetRuns:
                 yield _decoded(line)
 
     def _absent(self, messages: Sequence[Message], covered: int) -> list[str]:
-        """Keys of covered records of which the project holds neither theirs nor a later value."""
-        last, later = _values(messages[:covered]), _all_values(messages[covered:])
-        held, refused = self.held(), self.refused_keys()
-        found = []
-        for key, value in last.items():
-            if value is None and self.ignores_deletions:
-                continue
-            if held.get(key) not in {value, *later[key]} and key not in refused:
-                found.append(key)
+        found = absent(messages, covered, self.held(), self.refused_keys())
+        if self.ignores_deletions:
+            marked = {key for key, name in _names(messages[:covered]).items() if name is None}
+            return [key for key in found if key not in marked]
         return found
 
 
@@ -362,21 +357,35 @@ class Position:
     names: Mapping[str, Any]
 
 
-def _values(messages: Iterable[Message]) -> dict[str, Any]:
+def absent(
+    messages: Sequence[Message], covered: int, held: Mapping[str, Any], refused: Container[str]
+) -> list[str]:
+    """Keys of records that are neither refused nor in the project, in their form or a later one.
+
+    Args:
+        messages: the input.
+        covered: how many of them.
+        held: names of the customers in the project.
+        refused: keys of refused records.
+    """
+    later: dict[str, set[Any]] = defaultdict(set)
+    for one in messages[covered:]:
+        for key, name in _names([one]).items():
+            later[key].add(name)
+    return [
+        key
+        for key, name in _names(messages[:covered]).items()
+        if held.get(key) not in {name, *later[key]} and key not in refused
+    ]
+
+
+def _names(messages: Iterable[Message]) -> dict[str, Any]:
     """The last name of each customer in some messages; `None` for one that is marked as gone."""
     return {
         key_of(one["record"]): None if one["record"].get(DELETED_AT) else one["record"].get("name")
         for one in messages
         if one["type"] == "RECORD" and one["stream"] == "customers"
     }
-
-
-def _all_values(messages: Iterable[Message]) -> dict[str, set[Any]]:
-    found: dict[str, set[Any]] = defaultdict(set)
-    for one in messages:
-        for key, value in _values([one]).items():
-            found[key].add(value)
-    return found
 
 
 def _decoded(line: str) -> Message:
@@ -393,7 +402,7 @@ def _place_of(messages: Sequence[Message], value: Any) -> int:
     return messages.index({"type": "STATE", "value": value})
 
 
-def _miscounts(ended: Run, messages: Sequence[Message]) -> list[str]:
+def miscounts(ended: Run, messages: Sequence[Message]) -> list[str]:
     """Counts of a run that do not agree with each other or with its input."""
     summary = ended.summary
     if ended.exit_code == KILLED or "received" not in summary:

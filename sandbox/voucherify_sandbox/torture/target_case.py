@@ -1,7 +1,8 @@
 """A case of the target: a load, changes, a second load, each with an injection; then one without.
 
 The input has a STATE after every few records. After each run all records before the last emitted
-state must be in the sandbox or in the refused file; one that is in neither was acknowledged early.
+state must be in the sandbox, as they are or newer, or in the refused file; one that is in neither
+was acknowledged early. A run that says it is complete must have brought all of them.
 The next run gets the messages after that state. A record that is missing or outdated at the end is
 lost.
 """
@@ -16,6 +17,7 @@ from voucherify_sandbox import Readings, Sandbox
 from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
 from voucherify_sandbox.torture.tap_case import TRIES, fatal_message, violations
+from voucherify_sandbox.torture.target_books import absent, encoded, miscounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,10 +49,9 @@ class Source:
     messages: Sequence[Message]
     seen: int = 0
 
-    def text(self) -> bytes:
+    def rest(self) -> list[Message]:
         """The SCHEMA and the messages after the last state."""
-        rest = [self.messages[0], *self.messages[1 + self.seen :]]
-        return "".join(json.dumps(message) + "\n" for message in rest).encode()
+        return [self.messages[0], *self.messages[1 + self.seen :]]
 
     def covered(self, state: Any) -> list[Message]:
         """Records before a state."""
@@ -67,23 +68,29 @@ class Source:
 
 @dataclass
 class Load:
-    """The sandbox and target of one case, with its score."""
+    """The sandbox and target of one case, with its score.
+
+    `is_ours` says whether records and settings are the bench's own.
+    """
 
     sandbox: Sandbox
     target: Plugin
     refused: Path
     key: tuple[str, ...] = ("source_id",)
     score: Score = field(default_factory=lambda: Score(combinations=1))
+    is_ours: bool = True
 
     def run(self, source: Source, injection: Injection) -> None:
         """Run from the last state until a run succeeds."""
         before = self._applied()
         for turn in range(TRIES):
+            sent, names = source.rest(), self.names()
             try:
                 ended = self.target.run(
-                    self.sandbox, injection if turn == 0 else Injection(), source.text()
+                    self.sandbox, injection if turn == 0 else Injection(), encoded(sent)
                 )
             except TimeoutError as error:
+                self.score.stuck += 1
                 self.score.violations.append(str(error))
                 return
             self.sandbox.faults.clear()
@@ -92,10 +99,27 @@ class Load:
             if turn:
                 self.score.sent_again(self._repeated(source, before))
             before = applied
+            self._judge(ended, sent, names)
             self._look_at_states(ended, source)
             if ended.exit_code == 0:
                 return
+        self.score.stuck += 1
         self.score.violations.append(f"{TRIES} runs in a row failed: {fatal_message(ended)}")
+
+    def _judge(self, ended: Run, sent: Sequence[Message], before: Mapping[str, Any]) -> None:
+        """Hold one run against what it was sent, and the customers against those before it."""
+        score, names, refused = self.score, self.names(), self.refusals()
+        score.violations += miscounts(ended, sent)
+        if not self.is_ours:
+            return
+        score.deleted += len(before.keys() - names.keys())
+        is_complete = ended.exit_code == 0 and ended.summary.get("complete")
+        if is_complete and (lacking := absent(sent, len(sent), names, refused)):
+            score.untrue += 1
+            score.violations.append(f"a complete run lacks {len(lacking)}, such as {lacking[0]}")
+        if ended.lines:
+            place = sent.index({"type": "STATE", "value": ended.lines[-1]})
+            score.early += len(absent(sent, place, names, refused))
 
     def _count(self, ended: Run, injection: Injection, turn: int) -> None:
         self.score.runs += 1
@@ -122,8 +146,9 @@ class Load:
             return
         if [source.covered(s) for s in states] != sorted(map(source.covered, states), key=len):
             self.score.violations.append("states went back")
-        covered = {key_in(record, self.key) for record in source.covered(states[-1])}
-        self.score.early += len(covered - self.held().keys() - self.refusals())
+        if not self.is_ours:
+            covered = {key_in(record, self.key) for record in source.covered(states[-1])}
+            self.score.early += len(covered - self.held().keys() - self.refusals())
         source.resume_from(states[-1])
 
     def refusals(self) -> set[str]:
@@ -132,6 +157,10 @@ class Load:
             return set()
         found = (json.loads(line) for line in self.refused.read_text().splitlines())
         return {key_in(m["record"], self.key) for m in found if m["type"] == "RECORD"}
+
+    def names(self) -> dict[str, Any]:
+        """The names of the customers by key."""
+        return {key: one.get("name") for key, one in self.held().items()}
 
     def held(self) -> Truth:
         """The customers of the sandbox by key."""
@@ -164,13 +193,13 @@ def run_case_with(case: Case, target: Plugin, messages: Sequence[Message]) -> Sc
     """
     path, key = target.folder / "refused.singer", key_path(messages[0], target.config)
     with Sandbox(readings=Readings(**case.readings)) as quiet:
-        undisturbed = Load(quiet, target, path, key)
+        undisturbed = Load(quiet, target, path, key, is_ours=False)
         undisturbed.run(Source(messages), Injection())
         truth, refused_there = undisturbed.held(), undisturbed.refusals()
     for left in (path, *target.folder.glob("ledger*")):
         left.unlink(missing_ok=True)
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
-        load = Load(sandbox, target, path, key, undisturbed.score)
+        load = Load(sandbox, target, path, key, undisturbed.score, is_ours=False)
         load.run(Source(messages), case.injections[0])
         held, refused = load.held(), load.refusals()
         missing = [
