@@ -123,6 +123,61 @@ def test_the_bench_notices_a_tap_that_lies(
         assert "rows written" in done.stdout
 
 
+TARGET_LIAR = """#!{python}
+import json, subprocess, sys
+from contextlib import suppress
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+given = sys.stdin.read()
+{before}
+done = subprocess.run([{plugin!r}, *sys.argv[1:]], input=given, capture_output=True, text=True)
+states, log = done.stdout, done.stderr
+{after}
+sys.stderr.write(log)
+sys.stdout.write(states)
+sys.exit(done.returncode)
+"""
+
+FORGET = "given = ''.join(line for line in given.splitlines(True) if 'crm-7' not in line)"
+STAND = """states, log = "", log.replace('"complete": true', '"complete": false')"""
+MISCOUNT = """log = log.replace('"accepted": ', '"accepted": 1')"""
+KILL_ONE = """
+config = json.load(open(sys.argv[sys.argv.index("--config") + 1]))
+keys = {"X-App-Id": config["application_id"], "X-App-Token": config["secret_key"]}
+url = config["api_url"] + "/v1/customers/crm-2"
+with suppress(HTTPError):  # it is not there before the first run
+    urlopen(Request(url, headers=keys, method="DELETE"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "case", "column"),
+    [
+        pytest.param(FORGET, "", "target-kills-5", "green but not true", id="green but not true"),
+        pytest.param(FORGET, "", "target-strangers-3", "lost", id="lost between strangers"),
+        pytest.param("", STAND, "target-scarce-calls-8", "stuck", id="stuck"),
+        pytest.param(KILL_ONE, "", "target-restored-1", "deleted by mistake", id="deleted"),
+        pytest.param("", MISCOUNT, "target-scarce-calls-3", "", id="counts that differ"),
+    ],
+)
+def test_the_bench_notices_a_target_that_lies(
+    tmp_path: Path, before: str, after: str, case: str, column: str
+) -> None:
+    plugin = str(Path(sys.executable).with_name("target-voucherify"))
+    liar = tmp_path / "target"
+    given = {"plugin": plugin, "before": before, "after": after}
+    liar.write_text(TARGET_LIAR.format(python=sys.executable, **given))
+    liar.chmod(0o700)
+
+    done = bench("--target", str(liar), "--case", case)
+
+    assert done.returncode == 1, done.stdout
+    if column:
+        assert column_of(done.stdout, column) > 0
+    else:
+        assert "do not add up" in done.stdout
+
+
 def column_of(printed: str, title: str) -> int:
     """The figure of all parts in one column of the table."""
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]

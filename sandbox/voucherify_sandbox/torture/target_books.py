@@ -260,6 +260,8 @@ class TargetRuns:
                 return None
             if ended.exit_code == 0 and ended.summary.get("complete"):
                 return ended
+            if self.score.stuck:
+                return None
             if ended.lines:
                 rest = rest_after(rest, ended.lines[-1])
         self.score.stuck += 1
