@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import Readings, Sandbox
@@ -64,6 +64,8 @@ class TapRuns:
     is_judged: bool = True
     warehouses: Warehouses = field(default_factory=Warehouses)
     score: Score = field(default_factory=lambda: Score(combinations=1))
+    _read_began: tuple[Facts, datetime] | None = None
+    """What was there, and what was visible, when the read began that is not at its end."""
     _again: int = 0
     _was_idle: bool = False
 
@@ -79,8 +81,9 @@ class TapRuns:
             path = tap.folder / "state.json"
             path.write_text(json.dumps(self.warehouses.state))
             more += ["--state", str(path)]
-        before, progress = self.facts(), self.progress
-        since = self.sandbox.clock.now() - VISIBLE
+        # A run that goes on from a cut one ends the read that began with that one.
+        began = self._read_began or (self.facts(), self.sandbox.clock.now() - VISIBLE)
+        progress = self.progress
         ended = tap.run(self.sandbox, injection, b"", *more)
         self.sandbox.faults.clear()
         self._again = self.warehouses.load(ended)
@@ -88,8 +91,11 @@ class TapRuns:
         self.score.kills += injection.is_signal and ended.exit_code != 0
         self.score.violations += violations(ended, self.sandbox)
         self.score.violations += miscounts(ended)
-        if self.is_judged and ended.exit_code == 0 and ended.summary.get("complete"):
-            self._check_success({k: f for k, f in before.items() if f.changed < since})
+        self._read_began = began
+        if ended.exit_code == 0 and ended.summary.get("complete"):
+            self._read_began = None
+            there, visible = began
+            self._check_success({k: f for k, f in there.items() if f.changed < visible})
         self._check_idle(ended, has_moved=progress != self.progress)
         return ended
 
