@@ -113,6 +113,7 @@ class Run:
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._awaiting_bytes = 0
         self._keeps_lines = self.outcomes.file is not None
+        self._has_stream = False
         self._replayed: dict[str, float] = {}
         """When the newest replayed record of a key was read first."""
         self._batch: Batch | None = None
@@ -170,6 +171,7 @@ class Run:
         Raises:
             SettingsError: the ledger belongs to another pipeline.
         """
+        self._has_stream = True
         self._ledger.bind_stream(stream, ", ".join(keys))
 
     def count(self) -> None:
@@ -234,10 +236,14 @@ class Run:
             error = self._conclude(input_error)
             if self.outcomes.file:
                 self.outcomes.file.end_replay(is_complete=error is None)
-            self.summary.complete = error is None
+            self.summary.complete = error is None and self._has_stream
         finally:
             self._ledger.close()
             self._locks.close()
+        if error is None and not self._has_stream:
+            self._log.warning(
+                "The input has no stream, so nothing was read: check that the tap ran"
+            )
         if isinstance(error, MaxCallsError):
             self._check_progress(error)
             self._log.warning("%s The next run continues from the last state.", error)

@@ -14,7 +14,7 @@ from target_voucherify.errors import NotACustomerError
 from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from singer_sdk.target_base import Target
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 DELETED_AT = "_sdc_deleted_at"
 """The property by which a tap marks a record as deleted."""
+
+
+def is_deleted(record: Mapping[str, Any]) -> bool:
+    """Whether a record is marked as deleted; blank text, as CSV has for null, marks nothing."""
+    value = record.get(DELETED_AT)
+    if isinstance(value, str):
+        return value.strip().casefold() not in {"", "false"}
+    return bool(value)
 
 
 class Customers(Sink):
@@ -66,7 +74,7 @@ class Customers(Sink):
 
     def handle(self, record: dict[str, Any], line: bytes) -> None:
         """Upsert the customer of one record, delete it, or refuse the record."""
-        if record.get(DELETED_AT) is not None:
+        if is_deleted(record):
             self._delete(record, line)
             return
         builder = self._builder or self._new_builder()

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
+from singer_sdk.mapper import PluginMapper
 from singer_sdk.target_base import Target
 from typing_extensions import override
 
@@ -21,7 +22,8 @@ from target_voucherify.json_lines import state_text
 from target_voucherify.run import Run
 from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.singer.reader import LINE, MessageReader
-from target_voucherify.singer.routing import StreamRouter, without_filters
+from target_voucherify.singer.routing import StreamRouter
+from target_voucherify.singer.stream_maps import option_errors
 from target_voucherify.sinks import Customers
 from target_voucherify.voucherify_client.connection_settings import (
     config_errors,
@@ -35,8 +37,9 @@ from target_voucherify.voucherify_client.sdk_version import warn_if_untested
 if TYPE_CHECKING:
     from types import FrameType
 
-    from singer_sdk.mapper import PluginMapper
     from singer_sdk.singerlib.encoding.base import GenericSingerReader
+
+    from target_voucherify.singer.stream_maps import StreamMaps
 
 HOOKS = (
     "_process_schema_message",
@@ -73,7 +76,9 @@ class TargetVoucherify(Target):
         super().__init__(**arguments)
         warn_if_untested(self.logger)
         self.run = Run(Settings.from_config(self.config))
-        self._router = StreamRouter(self.run, self._sink_for, self._mappers())
+        has_maps = self._stream_maps or self.config.get("flattening_enabled")
+        mapper_of = self._mapper_of if has_maps else None
+        self._router = StreamRouter(self.run, self._sink_for, self._stream_maps, mapper_of)
         self.message_reader.shutdown = self.run.shutdown
         self.message_reader.before_read = self.run.work_while_waiting
         if self.run.outcomes.file:
@@ -145,7 +150,7 @@ class TargetVoucherify(Target):
         A run that ends well before its input does reads the rest and discards it: no state covers
         it, and the tap would otherwise fail on a closed pipe, and the whole job with it.
         """
-        self.run.finish(self.message_reader.error)
+        self.run.finish(self.message_reader.error or self._router.input_error())
         self.message_reader.drain()
 
     @override
@@ -170,6 +175,10 @@ class TargetVoucherify(Target):
         errors = sorted(unknown_settings(self._config, known, self._env_var_prefix, os.environ))
         self._config = with_defaults(self._config, schema)
         errors += sorted(set(config_errors(self._config, schema)))
+        maps = self._config.get("stream_maps")
+        # A copy, because the SDK's mapper takes __else__ out of the setting.
+        self._stream_maps: StreamMaps = dict(maps) if isinstance(maps, dict) else {}
+        errors += option_errors(self._stream_maps)
         if errors and raise_errors:
             raise SettingsError(" ".join(errors))
         return errors
@@ -186,10 +195,5 @@ class TargetVoucherify(Target):
         self._sinks_to_clear.clear()
         return cast("Customers", sink)
 
-    def _mappers(self) -> list[PluginMapper]:
-        """The stream maps and, where missing customers are tracked, those without filters."""
-        if not (self.config.get("stream_maps") or self.config.get("flattening_enabled")):
-            return []
-        tracks_missing = self.run.deletions.tracks_missing
-        unfiltered = without_filters(self.config, self.logger) if tracks_missing else self.mapper
-        return [self.mapper, unfiltered]
+    def _mapper_of(self, maps: StreamMaps) -> PluginMapper:
+        return PluginMapper({**self.config, "stream_maps": maps}, self.logger)

@@ -307,7 +307,7 @@ def test_a_key_that_could_name_somebody_else_is_not_deleted(
     assert written(project) == 0
 
 
-@pytest.mark.parametrize("key", ["a/b", "a b", "a@b.c", "?x=1#y", "100%", "ü", "../x"])
+@pytest.mark.parametrize("key", ["a/b", "a b", "a@b.c", "?x=1#y", "100%", "ü", "..x"])
 def test_a_key_of_any_characters_is_deleted(project: Sandbox, key: str) -> None:
     config = settings(project, on_delete="delete", max_delete_percent=100)
     gone = record(1, source_id=key, _sdc_deleted_at="2026-01-01T00:00:00Z")

@@ -214,11 +214,29 @@ def test_a_record_has_one_name_per_run() -> None:
     assert len(run.of("\ud800")) == 10
 
 
-def test_dots_are_no_names() -> None:
-    assert [key for key in (".", "..", "...", "a", "cust_1") if is_safe_in_path(key)] == [
-        "...",
-        "a",
-    ]
+@pytest.mark.parametrize("key", ["...", "a", "a..b", "a/b", "..a/b", "a;..", "100%", "a:\\b", "ü"])
+def test_a_key_that_names_one_customer_is_safe(key: str) -> None:
+    assert is_safe_in_path(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ".",
+        "..",
+        "../x",
+        "x/../y",
+        "x/..",
+        "a/./b",
+        "..\\z",
+        "..;/x",
+        "%2e%2e/x",
+        "..%2fx",
+        "cust_1",
+    ],
+)
+def test_a_key_that_a_gateway_may_take_for_another_path_is_not(key: str) -> None:
+    assert not is_safe_in_path(key)
 
 
 MESSAGE = {"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": {}}}}

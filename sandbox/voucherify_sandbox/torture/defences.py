@@ -51,6 +51,7 @@ RESTORED = ("tests/faults/test_target_restored.py",)
 EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 ORDER = ("tests/faults/test_target_replay_order.py",)
+SELECTION = ("tests/faults/test_target_selection.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 SIDE = ("tests/faults/test_tap_side_by_side.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
@@ -589,6 +590,41 @@ DEFENCES = (
         "        self._newest = now if now > self._newest else self._newest + TICK\n",
         "        self._newest = now\n",
         ORDER,
+    ),
+    Defence(
+        "target: a blank mark deletes nobody",
+        "target_voucherify/sinks.py",
+        "    return bool(value)\n",
+        "    return value is not None\n",
+        SELECTION,
+    ),
+    Defence(
+        "target: a stream map that names the mark of deletions decides",
+        "target_voucherify/singer/routing.py",
+        "if DELETED_AT in record and not route.marks_deleted:",
+        "if DELETED_AT in record:",
+        SELECTION,
+    ),
+    Defence(
+        "target: no state covers an input whose streams are all removed",
+        "target_voucherify/singer/routing.py",
+        "self._ticket = run.fence.hold() if maps else 0",
+        "self._ticket = 0",
+        SELECTION,
+    ),
+    Defence(
+        "target: the key of a customer is not mapped as a field",
+        "target_voucherify/entities/mapping.py",
+        '    if "source_id" in mapping:\n',
+        "    if False:\n",
+        SELECTION,
+    ),
+    Defence(
+        "target: a key with segments of dots is not deleted",
+        "target_voucherify/writing/deletions.py",
+        'segments.isdisjoint({".", ".."})',
+        'key not in {".", ".."}',
+        ("tests/unit/test_target_parts.py", "-k", "gateway"),
     ),
     Defence(
         "target: repeated records do not raise the limit of deletions",

@@ -80,6 +80,11 @@ def resolve(
     """
     key = _key(settings.source_id, stream, properties, key_properties)
     mapping = dict(_flat(settings.mapping or {}))
+    if "source_id" in mapping:
+        raise SettingsError(
+            "mapping names source_id, which is the key of a customer and no field: name its "
+            "property in the setting source_id"
+        )
     mapping = mapping or {name: name for name in properties if is_field(name)}
     sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
     used = {source.prop for source in sources} | {key.prop}

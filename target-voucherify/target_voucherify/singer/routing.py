@@ -6,34 +6,40 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from singer_sdk.mapper import MAPPER_FILTER_OPTION, PluginMapper, RemoveRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform
 
 from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
 from target_voucherify.json_lines import TOO_DEEP
 from target_voucherify.singer.reader import LINE
-from target_voucherify.sinks import DELETED_AT
+from target_voucherify.singer.stream_maps import names_property, only, unused, without_filters
+from target_voucherify.sinks import DELETED_AT, is_deleted
 from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
-    from singer_sdk.mapper import StreamMap
+    from singer_sdk.mapper import PluginMapper, StreamMap
 
     from target_voucherify.run import Run
+    from target_voucherify.singer.stream_maps import StreamMaps
     from target_voucherify.sinks import Customers
 
 
 class Route(NamedTuple):
     """A route of a stream's records: through a stream map, if there are any, into a sink.
 
-    `unfiltered` is the same map without its filter, where the run tracks missing customers.
+    `unfiltered` is the same map without its filter, where the run tracks missing customers, and
+    `marks_deleted` says whether the map decides which records are marked as deleted. `position` is
+    that of the map among those of `stream`.
     """
 
     sink: Customers
     stream_map: StreamMap | None = None
     unfiltered: StreamMap | None = None
+    stream: str = ""
+    position: int = 0
+    marks_deleted: bool = False
 
 
 class StreamRouter:
@@ -42,19 +48,32 @@ class StreamRouter:
     Args:
         run: counts the records.
         sink_for: returns the sink for a stream, its schema and its key properties.
-        mappers: the stream maps and those for `Route.unfiltered`; empty if there are no maps.
+        maps: the setting `stream_maps`.
+        mapper_of: makes a mapper from such definitions; `None` where records need none.
     """
 
     def __init__(
         self,
         run: Run,
         sink_for: Callable[[str, dict[str, Any], list[str] | None], Customers],
-        mappers: Sequence[PluginMapper],
+        maps: StreamMaps,
+        mapper_of: Callable[[StreamMaps], PluginMapper] | None,
     ) -> None:
         self._run = run
         self._sink_for = sink_for
-        self._mappers = mappers
+        self._maps = maps
+        self._mapper_of = mapper_of
         self._tracks_missing = run.deletions.tracks_missing
+        self._mappers: list[PluginMapper] = []
+        """The stream maps and those for `Route.unfiltered`; empty if records need none."""
+        if mapper_of is not None:
+            mapper = mapper_of(dict(maps))
+            is_both = not self._tracks_missing
+            self._mappers = [mapper, mapper if is_both else mapper_of(without_filters(maps))]
+        self._ticket = run.fence.hold() if maps else 0
+        """Held until a stream is not removed: a state must not cover streams that nobody took."""
+        self._key_maps: dict[str, list[StreamMap]] = {}
+        """The maps of a stream without expressions for anything but the key, once needed."""
         self._routes: dict[str, list[Route]] = {}
 
     def begin_stream(self, message: dict[str, Any]) -> None:
@@ -67,14 +86,21 @@ class StreamRouter:
         else:
             routes = [Route(self._sink_for(stream, schema, keys))]
         self._routes[stream] = routes
+        self._key_maps.pop(stream, None)
         if routes:
             self._run.begin_stream(stream, sorted({self._key_of(route.sink) for route in routes}))
+            self._release_states()
+
+    def _release_states(self) -> None:
+        if self._ticket:
+            self._run.outcomes.release(self._ticket)
+            self._ticket = 0
 
     def _key_of(self, sink: Customers) -> str:
         """What makes the `source_id`: a property, and the expressions of stream maps for it."""
-        maps = self._mappers[0].stream_maps_dict.values() if self._mappers else ()
         name = sink.key_property
-        made = sorted({str(each[name]) for each in maps if isinstance(each, dict) and name in each})
+        maps = [each for each in self._maps.values() if isinstance(each, dict)]
+        made = sorted({str(each[name]) for each in maps if name in each})
         return f"{name} = {' or '.join(made)}" if made else name
 
     def handle_record(self, message: dict[str, Any]) -> None:
@@ -92,6 +118,25 @@ class StreamRouter:
             self._refuse(line, NotACustomerError(["the record is nested too deeply"]))
         else:
             self._handle(routes, record, line)
+
+    def input_error(self) -> InputError | None:
+        """What is wrong with the input as a whole: streams that `stream_maps` waits for in vain."""
+        if not self._routes:
+            self._release_states()
+            return None
+        streams = ", ".join(map(column_name, sorted(self._routes)))
+        if not any(self._routes.values()):
+            return InputError(
+                f"stream_maps removes every stream of the input ({streams}), so none of its "
+                "records reaches the customers stream: correct the names in stream_maps"
+            )
+        if missing := unused(self._maps, self._routes):
+            names = ", ".join(map(column_name, missing))
+            return InputError(
+                f"stream_maps names {names}, and the input has no such stream; it has: {streams}. "
+                "Correct the names in stream_maps, or take them out"
+            )
+        return None
 
     def activate_version(self, message: dict[str, Any]) -> None:
         """Note that a stream was sent completely."""
@@ -119,9 +164,12 @@ class StreamRouter:
                 ),
                 stream_map,
                 unfiltered,
+                stream,
+                position,
+                names_property(self._maps, stream, DELETED_AT),
             )
-            for stream_map, unfiltered in zip(
-                *(mapper.stream_maps[stream] for mapper in self._mappers), strict=True
+            for position, (stream_map, unfiltered) in enumerate(
+                zip(*(mapper.stream_maps[stream] for mapper in self._mappers), strict=True)
             )
             if not isinstance(stream_map, RemoveRecordTransform)
         ]
@@ -144,17 +192,51 @@ class StreamRouter:
         try:
             mapped = _transformed(route.stream_map, record)
         except NotACustomerError as error:
-            self._refuse(line, error)
-            return True
+            mapped = self._deletion(route, record)
+            if mapped is None:
+                self._refuse(line, error)
+                return True
         if mapped is None:
             if self._tracks_missing:
                 self._mark_filtered(route, record)
             return False
-        if record.get(DELETED_AT) is not None:
-            mapped[DELETED_AT] = record[DELETED_AT]  # a map may keep only the columns it names
         self._run.count()
-        route.sink.handle(mapped, line)
+        route.sink.handle(self._with_mark(route, mapped, record), line)
         return True
+
+    def _with_mark(
+        self, route: Route, mapped: dict[str, Any], record: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A mapped record that is marked as deleted where the original is.
+
+        A map may keep only the columns it names; where it names this one, it decides.
+        """
+        if DELETED_AT in record and not route.marks_deleted:
+            mapped[DELETED_AT] = record[DELETED_AT]
+        return mapped
+
+    def _deletion(self, route: Route, record: dict[str, Any]) -> dict[str, Any] | None:
+        """The record of a deletion whose map fails on other properties: only its key matters.
+
+        Returns:
+            `None` if it is no deletion, or the map fails on its key, too.
+        """
+        if route.stream_map is None or self._mapper_of is None or DELETED_AT not in record:
+            return None
+        if route.stream not in self._key_maps:
+            keys = route.stream_map.transformed_key_properties or ()
+            key = route.sink.key_property.partition(".")[0]
+            mapper = self._mapper_of(only(self._maps, {key, DELETED_AT, *keys}))
+            original = route.stream_map
+            mapper.register_raw_stream_schema(
+                route.stream, original.raw_schema, original.raw_key_properties
+            )
+            self._key_maps[route.stream] = mapper.stream_maps[route.stream]
+        with suppress(NotACustomerError):
+            mapped = _transformed(self._key_maps[route.stream][route.position], record)
+            if mapped is not None and is_deleted(self._with_mark(route, mapped, record)):
+                return mapped
+        return None
 
     def _mark_filtered(self, route: Route, record: dict[str, Any]) -> None:
         """Note that the CRM has a customer that a filter removes, so it is not missing."""
@@ -163,17 +245,6 @@ class StreamRouter:
             if mapped is not None and route.sink.mark_filtered(mapped):
                 return
         self._run.deletions.versions.mark_unreadable_key()
-
-
-def without_filters(config: Mapping[str, Any], log: logging.Logger) -> PluginMapper:
-    """The stream maps without their filters: what a filter removes is not missing."""
-    maps = {
-        name: {key: value for key, value in definition.items() if key != MAPPER_FILTER_OPTION}
-        if isinstance(definition, dict)
-        else definition
-        for name, definition in (config.get("stream_maps") or {}).items()
-    }
-    return PluginMapper({**config, "stream_maps": maps}, log)
 
 
 def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:

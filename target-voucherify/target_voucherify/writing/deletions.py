@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.refused_line import refused_at
@@ -33,6 +35,8 @@ CHUNK_SIZE = 500
 
 SEEN_CHUNK_SIZE = 5000
 """Keys marked as seen in one transaction of the ledger."""
+
+SEPARATOR = re.compile(r"[/\\]")
 
 UNSAFE = Reason(
     "unsafe_source_id",
@@ -326,7 +330,9 @@ class NoDeletions(Deletions):
 def is_safe_in_path(key: str) -> bool:
     """Whether a `source_id` in a path can only mean the customer it belongs to.
 
-    HTTP libraries and proxies remove segments of dots alone. A path takes Voucherify's own ids too,
-    so a `source_id` that begins with `cust_`, as those do, may mean another customer (inferred).
+    HTTP libraries and proxies remove segments of dots alone, and gateways may decode the slashes
+    around them first. A path takes Voucherify's own ids too, so a `source_id` that begins with
+    `cust_`, as those do, may mean another customer (inferred).
     """
-    return key not in {".", ".."} and not key.startswith("cust_")
+    segments = {each.partition(";")[0] for each in SEPARATOR.split(unquote(key))}
+    return segments.isdisjoint({".", ".."}) and not key.startswith("cust_")
