@@ -92,7 +92,7 @@ class FullRead(Position):
         """A new read of the same list."""
         return type(self)(lacked=self.missing)
 
-    @property
+    @cached_property
     def border(self) -> datetime:
         """The instant before which rows were created that have to be there.
 
