@@ -101,9 +101,9 @@ class StopSignalError(VoucherifyError):
     """The process was asked to stop.
 
     Attributes:
-        exit_code: 128 plus the number of the signal, as a shell reports it.
+        signal_number: of the signal.
     """
 
     def __init__(self, signal_number: int) -> None:
         super().__init__("Stopped by a signal; the last state says where the next run goes on.")
-        self.exit_code = 128 + signal_number
+        self.signal_number = signal_number

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 
 def exit_status(error: Exception, log: logging.Logger) -> int:
-    """Log what ended the run; the status to exit with: 1, or 128 plus the signal."""
+    """Log what ended the run; the status to exit with: 1, or that of a signal."""
     if isinstance(error, StopSignalError):
         log.warning("%s", error)
-        return error.exit_code
+        return status_of_signal(error.signal_number)
     log.critical("%s", message_for(error))
     # Without the messages of exceptions, which may quote a record or a key.
     log.debug("Where it happened:\n%s", "".join(traceback.format_tb(error.__traceback__)))
     return 1
+
+
+def status_of_signal(number: int) -> int:
+    """The status after a signal, as a shell reports it: 143 for SIGTERM, 130 for SIGINT."""
+    return 128 + number
 
 
 def message_for(error: Exception) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .errors import StopSignalError
+from .exit_status import status_of_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,8 @@ class Shutdown:
 
     @property
     def exit_status(self) -> int:
-        """128 plus the signal, as a shell reports it (143 for SIGTERM); 0 without one."""
-        return 128 + self.signal_number if self.signal_number else 0
+        """The status to exit with after a signal; 0 without one."""
+        return status_of_signal(self.signal_number) if self.signal_number else 0
 
     def request(self, signal_number: int) -> None:
         """Ask the run to stop; called by the signal handler. Only the first signal counts.
