@@ -117,7 +117,7 @@ torture: $(VENV)/dev.done ## all readings, faults and kills: about an hour
 defences: $(VENV)/dev.done ## disable one defence at a time and expect a failing test: a quarter of an hour
 	$(BIN)/python -m voucherify_sandbox.torture.defences --document docs/reliability.md
 
-bench: $(VENV)/dev.done ## compare the plugins with alternatives, into docs/benchmarks.md: twenty-five minutes
+bench: $(VENV)/dev.done ## compare the plugins with alternatives, into docs/benchmarks.md: half an hour
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 bench-memory: $(VENV)/dev.done ## time, calls and peak memory of both plugins, 1,000 to 1,000,000 customers

@@ -40,9 +40,6 @@ SCOPE = (
 """Scope of OAuth tokens: as little as all streams together need."""
 
 
-GARBAGE_THRESHOLD = 10_000
-"""Objects made since the garbage collector last looked; 700 by default."""
-
 WAIT_FOR_TYPES = 5.0
 """Seconds that discovery waits at most before it goes on without the types of metadata."""
 
@@ -238,10 +235,8 @@ class TapVoucherify(GracefulTap):
             parse_env_config=bool(config and config.parse_env),
         )
         status = 0
-        # What is there now lives as long as the run, and rows make no cycles: the garbage collector
-        # would take a tenth of the time to find nothing.
-        gc.freeze()
-        gc.set_threshold(GARBAGE_THRESHOLD)
+        gc.freeze()  # what is there now lives as long as the run, and rows make no cycles
+        gc.set_threshold(10_000)
         try:
             tap.check_selection()
             tap.sync_all()

@@ -342,6 +342,11 @@ def _growth(results: Mapping[str, Any]) -> Iterable[str]:
 
 NOT_EXPLAINED = "missed in this run; measure again on an idle machine before anything is concluded."
 WHY_MISSED = {
+    "tap, CPU of the script, worst kind of data": "a page with one row that does not conform is "
+    "decoded into objects. Importing the SDK and `requests` take the script's time for 15,000 "
+    "customers, whatever the data.",
+    "tap, CPU of the script, other lists": "of 10,000 rows, the most that a list by page number "
+    "has, importing the SDK takes longer than all the script does.",
     "1,000,000 unchanged with a ledger, time": "of a record's time more than a half is building the "
     "customer, a sixth looking it up in the ledger, a tenth reading and decoding (`cProfile`). It "
     "takes less for a record than the unvalidated no-op target does, so the figure goes up and down "
