@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tap_voucherify.records.encoder import Record
 from tap_voucherify.rewards.candidates import RewardCandidates, may_have_rewards
+from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
 from tap_voucherify.streams.stream import RunRange
 
 if TYPE_CHECKING:
@@ -101,3 +102,16 @@ def test_candidates_are_handed_on_once() -> None:
     list(candidates.tee_ids(records({"id": "cust_1"}), SINCE))
 
     assert [ids(candidates, SINCE), ids(candidates, SINCE)] == [["cust_1"], None]
+
+
+def test_only_ids_that_this_read_requested_are_done() -> None:
+    """A part is read from `b` on; `a` is new in it, and the next part names it again."""
+    with IdQueue() as queue:
+        queue.add(QueuedId("a"), QueuedId("c"))
+        assert [one.id for one in queue.after("b")] == ["c"]
+
+        queue.finish("b")
+        assert len(queue) == 0
+        queue.add(QueuedId("a"), QueuedId("c"), QueuedId("d"))
+
+        assert [one.id for one in queue.after("")] == ["a", "d"]

@@ -59,8 +59,13 @@ class IdQueue:
         """Add ids; one that is there already, or was done before, counts once."""
         self._database.executemany(ADD, ids)
 
-    def finish(self) -> None:
-        """Mark all ids as done: they are not requested again, also if they are added again."""
+    def finish(self, position: str) -> None:
+        """Mark the ids after `position` as done: they are not requested again if added again.
+
+        Those before it are forgotten. An earlier run requested them, unless they were not known
+        yet, so if they are added again they are requested.
+        """
+        self._database.execute("DELETE FROM queue WHERE id <= ? AND NOT is_done", (position,))
         self._database.execute("UPDATE queue SET is_done = 1 WHERE NOT is_done")
 
     def __len__(self) -> int:
