@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 Window = tuple["datetime | None", "datetime | None"]
 _ANY: Window = (None, None)
 _CREATED, _UPDATED = attrgetter("created_at"), attrgetter("updated_at")
+
+
+def _changed(customer: Customer) -> datetime:
+    """The last change of a customer, or the creation of one that was never updated."""
+    return customer.updated_at or customer.created_at
+
+
 _VALUES: dict[str, Callable[[Any], Any]] = {
     "created_at": _CREATED,
     "updated_at": _UPDATED,
@@ -113,8 +120,13 @@ class CustomerList:
         ordered = _joined(rows, never_first=self._readings.never_updated == "first")
         rest = max(0, len(ordered) - start)
         totals = {"filtered": count, "all": len(customers), "remaining": rest, "absent": None}
-        chosen = self._tied(ordered, start, start + query.limit, _VALUES[query.field])
+        chosen = self._tied(ordered, start, start + query.limit, self._value(query.field))
         return Page(chosen, totals[self._readings.total], rest > query.limit)
+
+    def _value(self, name: str) -> Callable[[Any], Any]:
+        """What a list is sorted by."""
+        is_mixed = name == "updated_at" and self._readings.never_updated == "mixed"
+        return _changed if is_mixed else _VALUES[name]
 
     def _shown(self, rows: Rows) -> Rows:
         if not self.hidden:
@@ -142,13 +154,13 @@ class CustomerList:
     def _arranged(self, customers: Iterable[Customer], order: str) -> Rows:
         """All customers in one order; ties stay in order of creation, as the sort is stable."""
         if order not in self._orders:
-            name, value = order.lstrip("-"), _VALUES[order.lstrip("-")]
+            name, value = order.lstrip("-"), self._value(order.lstrip("-"))
             everyone = list(customers)
             if self._readings.ties == "reversed":
                 everyone.reverse()
             dated = [one for one in everyone if value(one) is not None]
             dated.sort(key=value, reverse=order.startswith("-"))
-            listed = name == "updated_at" and self._readings.never_updated != "excluded"
+            listed = name == "updated_at" and self._readings.never_updated in {"first", "last"}
             never = [one for one in everyone if one.updated_at is None] if listed else []
             self._orders[order] = Rows(dated, never)
         return self._orders[order]
@@ -161,7 +173,7 @@ class CustomerList:
                 window = getattr(query, name)
                 if window != _ANY:
                     test = self._inside(name, window)
-                    bisect = name == query.field
+                    bisect = name == query.field and not self._passes_unsorted
                     dated = (
                         _cut(dated, test, descending=query.descending)
                         if bisect
@@ -174,9 +186,17 @@ class CustomerList:
             self._matches[query.cache_key] = Rows(dated, never)
         return self._matches[query.cache_key]
 
+    @property
+    def _passes_unsorted(self) -> bool:
+        """Whether a filter lets rows through that stand anywhere in the order."""
+        readings = self._readings
+        return readings.never_updated == "mixed" and readings.never_updated_in_filters
+
     def _inside(self, name: str, window: Window) -> Callable[[Customer], int]:
         """A function: 0 inside the window, -1 before it or without the field, 1 after it."""
-        value, (after, before) = _VALUES[name], window
+        value, (after, before) = self._value(name), window
+        if self._passes_unsorted:
+            value = _VALUES[name]
         inclusive = self._readings.filters == "inclusive"
         missing = 0 if self._readings.never_updated_in_filters else -1
 
@@ -197,7 +217,7 @@ class CustomerList:
         if cursor is None:
             return rows
         by_update = query.field == "updated_at" and self._readings.updated_cursor == "updated_at"
-        value = _UPDATED if by_update else _CREATED
+        value = self._value("updated_at") if by_update else _CREATED
         inclusive = self._readings.cursor == "inclusive"
 
         def passed(customer: Customer) -> bool:

@@ -14,7 +14,7 @@ class Readings:
     filters: Literal["exclusive", "inclusive"] = "exclusive"
     cursor: Literal["exclusive", "inclusive"] = "exclusive"
     updated_cursor: Literal["updated_at", "created_at"] = "updated_at"
-    never_updated: Literal["excluded", "first", "last"] = "excluded"
+    never_updated: Literal["excluded", "first", "last", "mixed"] = "excluded"
     never_updated_in_filters: bool = False
     ties: Literal["stable", "reversed", "random"] = "stable"
     total: Literal["filtered", "all", "remaining", "absent"] = "filtered"

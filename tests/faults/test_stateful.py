@@ -82,7 +82,7 @@ answers = st.builds(
     Readings,
     filters=st.sampled_from(["exclusive", "inclusive"]),
     ties=st.sampled_from(["stable", "reversed", "random"]),
-    never_updated=st.sampled_from(["excluded", "first", "last"]),
+    never_updated=st.sampled_from(["excluded", "first", "last", "mixed"]),
     never_updated_in_filters=st.booleans(),
     missing_updated_at=st.sampled_from(["absent", "null"]),
     total=st.sampled_from(["filtered", "all", "remaining"]),

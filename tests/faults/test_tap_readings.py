@@ -23,7 +23,8 @@ LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
 READINGS: dict[str, list[Any]] = {
     "filters": ["inclusive", "exclusive"],
     "ties": ["stable", "reversed", "random"],
-    "never_updated": ["first", "last", "excluded"],
+    "never_updated": ["first", "last", "excluded", "mixed"],
+    "never_updated_in_filters": [True, False],
     "total": ["filtered", "all", "remaining"],
     "has_more_in_page_mode": [True, False],
     "missing_updated_at": ["absent", "null"],

@@ -258,7 +258,7 @@ def test_a_long_list_goes_on_at_its_page_after_a_cut(sandbox: Sandbox, tap: Tap)
     assert sandbox.calls <= 21 + 2 * runs
 
 
-@pytest.mark.parametrize("place", ["first", "last", "excluded"])
+@pytest.mark.parametrize("place", ["first", "last", "excluded", "mixed"])
 def test_updated_orders_are_found_wherever_the_others_sort(
     sandbox: Sandbox, tap: Tap, place: str
 ) -> None:
@@ -280,6 +280,35 @@ def test_updated_orders_are_found_wherever_the_others_sort(
 
     assert found == {"orders": set(changed)}
     assert sandbox.calls <= (12 if place == "first" else 3)
+
+
+@pytest.mark.parametrize("stream", ["orders", "vouchers", "campaigns"])
+def test_changes_are_found_where_rows_never_updated_stand_between_them(
+    sandbox: Sandbox, tap: Tap, stream: str
+) -> None:
+    fill(sandbox.project)
+    sandbox.readings.change(never_updated="mixed")
+    held = sandbox.project.records if stream == "orders" else sandbox.project.programs
+    rows = getattr(held, stream)
+    start = sandbox.clock.now() - timedelta(hours=6)
+    copies(rows, 700, start, timedelta(seconds=1))
+    bookmark = start + timedelta(hours=4)
+    wanted = set()
+    for number, row in enumerate(list(rows.values())[-600:]):
+        changed = bookmark + timedelta(minutes=1, seconds=number)
+        # The row at each page's edge is one that was never updated.
+        is_new = number % 100 in {99, 0} or 150 < number < 350 or number > 470
+        row["created_at" if is_new else "updated_at"] = changed
+        if is_new:
+            row["updated_at"] = None
+        wanted.add(row["id"])
+    key = {"replication_key": "modified_at", "replication_key_value": bookmark.isoformat()}
+    tap.state = {"bookmarks": {stream: key}}
+
+    found = tap.run(stream)
+
+    assert found.exit_code == 0, found.log
+    assert ids(found)[stream] >= wanted
 
 
 @pytest.mark.parametrize("stream", ["rewards", "segments", "redemptions", "orders"])

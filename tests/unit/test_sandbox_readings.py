@@ -208,6 +208,13 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ("never_updated", "excluded"): (lambda w: w.four().seen(**UPDATED), "01"),
     ("never_updated", "first"): (lambda w: w.four().seen(**UPDATED), "2301"),
     ("never_updated", "last"): (lambda w: w.four().seen(**UPDATED), "0123"),
+    ("never_updated", "mixed"): (
+        lambda w: (
+            w.four().seen(**UPDATED),
+            w.seen(**UPDATED, **{"updated_at[after]": "2026-03-02T12:00:02Z"}),
+        ),
+        ("2301", "301"),
+    ),
     ("never_updated_in_filters", False): (
         lambda w: w.four().seen(**{"order": "created_at", "updated_at[after]": FIRST}),
         "01",

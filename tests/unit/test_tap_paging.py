@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from tap_voucherify.pagination.time_cursor import (
 )
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -97,6 +100,41 @@ def test_rows_that_were_never_updated_end_no_reading_too_soon(untimed: str) -> N
 
     assert set(read(listed, since=20)) >= {f"r{number}" for number in range(20, 150)}
     assert len(listed.asked) <= (2 if untimed == "last" else 7)
+
+
+@pytest.mark.parametrize("since", [0, 260, 390])
+def test_rows_never_updated_may_stand_by_their_creation_among_the_others(since: int) -> None:
+    never = {number for number in range(400) if number % 100 in {0, 99} or 120 < number < 280}
+    rows = [
+        {"id": f"r{number}", "created_at": at(number if number in never else -number)}
+        | ({} if number in never else {"updated_at": at(number)})
+        for number in range(399, -1, -1)
+    ]
+
+    def page(number: int) -> Page:
+        return Page(rows[(number - 1) * PAGE_ROWS : number * PAGE_ROWS], len(rows))
+
+    instant = EPOCH + timedelta(seconds=since)
+    pages = NumberedPages(page, ReadStats(), "updated_at", instant)
+    found = {row["id"] for row in pages.rows()}
+
+    assert {f"r{number}" for number in range(since, 400) if number not in never} <= found
+
+
+def test_an_empty_page_by_number_whose_total_says_more_is_requested_again_or_an_error() -> None:
+    asked: list[int] = []
+
+    def page(number: int, empty: int = 1) -> Page:
+        asked.append(number)
+        rows = [{"id": f"o-{each}"} for each in range(100 * (number - 1), 100 * number)]
+        is_empty = number == 2 and asked.count(2) <= empty
+        return Page([] if is_empty else rows[: 240 - 100 * (number - 1)], 240)
+
+    assert len(list(NumberedPages(page, ReadStats()).rows())) == 240
+
+    asked.clear()
+    with pytest.raises(VoucherifyError, match="Page 2 of a list is empty although"):
+        list(NumberedPages(lambda number: page(number, empty=9), ReadStats()).rows())
 
 
 def test_a_row_deleted_between_two_pages_hides_no_other() -> None:
@@ -194,37 +232,144 @@ def test_a_cursor_that_leads_nowhere_is_an_error_and_no_endless_run() -> None:
         list(pages_by_cursor(body("a", more=True), lambda _: body("a", more=True)))
 
 
+def parent_list(
+    count: int, *, size: int, total: str, has_more: bool
+) -> tuple[dict[str, Any], Callable[[str], dict[str, Any]]]:
+    """The first page of a parent's list, and the function that gives those behind a cursor."""
+
+    def page(start: int) -> dict[str, Any]:
+        rows = [{"id": f"e{number:04}"} for number in range(start, min(count, start + size))]
+        left = {"total": count if total == "all" else count - start}
+        more = {"has_more": start + size < count} if has_more else {}
+        return {"object": "list", "data_ref": "data", "data": rows, **left, **more}
+
+    return page(0), lambda cursor: page(int(cursor[1:]) + 1)
+
+
+@pytest.mark.parametrize("total", ["all", "remaining"])
+@pytest.mark.parametrize("has_more", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 60, 100, 130])
+def test_pages_by_cursor_may_be_shorter_than_the_limit(
+    count: int, total: str, *, has_more: bool
+) -> None:
+    first, fetch = parent_list(count, size=50, total=total, has_more=has_more)
+
+    found = [row["id"] for page in pages_by_cursor(first, fetch) for row in page.rows]
+
+    assert found == [f"e{number:04}" for number in range(count)]
+
+
+def test_an_empty_page_of_a_parent_that_says_more_is_an_error() -> None:
+    empty = {"object": "list", "data_ref": "data", "data": [], "total": 5}
+    with pytest.raises(VoucherifyError, match="gives an empty one"):
+        list(pages_by_cursor({**empty, "has_more": True}, lambda _: empty))
+    with pytest.raises(VoucherifyError, match="gives an empty one"):
+        list(pages_by_cursor(empty, lambda _: empty, is_filtered=False))
+
+    # A filter may have left out all rows that the total counts.
+    assert len(list(pages_by_cursor(empty, lambda _: empty, is_filtered=True))) == 1
+
+
 def test_a_parent_that_is_gone_has_no_pages() -> None:
     assert list(pages_by_cursor(None, lambda _: None)) == []
     assert len(list(pages_by_cursor(body("a", more=True), lambda _: None))) == 1
 
 
-@pytest.mark.parametrize("heeds_filters", [True, False])
-def test_a_short_page_whose_total_says_more_does_not_end_a_read(*, heeds_filters: bool) -> None:
-    """The server gives 40 rows where 100 were requested, and does not say whether more follow."""
-    begin = datetime(2026, 1, 1, tzinfo=UTC)
-    rows = [
-        {"id": f"c-{number}", "created_at": to_iso(begin + timedelta(seconds=number))}
-        for number in range(90)
+ROWS = [
+    {"id": f"c-{number}", "created_at": to_iso(EPOCH + timedelta(seconds=number))}
+    for number in range(190)
+]
+BY_CREATION = TimeOrderedEndpoint("created_at", "created_at", tie_order="id")
+
+
+def selected(query: Query) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in ROWS
+        if (query.after is None or row["created_at"] > to_iso(query.after))
+        and (query.before is None or row["created_at"] < to_iso(query.before))
     ]
 
+
+@pytest.mark.parametrize("total", ["filtered", "all", "absent"])
+@pytest.mark.parametrize("since", [None, 60])
+def test_a_short_page_does_not_end_a_read_unless_a_count_does(total: str, since: int) -> None:
+    """The server gives 40 rows where 100 were requested, and does not say whether more follow."""
+
     def fetch(query: Query) -> Page:
-        chosen = [
-            row
-            for row in rows
-            if (query.after is None or row["created_at"] > to_iso(query.after))
-            and (query.before is None or row["created_at"] < to_iso(query.before))
-        ]
-        total = len(chosen) if heeds_filters else len(rows)
-        return Page(chosen[:40] if heeds_filters else chosen, total)
+        chosen = selected(query)
+        totals = {"filtered": len(chosen), "all": len(ROWS), "absent": None}
+        return Page(chosen[:40], totals[total])
 
-    endpoint = TimeOrderedEndpoint("created_at", "created_at", tie_order="id")
     stats = ReadStats()
-    since = begin if heeds_filters else begin + timedelta(seconds=60)
-    found = {row["id"] for _, row in rows_by_time(fetch, endpoint, since=since, stats=stats)}
+    begin = None if since is None else EPOCH + timedelta(seconds=since)
+    found = {row["id"] for _, row in rows_by_time(fetch, BY_CREATION, since=begin, stats=stats)}
 
-    assert len(found) == (90 if heeds_filters else 30)
-    assert stats.calls <= 4
+    assert len(found) == len(ROWS) - (since or 0)
+    assert stats.calls <= len(found) // 39 + 3
+
+
+def test_nothing_new_costs_one_call_where_the_count_proves_it() -> None:
+    stats, since = ReadStats(), EPOCH + timedelta(seconds=150)
+    rows_read = rows_by_time(
+        lambda query: Page(selected(query), len(selected(query))),
+        BY_CREATION,
+        since=since,
+        stats=stats,
+    )
+
+    assert len(list(rows_read)) == 40
+    assert stats.calls == 1
+
+
+@pytest.mark.parametrize("more", [None, True])
+@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("place", [1, 2])
+def test_an_empty_page_that_says_more_is_requested_again_or_an_error(
+    place: int,
+    times: int,
+    more: bool | None,  # noqa: FBT001 - a table
+) -> None:
+    calls: list[Query] = []
+
+    def fetch(query: Query) -> Page:
+        chosen = selected(query)
+        if query.before is None:
+            calls.append(query)
+            if place <= len(calls) < place + times:
+                return Page([], len(chosen), more)
+        return Page(chosen[:100], len(chosen))
+
+    def found() -> set[str]:
+        return {row["id"] for _, row in rows_by_time(fetch, BY_CREATION, since=EPOCH)}
+
+    if times == 1:
+        assert found() == {row["id"] for row in ROWS}
+    else:
+        with pytest.raises(VoucherifyError, match="lists 0 rows of a span"):
+            found()
+
+
+@pytest.mark.parametrize("row", [0, 50, 99, 100, 189])
+@pytest.mark.parametrize("total", [True, False])
+def test_a_row_without_a_time_of_creation_is_kept(row: int, *, total: bool) -> None:
+    def fetch(query: Query) -> Page:
+        chosen = selected(query)
+        shown = [
+            {**each, "created_at": None} if each is ROWS[row] else each for each in chosen[:100]
+        ]
+        return Page(shown, len(chosen) if total else None)
+
+    rows_read = list(rows_by_time(fetch, BY_CREATION))
+    since = {each["id"] for _, each in rows_by_time(fetch, BY_CREATION, since=EPOCH)}
+
+    assert {each["id"] for _, each in rows_read} == since == {each["id"] for each in ROWS}
+
+
+def test_a_page_of_rows_without_a_time_of_creation_is_an_error() -> None:
+    rows = [{"id": f"c-{number}", "created_at": None} for number in range(100)]
+    with pytest.raises(VoucherifyError, match="No row of a page has `created_at`"):
+        list(rows_by_time(lambda _: Page(rows, 100), BY_CREATION, since=EPOCH))
 
 
 def test_a_short_page_that_repeats_is_an_error() -> None:
@@ -234,9 +379,8 @@ def test_a_short_page_that_repeats_is_an_error() -> None:
         is_before = query.before is not None and query.before.year < 2026
         return Page([], 0) if is_before else Page(rows[:4], len(rows))
 
-    endpoint = TimeOrderedEndpoint("created_at", "created_at", tie_order="id")
     with pytest.raises(VoucherifyError, match="counts 9 in it"):
-        list(rows_by_time(fetch, endpoint))
+        list(rows_by_time(fetch, BY_CREATION))
 
 
 def test_short_pages_by_number_go_on_while_the_total_says_more() -> None:

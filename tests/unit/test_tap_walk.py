@@ -47,7 +47,7 @@ class Readings:
 
     inclusive: bool = False
     ties: Literal["stable", "reversed", "random"] = "random"
-    never_updated: Literal["first", "last", "excluded"] = "excluded"
+    never_updated: Literal["first", "last", "excluded", "mixed", "mixed, unfiltered"] = "excluded"
     has_more: bool = False
     total_filtered: bool = True
     printed: Literal["cut", "rounded", "micro", "seconds", "mixed"] = "cut"
@@ -95,10 +95,18 @@ class Api:
         else:
             keys.sort()
         unset = at(10**15 if self.readings.never_updated == "last" else -(10**15))
-        return sorted(keys, key=lambda key: self.stored[key][query.order] or unset)
+        is_mixed = self.readings.never_updated.startswith("mixed")
+
+        def place(key: str) -> datetime:
+            stored = self.stored[key]
+            return stored[query.order] or (is_mixed and stored["created_at"]) or unset
+
+        return sorted(keys, key=place)
 
     def _selected(self, query: Query, key: str) -> bool:
         instant = self.stored[key][query.field]
+        if instant is None and self.readings.never_updated == "mixed":
+            instant = self.stored[key]["created_at"]
         if instant is None:
             return self.readings.never_updated != "excluded"
         if self.readings.inclusive:
@@ -135,7 +143,7 @@ readings = st.builds(
     Readings,
     inclusive=st.booleans(),
     ties=st.sampled_from(["stable", "reversed", "random"]),
-    never_updated=st.sampled_from(["first", "last", "excluded"]),
+    never_updated=st.sampled_from(["first", "last", "excluded", "mixed", "mixed, unfiltered"]),
     has_more=st.booleans(),
     total_filtered=st.booleans(),
     printed=st.sampled_from(["cut", "rounded", "micro", "seconds", "mixed"]),

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from voucherify_sandbox.project import Project
 
 
+UNDATED = "$undated"
+"""The member that holds the row itself, where it is sorted by another time than it shows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The parameters and envelope of one list.
@@ -74,11 +78,21 @@ def _counted(
     project: Project, request: Request, rows: list[Json], rules: Rules
 ) -> tuple[list[Json], int | None]:
     """The matching rows in their order, without hidden ones, and `total`."""
+    if project.readings.never_updated == "mixed":
+        rows = [_dated(row) for row in rows]
     matching = _matching(request, rows, rules)
     totals = {"all": len(rows), "absent": None}
     total = totals.get(project.readings.total, len(matching))
     shown = [row for row in matching if row["id"] not in project.hidden]
-    return _ordered(project, shown, request, rules), total
+    ordered = _ordered(project, shown, request, rules)
+    return [row.get(UNDATED, row) for row in ordered], total
+
+
+def _dated(row: Json) -> Json:
+    """A row that is filtered and sorted by its creation where it was never updated."""
+    if row.get("updated_at") is not None or "created_at" not in row:
+        return row
+    return {**row, "updated_at": row["created_at"], UNDATED: row}
 
 
 def _envelope(project: Project, rows: list[Json], rules: Rules, total: int | None) -> Json:
@@ -117,7 +131,7 @@ def _ordered(project: Project, rows: list[Json], request: Request, rules: Rules)
         return (value is not None, "" if value is None else value)
 
     ordered = sorted(rows, key=key, reverse=order.startswith("-"))
-    if project.readings.never_updated != "excluded":
+    if project.readings.never_updated in {"first", "last"}:
         first = project.readings.never_updated == "first"
         ordered.sort(key=lambda row: (row.get(name) is None) is not first)
     return ordered

@@ -59,10 +59,52 @@ STORE = ("tests/standard/test_tap_webhooks.py",)
 
 DEFENCES = (
     Defence(
+        "tap: rows never updated may stand by their creation among the others",
+        "tap_voucherify/pagination/time_cursor.py",
+        "if self._endpoint.ascends(places, cursor):",
+        "if False:",
+        ("tests/unit/test_tap_walk.py",),
+    ),
+    Defence(
+        "tap: the same in a list read from its newest page on",
+        "tap_voucherify/pagination/page_number.py",
+        "return created is None or created < self.since",
+        "return True",
+        PAGING,
+    ),
+    Defence(
+        "tap: a row without its time of creation is kept",
+        "tap_voucherify/pagination/time_cursor.py",
+        "if endpoint.may_lack_time or len(known) == len(rows):",
+        "if True:",
+        PAGING,
+    ),
+    Defence(
+        "tap: a part that an earlier run began marks only ids that it requested",
+        "tap_voucherify/rewards/id_queue.py",
+        'self._database.execute("DELETE FROM queue WHERE id <= ? AND NOT is_done", (position,))',
+        "pass",
+        ("tests/unit/test_tap_candidates.py",),
+    ),
+    Defence(
+        "tap: an empty page ends no read while the API counts more",
+        "tap_voucherify/pagination/time_cursor.py",
+        "return not self.rows and (self.has_more is True or counts_more)",
+        "return False",
+        PAGING,
+    ),
+    Defence(
+        "tap: a short page of a parent ends no read while the API counts more",
+        "tap_voucherify/pagination/page_number.py",
+        "goes_on = page.has_more or page.may_have_successor or counts_more",
+        "goes_on = page.may_have_successor",
+        PAGING,
+    ),
+    Defence(
         "tap: pages overlap by a millisecond",
         "tap_voucherify/pagination/time_cursor.py",
-        "following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None",
-        "following = whole_millisecond(timed[-1][0]) if timed else None",
+        "following = whole_millisecond(places[-1][0]) - MILLISECOND if places else None",
+        "following = whole_millisecond(places[-1][0]) if places else None",
         WALK,
     ),
     Defence(
@@ -208,7 +250,7 @@ DEFENCES = (
     Defence(
         "tap: a short page whose total says more does not end a read by time",
         "tap_voucherify/pagination/time_cursor.py",
-        "if not page.counts_more or not self._heeds_filters():",
+        "if not (page.counts_more or page.is_unproven):",
         "if True:",
         PAGING,
     ),

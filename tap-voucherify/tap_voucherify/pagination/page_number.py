@@ -15,7 +15,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tap_voucherify.pagination.endpoints import ResponseBody, page_of
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, pages_to_reread
+from tap_voucherify.pagination.time_cursor import (
+    PAGE_ROWS,
+    TimeOrderedEndpoint,
+    pages_to_reread,
+)
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import parse
 
@@ -52,6 +56,8 @@ class NumberedPages:
             is read again for them, or the read of a busy list would never end.
         number: the page being read; rows of earlier pages were all given.
         last_page: the last page that the API serves.
+        untimed_among: whether rows without the time may stand by their creation among the others,
+            although no page has shown it yet.
         capped: whether the API served no further page although there were more rows.
         first_total: `total` of the first response.
     """
@@ -63,6 +69,7 @@ class NumberedPages:
     started: Callable[[], datetime] | None = None
     number: int = 1
     last_page: int = LAST_PAGE
+    untimed_among: bool = False
     capped: bool = False
     first_total: int | None = None
     distinct: set[str] = field(default_factory=set)
@@ -96,13 +103,28 @@ class NumberedPages:
             yield from self._deduplicate(self._fetch(number))
 
     def _fetch(self, number: int) -> Page:
-        page = self.fetch_page(number)
-        self.stats.calls += 1
+        page = self._fetch_listed(number)
         if not self._begun:
             self._begun, self.first_total = True, page.total
         if page.total is not None:
             self.stats.total = page.total
         return page
+
+    def _fetch_listed(self, number: int) -> Page:
+        """A page; requested twice if it is empty although the API says that rows are on it.
+
+        Raises:
+            VoucherifyError: it is empty again.
+        """
+        for _ in range(2):
+            page = self.fetch_page(number)
+            self.stats.calls += 1
+            if not page.is_empty_too_soon((number - 1) * PAGE_ROWS):
+                return page
+        raise VoucherifyError(
+            f"Page {number} of a list is empty although the API says that rows are on it: run "
+            "again; if it persists, report it to Voucherify's support with the time of this run."
+        )
 
     def _deduplicate(self, page: Page) -> list[Row]:
         fresh = []
@@ -171,10 +193,25 @@ class NumberedPages:
         if self.since is None or self.time_field is None:
             return False
         last = page.rows[-1].get(self.time_field)
-        self._timed = self._timed or bool(page.rows[0].get(self.time_field))
-        if last is None:
-            return self._timed  # whether rows without the time sort first or last is not published
-        return parse(last, what=f"`{self.time_field}` of a row") < self.since
+        self._timed = self._timed or any(row.get(self.time_field) for row in page.rows)
+        if last is not None:
+            return parse(last, what=f"`{self.time_field}` of a row") < self.since
+        if not (self._timed or self.untimed_among):
+            return False
+        # Whether rows without the time come last, or by their creation, is not published.
+        created = places_descend(self.time_field, page.rows)
+        return created is None or created < self.since
+
+
+def places_descend(time_field: str, rows: list[Row]) -> datetime | None:
+    """The last row's place in time if all rows descend by it, as far as their prints tell.
+
+    The place of a row without the time is its creation.
+    """
+    endpoint = TimeOrderedEndpoint(time_field, time_field, tie_order="")
+    places = [place for row in reversed(rows) if (place := endpoint.place(row)) is not None]
+    descend = len(places) == len(rows) > 0 and endpoint.ascends(places, None)
+    return places[0][0] if descend else None
 
 
 def is_newest_first(times: list[datetime]) -> bool:
@@ -187,30 +224,47 @@ def is_newest_first(times: list[datetime]) -> bool:
 
 
 def pages_by_cursor(
-    body: ResponseBody | None, fetch: Callable[[str], ResponseBody | None]
+    body: ResponseBody | None,
+    fetch: Callable[[str], ResponseBody | None],
+    *,
+    is_filtered: bool = True,
 ) -> Iterator[Page]:
     """A first page and all that follow it by cursor.
 
-    The cursor is `more_starting_after` if the response has it, else the id of the last row.
+    The cursor is `more_starting_after` if the response has it, else the id of the last row. A page
+    without `has_more` is not the last one while `total` counts more.
 
     Args:
         body: the first response; `None` for a parent that is gone.
         fetch: returns the response behind a cursor, `None` if the parent is gone by then.
+        is_filtered: whether rows are left out by a filter, which `total` may ignore.
 
     Raises:
-        VoucherifyError: the cursor does not move, so rows could be missed.
+        VoucherifyError: the cursor does not move, or a page is empty that should not be, so rows
+            could be missed.
     """
-    used: str | None = None
+    cursor: str | None = None
+    total: int | None = None
+    passed = 0
     while body is not None:
         page = page_of(body)
+        total = page.total if total is None else total
         yield page
-        if not page.may_have_successor:
-            return
-        cursor = str(body.get("more_starting_after") or page.rows[-1].get("id"))
-        if cursor == used:
+        # `total` may count all rows, or those behind the cursor.
+        start = passed if page.total == total else 0
+        passed += len(page.rows)
+        counts_more = page.counts_more and (page.total or 0) > start + len(page.rows)
+        is_empty_too_soon = page.is_empty_too_soon(start) and (page.has_more or not is_filtered)
+        goes_on = page.has_more or page.may_have_successor or counts_more
+        last_id = page.rows[-1].get("id") if page.rows else None
+        following = body.get("more_starting_after") or last_id
+        if (goes_on and following in {None, cursor}) or (is_empty_too_soon and not following):
             raise VoucherifyError(
-                "The API repeats a page, so rows could be missed: report it to Voucherify's "
-                "support with the time of this run."
+                "The API repeats a page, or gives an empty one and says that rows follow, so rows "
+                "could be missed: run again; if it persists, report it to Voucherify's support "
+                "with the time of this run."
             )
-        used = cursor
+        if not goes_on:
+            return
+        cursor = str(following)
         body = fetch(cursor)

@@ -340,7 +340,7 @@ class ParallelWindows:
             return Answer(answer, before, window.arrived)
 
     def _by_time(self, span: Window, fetch: Fetch) -> Iterator[TimedRow]:
-        part = ReadStats(heeds_filters=self._stats.heeds_filters)
+        part = ReadStats(heeds_filters=self._stats.heeds_filters, is_counted=self._stats.is_counted)
         rows = rows_by_time(fetch, self._endpoint, since=span.since, until=span.until, stats=part)
         for number, timed in enumerate(rows):
             yield from self._fresh(span, [timed])

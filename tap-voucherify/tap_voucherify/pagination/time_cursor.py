@@ -1,8 +1,9 @@
 """Read a list in order of time by moving a time filter, without losing a row.
 
 It is not published whether time filters include their bound, how rows with equal times are ordered,
-whether stored times are finer than printed ones, or where rows without a time sort. So only
-documented filters are used, and in a way that is right under each of these readings:
+whether stored times are finer than printed ones, or where rows without `updated_at` sort: first,
+last, or by their creation among the others. So only documented filters are used, and in a way that
+is right under each of these readings:
 
     ── rows by time ──────────────────────────────────────────────►
     request 1   [ 100 rows ........ last ]
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from tap_voucherify.voucherify_client.errors import VoucherifyError
@@ -79,6 +81,16 @@ class Page:
         is_short = self.has_more is None and 0 < len(self.rows) < PAGE_ROWS
         return is_short and self.total is not None and self.total > len(self.rows)
 
+    def is_empty_too_soon(self, start: int) -> bool:
+        """Whether the API says that rows follow the first `start` ones, and gives none."""
+        counts_more = self.has_more is None and (self.total or 0) > start
+        return not self.rows and (self.has_more is True or counts_more)
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether a short page says neither whether more follow nor how many there are."""
+        return self.has_more is None and self.total is None and 0 < len(self.rows) < PAGE_ROWS
+
 
 Fetch = Callable[[Query], Page]
 
@@ -102,15 +114,34 @@ class TimeOrderedEndpoint:
         text = row.get(self.time_field)
         return None if text is None else parse(text, what=f"`{self.time_field}` of a row")
 
+    @property
+    def may_lack_time(self) -> bool:
+        """Whether rows may lack the time, as those never updated lack `updated_at`."""
+        return self.time_field == "updated_at"
+
+    def place(self, row: Row) -> TimedRow | None:
+        """A row and its time, or its creation if it lacks the time; `None` if it lacks both."""
+        text = row.get(self.time_field) or row.get("created_at")
+        return None if text is None else (parse(text, what="the time of a row"), row)
+
     def end(self, timed: TimedRow) -> datetime:
         """The instant before which a row was stored, given the one it prints."""
         instant, row = timed
-        return end(instant, row[self.time_field])
+        return end(instant, row.get(self.time_field) or row.get("created_at"))
+
+    def ascends(self, places: list[TimedRow], floor: datetime | None) -> bool:
+        """Whether rows ascend from an instant on, as far as their prints tell."""
+        for one in places:
+            if floor is not None and one[0] < floor and self.end(one) < floor - MILLISECOND:
+                return False
+            floor = one[0] if floor is None else max(floor, one[0])
+        return True
 
 
-def end(instant: datetime, text: str) -> datetime:
-    """The instant before which a row was stored whose time is printed as this text."""
-    return whole_millisecond(instant) + resolution(text)
+def end(instant: datetime, text: str | None) -> datetime:
+    """The instant before which a row was stored whose time is printed as this text, if at all."""
+    finest = LONGEST_RESOLUTION if text is None else resolution(text)
+    return whole_millisecond(instant) + finest
 
 
 @dataclass(slots=True)
@@ -122,12 +153,14 @@ class ReadStats:
         total: `total` of the first response, which counts all rows or those of the filter.
         calls: requests made.
         heeds_filters: whether `total` counts only what a filter selects; `None`: not known yet.
+        is_counted: whether the caller compares the rows with a count at the end.
     """
 
     duplicates: int = 0
     total: int | None = None
     calls: int = 0
     heeds_filters: bool | None = None
+    is_counted: bool = False
 
     def add(self, part: ReadStats) -> None:
         """Add the figures of a part of the list; `total` stays that of the whole list."""
@@ -145,8 +178,8 @@ def rows_by_time(
 ) -> Iterator[TimedRow]:
     """Each row with `since` <= time < `until`, once, ascending; both bounds to the millisecond.
 
-    Rows without the time are left out. A row whose time moves during the read may come again with
-    its new time.
+    Rows never updated are left out of a read by `updated_at`. A row whose time moves meanwhile may
+    come again with its new time.
 
     Raises:
         VoucherifyError: the list breaks its order, a row has no id, or one instant holds more
@@ -189,58 +222,122 @@ class TimeCursor:
         self._endpoint = endpoint
         self._stats = stats
         self._seen = SeenRows(endpoint, stats)
+        self._timed_precede = self._untimed_precede = False
 
     def rows(self, cursor: datetime | None, before: datetime | None) -> Iterator[TimedRow]:
         """Every row between two instants, ascending, and perhaps some just outside."""
         while True:
             query = Query(self._endpoint.field, self._endpoint.field, cursor, before)
-            page = self._fetch(query)
-            timed = timed_rows(self._endpoint, page.rows)
+            page = self._fetch_listed(query)
+            timed = timed_rows(self._endpoint, page.rows, cursor)
             check_order(self._endpoint, timed, cursor)
             fresh = self._seen.fresh(timed)
             yield from fresh
-            if self._is_last(page, fresh) or self._is_past_all_times(page, timed):
+            if self._is_last(page, fresh):
                 return
-            following = whole_millisecond(timed[-1][0]) - MILLISECOND if timed else None
+            places = self._places(page.rows, timed, cursor)
+            if places is None:
+                return
+            following = whole_millisecond(places[-1][0]) - MILLISECOND if places else None
             if following is None or (cursor is not None and following <= cursor):
-                following = self._end_of_instant(timed, cursor)
+                following = self._end_of_instant(places, cursor)
                 yield from self._instant(query, following)
                 if following is None:
                     return
             self._seen.forget_before(following - MILLISECOND)
             cursor = following
 
+    def _fetch_listed(self, query: Query) -> Page:
+        """A page; requested twice if it is empty although the API says that rows follow.
+
+        Raises:
+            VoucherifyError: it is empty again.
+        """
+        start = ((query.page or 1) - 1) * PAGE_ROWS
+        for _ in range(2):
+            page = self._fetch(query)
+            is_suspect = page.is_empty_too_soon(start)
+            if not is_suspect or not (page.has_more or self._heeds_filters()):
+                return page
+        raise self._missing(page)
+
     def _is_last(self, page: Page, fresh: list[TimedRow]) -> bool:
         """Whether no page follows.
+
+        A short page is the last if a count says so. If none does, the page after it brings nothing
+        new.
 
         Raises:
             VoucherifyError: the API counts more rows than it lists, and the page repeats others.
         """
         if page.may_have_successor:
             return False
-        if not page.counts_more or not self._heeds_filters():
+        if not (page.counts_more or page.is_unproven):
             return True
+        if page.is_unproven or not self._heeds_filters():
+            return not fresh
         if not fresh:
-            raise VoucherifyError(
-                f"The API lists {len(page.rows):,} rows of a span of `{self._endpoint.field}` and "
-                f"counts {page.total:,} in it, so rows could be missed: run again; if it persists, "
-                "report it to Voucherify's support with the time of this run."
-            )
+            raise self._missing(page)
         return False
+
+    def _missing(self, page: Page) -> VoucherifyError:
+        counts = "says that more follow"
+        if page.total is not None:
+            counts = f"counts {page.total:,} in it"
+        return VoucherifyError(
+            f"The API lists {len(page.rows):,} rows of a span of `{self._endpoint.field}` and "
+            f"{counts}, so rows could be missed: run again; if it persists, "
+            "report it to Voucherify's support with the time of this run."
+        )
+
+    def _places(
+        self, rows: list[Row], timed: list[TimedRow], cursor: datetime | None
+    ) -> list[TimedRow] | None:
+        """The rows of a full page by which the next one is found; `None` if nothing is left.
+
+        Rows without the time come first, last, or by their creation among the others. They are
+        among the others if one of them follows a row with the time and all ascend.
+        """
+        if len(timed) == len(rows):
+            return timed
+        have_time = [self._endpoint.instant(row) is not None for row in rows]
+        for one, following in pairwise(have_time):
+            self._timed_precede |= one and not following
+            self._untimed_precede |= following and not one
+        if not self._timed_precede and (timed or not self._selects_by_creation(cursor)):
+            return timed
+        places = [place for row in rows if (place := self._endpoint.place(row)) is not None]
+        if self._endpoint.ascends(places, cursor):
+            return places
+        is_ambiguous = self._untimed_precede or self._endpoint.ascends(places, None)
+        return timed if have_time[-1] or is_ambiguous else None
+
+    def _selects_by_creation(self, cursor: datetime | None) -> bool:
+        """Whether a filter selects rows without the time by their creation.
+
+        It selected a page of them; if it did so whatever their creation, it would also select
+        them before 1970.
+        """
+        if cursor is not None and not self._timed_precede:
+            field = self._endpoint.field
+            self._timed_precede = not self._fetch(Query(field, field, before=EPOCH)).rows
+        return self._timed_precede
 
     def _heeds_filters(self) -> bool:
         """Whether `total` counts only what a filter selects: nothing was created before 1970."""
+        if self._stats.is_counted:
+            return False  # it is not needed
         if self._stats.heeds_filters is None:
             field = self._endpoint.field
             total = self._fetch(Query(field, field, before=EPOCH)).total
             self._stats.heeds_filters = total == 0
         return self._stats.heeds_filters
 
-    def _end_of_instant(self, timed: list[TimedRow], cursor: datetime | None) -> datetime | None:
-        """The instant before which a stuck page's rows were stored; `None` if none has a time."""
-        if not timed:
+    def _end_of_instant(self, places: list[TimedRow], cursor: datetime | None) -> datetime | None:
+        """The instant before which a stuck page's rows were stored; `None` if none has a place."""
+        if not places:
             return None
-        end = max(self._endpoint.end(one) for one in timed)
+        end = max(self._endpoint.end(one) for one in places)
         return end if cursor is None else max(end, cursor + MILLISECOND)
 
     def _instant(self, query: Query, end: datetime | None) -> Iterator[TimedRow]:
@@ -265,7 +362,7 @@ class TimeCursor:
             VoucherifyError: the query selects more rows than the API's pages reach.
         """
         pages = list(self._pages_up(query))
-        listed = (timed_rows(self._endpoint, page.rows) for page in pages)
+        listed = (timed_rows(self._endpoint, page.rows, query.after) for page in pages)
         found = {row["id"]: (at, row) for timed in listed for at, row in timed}
         counted = query.before is not None and {page.total for page in pages} == {len(found)}
         if len(pages) == 1 or counted:
@@ -277,14 +374,15 @@ class TimeCursor:
                 "export of them."
             )
         for number in pages_to_reread(1, len(pages), PASSES_OF_AN_INSTANT, lambda: len(found)):
-            rows = self._fetch(replace(query, page=number)).rows
-            found.update((row["id"], (at, row)) for at, row in timed_rows(self._endpoint, rows))
+            rows = self._fetch_listed(replace(query, page=number)).rows
+            timed = timed_rows(self._endpoint, rows, query.after)
+            found.update((row["id"], (at, row)) for at, row in timed)
         return list(found.values())
 
     def _pages_up(self, query: Query) -> Iterator[Page]:
         """The pages of a query from the first to its last, or to the last that the API serves."""
         for number in range(1, LAST_PAGE_BY_TIME + 1):
-            page = self._fetch(replace(query, page=number))
+            page = self._fetch_listed(replace(query, page=number))
             yield page
             if not page.may_have_successor:
                 return
@@ -296,10 +394,6 @@ class TimeCursor:
         self._stats.calls += 1
         return page
 
-    def _is_past_all_times(self, page: Page, timed: list[TimedRow]) -> bool:
-        """Whether rows without the time sort last, and this page shows the first of them."""
-        return bool(timed) and self._endpoint.instant(page.rows[-1]) is None
-
 
 class SeenRows:
     """Drops rows that were seen before, as far as spans overlap."""
@@ -307,7 +401,7 @@ class SeenRows:
     def __init__(self, endpoint: TimeOrderedEndpoint, stats: ReadStats) -> None:
         self._endpoint = endpoint
         self._stats = stats
-        self._seen: dict[tuple[str, datetime], str] = {}
+        self._seen: dict[tuple[str, datetime], str | None] = {}
 
     def fresh(self, timed: Iterable[TimedRow]) -> list[TimedRow]:
         """The rows not seen before; a row with another time than before is a new row."""
@@ -317,7 +411,7 @@ class SeenRows:
             if known in self._seen:
                 self._stats.duplicates += 1
             else:
-                self._seen[known] = row[self._endpoint.time_field]
+                self._seen[known] = row.get(self._endpoint.time_field)
                 fresh.append((instant, row))
         return fresh
 
@@ -331,14 +425,32 @@ class SeenRows:
         }
 
 
-def timed_rows(endpoint: TimeOrderedEndpoint, rows: list[Row]) -> list[TimedRow]:
+def timed_rows(
+    endpoint: TimeOrderedEndpoint, rows: list[Row], cursor: datetime | None = None
+) -> list[TimedRow]:
     """The rows that have the time, with it.
 
+    A row that lacks a time of creation, which every row has, stands beside its neighbour, or at
+    `cursor`.
+
     Raises:
-        VoucherifyError: a row has no id, or a time that is none.
+        VoucherifyError: a row has no id, a time is none, or no row of a page has one.
     """
-    timed = ((endpoint.instant(row), row) for row in rows if _checked_id(row))
-    return [(instant, row) for instant, row in timed if instant is not None]
+    timed = [(endpoint.instant(row), row) for row in rows if _checked_id(row)]
+    known = [(instant, row) for instant, row in timed if instant is not None]
+    if endpoint.may_lack_time or len(known) == len(rows):
+        return known
+    beside = known[0][0] if known else cursor
+    if beside is None or (len(rows) >= PAGE_ROWS and not known):
+        raise VoucherifyError(
+            f"No row of a page has `{endpoint.time_field}`, so rows could be missed: report it to "
+            "Voucherify's support with the time of this run."
+        )
+    placed: list[TimedRow] = []
+    for instant, row in timed:
+        beside = instant or beside
+        placed.append((beside, row))
+    return placed
 
 
 def check_order(
@@ -349,16 +461,14 @@ def check_order(
     Raises:
         VoucherifyError: the list ignores its filter or its order, so rows could be missed.
     """
-    floor = timed[0][0] if floor is None and timed else floor
-    for one in timed:
-        if floor is not None and one[0] < floor and endpoint.end(one) < floor - MILLISECOND:
-            raise VoucherifyError(
-                f"The list does not keep the order `{endpoint.field}` or its filter, so "
-                "rows could be missed; nothing past this point was read: report it to the "
-                "maintainers with the run's log."
-            )
-        floor = one[0] if floor is None else max(floor, one[0])
-    return floor
+    if not endpoint.ascends(timed, floor):
+        raise VoucherifyError(
+            f"The list does not keep the order `{endpoint.field}` or its filter, so "
+            "rows could be missed; nothing past this point was read: report it to the "
+            "maintainers with the run's log."
+        )
+    times = [instant for instant, _ in timed]
+    return max(times if floor is None else [*times, floor], default=None)
 
 
 def pages_to_reread(

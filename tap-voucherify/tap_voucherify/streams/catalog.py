@@ -121,6 +121,7 @@ class Segments(FullTableStream):
         """Every segment, by the time of creation: the list takes no page number."""
         fetch = endpoints.pages_of(self.client.get, self.path, filters=endpoints.SEGMENT_FILTERS)
         by_creation, read = endpoints.SEGMENTS_BY_CREATION, FullRead()
+        self.stats.is_counted = True
         for instant, row in rows_by_time(fetch, by_creation, stats=self.stats):
             read.begin(self.client.run_started, self.stats.total)
             read.add(instant)

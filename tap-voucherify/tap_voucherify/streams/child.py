@@ -257,8 +257,9 @@ class ChildStream(IncrementalStream):
     def _read_part(self, queue: IdQueue, run: RunRange) -> Iterator[Record | None]:
         """The rows of the parents in the queue, from where a run was cut."""
         self.logger.info("%s parents to read", f"{len(queue):,}")
+        begun_at = self._position.position
         yield from self._read(queue, run)
-        queue.finish()
+        queue.finish(begun_at)
 
     def _read(self, queue: IdQueue, run: RunRange) -> Iterator[Record | None]:
         params: dict[str, Any] = {"limit": PAGE_ROWS, "order": self.order}
@@ -299,7 +300,8 @@ class ChildStream(IncrementalStream):
             return self._get(parent_id, {**params, "starting_after_id": cursor})
 
         since = self.run_range.since
-        for page in pages_by_cursor(body, fetch):
+        is_filtered = since is not None and bool(self.since_params(since))
+        for page in pages_by_cursor(body, fetch, is_filtered=is_filtered):
             yield page
             if since is not None and self.older_than(page, since):
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import page_of
-from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages
+from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages, places_descend
 from tap_voucherify.pagination.position import count_of
 from tap_voucherify.pagination.replication_value import modified_at
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row
@@ -22,7 +22,7 @@ from tap_voucherify.pagination.total_check import (
 )
 from tap_voucherify.streams.stream import IncrementalStream, RunRange, VoucherifyStream
 from tap_voucherify.voucherify_client.errors import VoucherifyError
-from tap_voucherify.voucherify_client.timestamps import parse, to_iso
+from tap_voucherify.voucherify_client.timestamps import LONGEST_RESOLUTION, parse, to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -209,39 +209,52 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
         """The pages by one time, from where an earlier run was cut; `None` if there is no page."""
         begin: int | None = max(1, self._position.page - 1)
+        untimed_among = False
         if time != self._position.time:
             self._position.time, self._position.page = time, 1
-            begin = 1 if time == self.times[-1] else self._first_page(time)
+            begin = 1
+            if time != self.times[-1]:
+                begin, untimed_among = self._first_page(time)
         if begin is None:
             return None
-        page = partial(self._page, time)
-        return NumberedPages(page, self.stats, time, since, self._started, number=begin)
+        pages = NumberedPages(
+            partial(self._page, time), self.stats, time, since, self._started, number=begin
+        )
+        pages.untimed_among = untimed_among
+        return pages
 
     def _started(self) -> datetime:
         return self._position.started or self.client.run_started
 
-    def _first_page(self, time: str) -> int | None:
-        """The first page with a row that has a time which others lack; `None` if no row has it.
+    def _first_page(self, time: str) -> tuple[int | None, bool]:
+        """The page to begin with, by a time that some rows lack, and whether none has it there.
 
-        It is not published whether rows without it come first. If they do, they can fill more
-        pages than there are, so the page is found by a binary search.
+        It is not published where rows without it stand. If they come first, they can fill more
+        pages than there are, so the first page with the time is found by a binary search. They may
+        as well stand by their creation among the others: then the read begins at the first page.
         """
         first = self._page(time, 1)
         self._first_seen = (time, first)
         if not first.may_have_successor or _has_time(first, time):
-            return 1
+            return 1, False
+        created = places_descend(time, first.rows)
         reach = LAST_PAGE * PAGE_ROWS
         low, high = 2, min(LAST_PAGE, -(-(first.total or reach) // PAGE_ROWS))
-        if not _has_time(self._page(time, high), time):
+        edge = self._page(time, high)
+        if not _has_time(edge, time):
             self._warn_unseen(time, first.total)
-            return None
+            return (None, False) if created is None else (1, True)
         while low < high:
             middle = (low + high) // 2
-            if _has_time(self._page(time, middle), time):
-                high = middle
+            page = self._page(time, middle)
+            if _has_time(page, time):
+                high, edge = middle, page
             else:
                 low = middle + 1
-        return low - 1
+        times = [parse(row[time], what=f"`{time}` of a row") for row in edge.rows if row.get(time)]
+        is_later = created is not None and created + LONGEST_RESOLUTION >= max(times)
+        is_mixed = is_later and places_descend(time, edge.rows) is not None
+        return (1 if is_mixed else low - 1), False
 
     def _warn_unseen(self, time: str, total: int | None) -> None:
         if total is None or total > LAST_PAGE * PAGE_ROWS:
@@ -266,10 +279,12 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         for row in rows:
             self._position.page = pages.number
             text = row.get(str(pages.time_field))
-            if text is None or (never_updated and row.get("updated_at")):
+            is_read_by_creation = text is None and pages.time_field != self.times[-1]
+            if is_read_by_creation or (never_updated and row.get("updated_at")):
                 yield None
                 continue
-            instant = parse(text, what=f"`{pages.time_field}` of {self.name}")
+            what = f"`{pages.time_field}` of {self.name}"
+            instant = modified_at(row, self.name) if text is None else parse(text, what=what)
             self.note(instant)
             if self.run_range.holds(instant):
                 yield self._record(row, instant)

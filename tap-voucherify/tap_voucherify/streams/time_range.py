@@ -110,7 +110,7 @@ class TimeRangeStream(IncrementalStream):
     ) -> Iterator[Record]:
         """What is left of a first run: what was created since, then older rows that changed."""
         self._first_run = read
-        self.stats.heeds_filters = False  # its total is checked at the end, as of all rows
+        self.stats.is_counted = True
         if since is not None and read.started is None:
             counted = count.now()
             read.begin(self.client.run_started, counted)
@@ -120,6 +120,7 @@ class TimeRangeStream(IncrementalStream):
                 yield self._record(row, instant)
                 read.add(instant)
             read.begin(self.client.run_started, self.stats.total)
+        self.stats.is_counted = False
         if since is not None and self.by_update is not None:
             for instant, row in self._older(self.by_update, since, read.changed or since):
                 yield self._record(row, instant)
