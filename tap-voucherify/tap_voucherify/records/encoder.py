@@ -126,18 +126,16 @@ class RecordEncoder:
         Raises:
             VoucherifyError: a required value has no form that the schema allows.
         """
-        if isinstance(row, TextRow):
-            columns = row.columns
-        else:
-            columns = self._conforming(row if added is None else {**row, self._added: added})
+        columns = row.columns if isinstance(row, TextRow) else self._conforming(row, added)
         for field in self._hidden:
             setattr(columns, field, msgspec.UNSET)
         if added is not None:
             setattr(columns, self._fields[self._added], added)
         return Record(encode(columns))
 
-    def _conforming(self, row: dict[str, Any]) -> Any:
+    def _conforming(self, row: dict[str, Any], added: str | None) -> Any:
         """The columns of a row, those that do not conform made to."""
+        row = row if added is None else {**row, self._added: added}
         try:
             text = encode(row)
         except (UnicodeEncodeError, RecursionError):

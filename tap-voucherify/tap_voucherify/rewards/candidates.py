@@ -69,8 +69,6 @@ def named_by_redemption(row: Row) -> set[str]:
 
 
 class _Counters(TypedDict, total=False):
-    """The members of a customer that `may_have_rewards` needs."""
-
     id: str
     summary: Any
     loyalty: Any
