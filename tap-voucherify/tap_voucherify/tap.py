@@ -20,7 +20,7 @@ from tap_voucherify.state import project_digest, refuse_foreign, value_of
 from tap_voucherify.streams.catalog import STREAMS, MetadataSchemas
 from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
 from tap_voucherify.voucherify_client.client import Client, Connection
-from tap_voucherify.voucherify_client.connection_settings import stripped
+from tap_voucherify.voucherify_client.connection_settings import checked_environment, stripped
 from tap_voucherify.voucherify_client.errors import SettingsError, VoucherifyError
 from tap_voucherify.voucherify_client.exit_status import exit_status
 from tap_voucherify.voucherify_client.sdk_version import warn_if_untested
@@ -57,7 +57,9 @@ class TapVoucherify(GracefulTap):
             # Platforms pass unset settings as null and mean the default.
             options["config"] = {key: value for key, value in config.items() if value is not None}
         # The SDK's own validation repeats invalid values and so would print secrets.
-        super().__init__(validate_config=False, **options)
+        is_read = bool(options.get("parse_env_config"))
+        with checked_environment(self.config_jsonschema, settings.PREFIX, is_read=is_read):
+            super().__init__(validate_config=False, **options)
         warn_if_untested(self.logger)
         self._config.update(stripped(self._config))
         if validate_config:

@@ -235,6 +235,8 @@ class Run:
         try:
             error = self._conclude(input_error)
             if self.outcomes.file:
+                if error is None:
+                    self.outcomes.file.flush()
                 self.outcomes.file.end_replay(is_complete=error is None)
             self.summary.complete = error is None and self._has_stream
         finally:

@@ -26,7 +26,9 @@ from target_voucherify.singer.routing import StreamRouter
 from target_voucherify.singer.stream_maps import option_errors
 from target_voucherify.sinks import Customers
 from target_voucherify.voucherify_client.connection_settings import (
+    checked_environment,
     config_errors,
+    numbers,
     unknown_settings,
 )
 from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
@@ -73,7 +75,9 @@ class TargetVoucherify(Target):
     message_reader: MessageReader
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+        is_read = bool(arguments.get("parse_env_config"))
+        with checked_environment(self.config_jsonschema, self._env_var_prefix, is_read=is_read):
+            super().__init__(**arguments)
         warn_if_untested(self.logger)
         self.run = Run(Settings.from_config(self.config))
         has_maps = self._stream_maps or self.config.get("flattening_enabled")
@@ -174,6 +178,7 @@ class TargetVoucherify(Target):
             self.logger.warning("Setting %s is for other targets and changes nothing here", name)
         errors = sorted(unknown_settings(self._config, known, self._env_var_prefix, os.environ))
         self._config = with_defaults(self._config, schema)
+        self._config |= numbers(self._config, known, self._env_var_prefix, os.environ)
         errors += sorted(set(config_errors(self._config, schema)))
         maps = self._config.get("stream_maps")
         # A copy, because the SDK's mapper takes __else__ out of the setting.

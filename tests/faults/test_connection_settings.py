@@ -125,3 +125,34 @@ def test_blanks_around_a_token_are_dropped(
     synced(plugin, {**connection, "auth_method": "oauth"})
 
     assert sandbox.requests[1].headers["authorization"] == "Bearer canary"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "name", "value", "rule"),
+    [
+        (TARGET, "DRY_RUN", "treu", "true or false"),
+        (TARGET, "DRY_RUN", " true", "true or false"),
+        (TARGET, "MAX_DELETE_PERCENT", "1%", "a number"),
+        (TARGET, "MAX_CALLS", "ten", "a whole number"),
+        (TARGET, "MAX_CALLS", "", "a whole number"),
+        (TAP, "FLATTENING_ENABLED", "y", "true or false"),
+        (TAP, "MAX_CALLS", "1.5", "a whole number"),
+    ],
+)
+def test_a_variable_of_another_type_is_an_error(
+    connection: dict[str, Any], plugin: str, name: str, value: str, rule: str
+) -> None:
+    variable = f"{plugin.upper()}_{name}"
+
+    done = synced(plugin, connection, **{variable: value})
+
+    assert done.exit_code == 1
+    assert f"The environment variable {variable} must be {rule}." in done.log
+    assert "run summary" not in done.log
+
+
+def test_a_number_from_the_environment_is_one(connection: dict[str, Any]) -> None:
+    env = {"TARGET_VOUCHERIFY_MAX_DELETE_PERCENT": "2.5", "TARGET_VOUCHERIFY_DRY_RUN": "Yes"}
+    done = synced(TARGET, connection, **env)
+    assert done.exit_code == 0, done.log
+    assert "would_create" in done.log

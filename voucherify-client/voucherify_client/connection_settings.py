@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from .auth import HEADER_VALUE
+from .errors import SettingsError
 from .log_names import column_name
 from .urls import api_url_error
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 KEY_PAIR = ("application_id", "secret_key")
+
+BOOLEANS = frozenset(("true", "1", "yes", "on", "false", "0", "no", "off", ""))
+INTEGER = re.compile(r"\s*-?\d+\s*", re.ASCII)
+NUMBER = re.compile(r"\s*-?\d+(\.\d+)?\s*", re.ASCII)
 
 OF_OTHERS = re.compile(r"(.*_)?_.+|LOGLEVEL|SERVICE_(HOST|PORT).*|PORT(_\d.*)?")
 """Names of variables, without the plugin's prefix, that other programs use: Meltano's extras such
@@ -100,6 +107,64 @@ def unknown_settings(
             f"The environment variable {prefix}{column_name(name)} sets nothing; the nearest is "
             f"{prefix}{_nearest(name.upper(), variables)}."
         )
+
+
+@contextmanager
+def checked_environment(schema: Mapping[str, Any], prefix: str, *, is_read: bool) -> Iterator[None]:
+    """Refuse variables with values that the SDK misreads or fails on while it parses them.
+
+    Args:
+        schema: JSON schema of all settings.
+        prefix: of the plugin's environment variables.
+        is_read: whether the SDK reads the environment; its `.env` is there only afterwards.
+
+    Raises:
+        SettingsError: naming the variables.
+    """
+    try:
+        yield
+    except (ValueError, SettingsError):
+        errors = [*environment_errors(schema, prefix, os.environ)] if is_read else []
+        if not errors:
+            raise
+    else:
+        errors = [*environment_errors(schema, prefix, os.environ)] if is_read else []
+    if errors:
+        raise SettingsError(" ".join(errors)) from None
+
+
+def environment_errors(
+    schema: Mapping[str, Any], prefix: str, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """A sentence for each variable whose value is not of its setting's type.
+
+    The SDK takes any text but a few for false, and a run that should write nothing writes.
+    """
+    for name, definition in schema["properties"].items():
+        variable = f"{prefix}{name.upper().replace('-', '_')}"
+        value, types = environ.get(variable), definition.get("type", ())
+        if value is None:
+            continue
+        if "boolean" in types and value.lower() not in BOOLEANS:
+            yield f"The environment variable {variable} must be true or false."
+        elif "integer" in types and not INTEGER.fullmatch(value):
+            yield f"The environment variable {variable} must be a whole number."
+        elif "number" in types and not NUMBER.fullmatch(value):
+            yield f"The environment variable {variable} must be a number."
+
+
+def numbers(
+    config: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, environ: Mapping[str, str]
+) -> dict[str, float]:
+    """The numbers that come from the environment, which the SDK leaves as text."""
+    return {
+        name: float(value)
+        for name, value in config.items()
+        if isinstance(value, str)
+        and "number" in schema["properties"].get(name, {}).get("type", ())
+        and environ.get(f"{prefix}{name.upper()}") == value
+        and NUMBER.fullmatch(value)
+    }
 
 
 def _is_of_meltano(name: str, variables: Iterable[str], objects: Iterable[str]) -> bool:

@@ -51,6 +51,7 @@ RESTORED = ("tests/faults/test_target_restored.py",)
 EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 ORDER = ("tests/faults/test_target_replay_order.py",)
+PATHS = ("tests/faults/test_target_paths.py",)
 SELECTION = ("tests/faults/test_target_selection.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 SIDE = ("tests/faults/test_tap_side_by_side.py",)
@@ -669,6 +670,27 @@ DEFENCES = (
         ("tests/unit/test_target_parts.py", "-k", "gateway"),
     ),
     Defence(
+        "target: a last line without a line feed is no torn one",
+        "target_voucherify/acknowledgement/refused_file.py",
+        "        if _is_message(last):\n",
+        "        if False:\n",
+        PATHS,
+    ),
+    Defence(
+        "target: a refused file that an editor saved gets what the run set aside",
+        "target_voucherify/acknowledgement/refused_file.py",
+        "            self._follow()\n",
+        "",
+        PATHS,
+    ),
+    Defence(
+        "target: another program's database is no ledger",
+        "target_voucherify/acknowledgement/ledger.py",
+        '        if tables and "about" not in tables:\n',
+        "        if False:\n",
+        PATHS,
+    ),
+    Defence(
         "target: repeated records do not raise the limit of deletions",
         "target_voucherify/writing/deletions.py",
         "        self._distinct += self._marked(self._seen)\n",
@@ -685,8 +707,8 @@ DEFENCES = (
     Defence(
         "target: a replay that ends early leaves the file unchanged",
         "target_voucherify/acknowledgement/refused_file.py",
-        "        if not is_complete:",
-        "        if False:",
+        "        if is_saved or not is_complete:",
+        "        if is_saved:",
         ("tests/faults/test_target_replay.py",),
     ),
     Defence(

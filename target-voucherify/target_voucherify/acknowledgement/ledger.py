@@ -22,7 +22,7 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -334,6 +334,7 @@ class Ledger:
     def _opened(self, path: str) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"
         if not self._read_only:
+            self._refuse_foreign(path)
             # Before SQLite opens it: it loses its locks when another descriptor is closed.
             os.close(open_private(path, os.O_RDWR))
         database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
@@ -343,6 +344,22 @@ class Ledger:
         if not self._read_only:
             database.executescript(TABLES)
         return database
+
+    def _refuse_foreign(self, path: str) -> None:
+        """Leave another program's database untouched.
+
+        Raises:
+            SettingsError: it is one.
+        """
+        if not Path(path).is_file():
+            return
+        address = f"{Path(path).absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if tables and "about" not in tables:
+            raise SettingsError(
+                f"ledger_path: {path} is another program's database; name a new file."
+            )
 
     def _bind(self, project: str) -> None:
         """Bind a new ledger to its project; refuse one of another project."""

@@ -6,7 +6,8 @@ import errno
 import fcntl
 import os
 import sqlite3
-from contextlib import ExitStack
+import stat
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,7 @@ ADVICE = {
     errno.ENOENT: "its folder must exist",
     errno.ENOTDIR: "its folder must exist",
     errno.EISDIR: "it is a folder: name a file in it",
+    errno.ENOTSUP: "name a new file",
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
 }
@@ -56,8 +58,10 @@ def open_private(path: str | Path, flags: int) -> int:
     """Open a file that only its owner may read, also one that exists with another mode.
 
     Raises:
-        OSError: it cannot be opened, or belongs to somebody else and is readable by others.
+        OSError: it cannot be opened, belongs to somebody else and is readable by others, or is a
+            pipe or a device, which is left untouched.
     """
+    _check_kind(Path(path))
     descriptor = os.open(path, flags | os.O_CREAT, PRIVATE)
     try:
         if os.fstat(descriptor).st_mode & 0o777 != PRIVATE:
@@ -66,6 +70,14 @@ def open_private(path: str | Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _check_kind(path: Path) -> None:
+    """Raise an `OSError` for a pipe or a device: opening one may block or change it."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.ENOTSUP, "it is a pipe or a device")
 
 
 def file_error(setting: str, path: str | Path, error: OSError) -> SettingsError:
@@ -88,12 +100,17 @@ def lock_files(settings: Settings) -> ExitStack:
     A dry run writes neither and takes no lock.
 
     Raises:
-        SettingsError: another run uses one of them, or its lock cannot be written.
+        SettingsError: another run uses one of them, its lock cannot be written, or they are one.
     """
     paths = {
         "ledger_path": settings.ledger_path,
         "refused_records_path": settings.refused_records_path,
     }
+    names = [os.path.realpath(path) for path in paths.values() if path]
+    if len(set(names)) < len(names):
+        raise SettingsError(
+            f"ledger_path and refused_records_path both name {names[0]}: name two files."
+        )
     with ExitStack() as locks:
         for setting, path in paths.items():
             if path and not settings.dry_run:
@@ -109,6 +126,7 @@ def _locked(setting: str, path: str) -> int:
     could lock two files of one name if it were deleted. It says what `Runs` holds.
     """
     try:
+        _check_kind(Path(path))
         descriptor = open_private(_lock_of(path), os.O_RDWR)
     except OSError as error:
         raise file_error(setting, path, error) from None

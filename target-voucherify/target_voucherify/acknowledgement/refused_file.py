@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -15,7 +16,7 @@ import msgspec
 from target_voucherify.acknowledgement.private_files import file_error, open_private
 from target_voucherify.acknowledgement.refused_line import with_refusal
 from target_voucherify.errors import InputError
-from target_voucherify.json_lines import record_in
+from target_voucherify.json_lines import decode, record_in
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
 
@@ -32,9 +33,11 @@ ADDED: dict[str, Any] = {
 }
 """Properties that a refused record has besides its own."""
 
-FIRST_BYTES = (b'{"type":"SCHEMA"', b'{"type":"RECORD"')
+FIRST_BYTES = b'{"type":"SCHEMA","stream":"'
+MAX_FIRST_LINE = 1 << 26
 BLOCK = 1 << 20
 NEW_FILE = os.O_WRONLY | os.O_TRUNC | os.O_APPEND
+APPENDED_FILE = os.O_RDWR | os.O_APPEND
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 MAX_DEPTH = 100
@@ -62,11 +65,13 @@ class RefusedFile:
         self._first_replayed: bytes | None = None
         """The first line that was refused before and is again, as it was written by this run."""
         self._read_size: int | None = None
+        self._read_file: os.stat_result | None = None
         self._error: SettingsError | None = None
         """What made the file unusable, if anything did."""
         try:
-            self._descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
+            self._descriptor = open_private(path, APPENDED_FILE)
             self._repair()
+            self._begin = os.fstat(self._descriptor).st_size
         except OSError as error:
             raise file_error("refused_records_path", path, error) from None
 
@@ -88,7 +93,7 @@ class RefusedFile:
             begin = os.lseek(source.fileno(), 0, os.SEEK_CUR)
         except (OSError, ValueError):  # an input without a file behind it
             return math.inf
-        self._read_size = itself.st_size - begin
+        self._read_file, self._read_size = itself, itself.st_size - begin
         with self._writing():
             not_read = os.pread(self._descriptor, begin, 0)
             self._descriptor = open_private(self._replacement, NEW_FILE)
@@ -101,12 +106,21 @@ class RefusedFile:
 
         Args:
             is_complete: whether every record of the old file was accepted, or is in the new one.
+
+        Raises:
+            SettingsError: another program saved the old file meanwhile.
         """
-        if self._read_size is None:
+        if self._read_file is None:
             return
-        if not is_complete:
+        is_saved = not self._is_at_path(self._read_file)
+        if is_saved or not is_complete:
             self._replacement.unlink()
-            return
+            if not is_complete:
+                return
+            raise SettingsError(
+                f"refused_records_path: {self._path} was saved by another program while this run "
+                "replayed it, so it stays as it is: run again."
+            )
         with self._writing():
             os.fsync(self._descriptor)
             self._replacement.replace(self._path)
@@ -163,9 +177,35 @@ class RefusedFile:
     def flush(self) -> None:
         """Sync the file to disk, before a state that covers its records is emitted."""
         with self._writing():
+            self._follow()
             if self._unflushed:
                 os.fsync(self._descriptor)
                 self._unflushed = False
+
+    def _follow(self) -> None:
+        """Go on in a file that took this one's place, with the lines of this run that it lacks.
+
+        Editors save a file by writing a new one and renaming it.
+        """
+        if self.is_replayed or self._is_at_path(os.fstat(self._descriptor)):
+            return
+        with os.fdopen(self._descriptor, "rb") as before:
+            before.seek(self._begin)
+            missing = dict.fromkeys(before.read().splitlines())
+        self._descriptor = open_private(self._path, APPENDED_FILE)
+        self._repair()
+        self._begin = os.fstat(self._descriptor).st_size
+        with self._path.open("rb") as now:
+            for line in now:
+                missing.pop(line.strip(), None)
+        for line in missing:
+            self._append(line)
+
+    def _is_at_path(self, file: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(file, self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _append(self, line: bytes) -> None:
         """Write a line in one call, so that a kill cannot leave half of it."""
@@ -194,22 +234,53 @@ class RefusedFile:
             raise self._error from None
 
     def _repair(self) -> None:
-        """Drop a last line that a crash cut short: no state that covers it was emitted.
+        """Complete a last line that lacks its line feed, as editors leave it.
+
+        One that is cut short is moved to another file: no state covers it if a crash did that, but
+        it may have been edited.
 
         Raises:
             SettingsError: it is not a refused-records file, so nothing in it is touched.
         """
         with self._path.open("rb") as file:
-            beginning = file.read(len(FIRST_BYTES[0]))
-            size = file.seek(0, os.SEEK_END)
-            if beginning and beginning not in FIRST_BYTES:
+            first = file.readline(MAX_FIRST_LINE)
+            if first and not (_is_message(first) or _is_cut_short(first)):
                 raise SettingsError(
                     f"refused_records_path: {self._path} is not a refused-records file; name a "
                     "new one."
                 )
-            end = _end_of_last_line(file, size)
-        if end != size:
-            os.truncate(self._path, end)
+            end = _end_of_last_line(file, file.seek(0, os.SEEK_END))
+            file.seek(end)
+            last = file.read()
+        if not last.strip():
+            return
+        if _is_message(last):
+            self._append(b"")
+            return
+        aside = self._path.with_name(f"{self._path.name}.torn")
+        descriptor = open_private(aside, APPENDED_FILE)
+        os.write(descriptor, last + b"\n")
+        os.close(descriptor)
+        os.truncate(self._path, end)
+        logging.getLogger("target-voucherify").warning(
+            "refused_records_path: the last line of %s was cut short; it is in %s now",
+            self._path,
+            aside,
+        )
+
+
+def _is_message(line: bytes) -> bool:
+    """Whether a line is a complete SCHEMA or RECORD, however its JSON is written."""
+    try:
+        message = decode(line)
+    except InputError:
+        return False
+    return isinstance(message, dict) and message.get("type") in {"SCHEMA", "RECORD"}
+
+
+def _is_cut_short(line: bytes) -> bool:
+    """Whether a line is the beginning of a file's first line."""
+    return not line.endswith(b"\n") and line[: len(FIRST_BYTES)] == FIRST_BYTES[: len(line)]
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:
