@@ -416,6 +416,33 @@ def test_thousands_of_one_instant_cost_little_more(rows_an_instant: int, ties: A
     assert len(api.queries) <= 100 * (1.02 if ties == "stable" else 2.5) + PLANNING
 
 
+def test_an_instant_beyond_the_pages_of_a_window_is_an_error_in_few_calls() -> None:
+    """No window holds it, and hours without rows lie before it."""
+    api = filled(Api(), [*(number * 1_000 for number in range(150)), *[10**11] * 10_000])
+    windows = ParallelWindows(
+        api.locked_fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+    )
+
+    with pytest.raises(VoucherifyError, match="share one instant"):
+        list(windows.rows(Window(None, None), lambda: at(10**13)))
+
+    assert len(api.queries) <= 250
+
+
+def test_an_instant_that_no_window_holds_is_read_by_time() -> None:
+    times = [*range(0, 150_000, 1_000), *[10**11] * 9_850, *range(10**12, 10**12 + 150_000, 1_000)]
+    api = filled(Api(Readings(ties="stable")), times)
+    windows = ParallelWindows(
+        api.locked_fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+    )
+
+    rows = list(windows.rows(Window(None, None), lambda: at(10**13)))
+
+    assert {row["id"] for _, row in rows} == set(api.stored)
+    assert len(rows) == len(api.stored)
+    assert len(api.queries) <= 300
+
+
 def test_the_first_row_is_given_after_the_second_request() -> None:
     api = filled(Api(), [number * 1_000 for number in range(3_000)])
 

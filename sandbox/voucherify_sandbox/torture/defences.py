@@ -144,6 +144,14 @@ DEFENCES = (
         WALK,
     ),
     Defence(
+        "tap: an instant that no window holds is read by time, not searched for again and again",
+        "tap_voucherify/pagination/parallel_windows.py",
+        "if total is None or is_one_instant or self._is_unfiltered(total, before):",
+        "if is_one_instant:\n                return None\n"
+        "            if total is None or self._is_unfiltered(total, before):",
+        ("tests/unit/test_tap_walk.py", "-k", "no_window_holds or pages_of_a_window"),
+    ),
+    Defence(
         "tap: a first run from a date reads older rows that changed since",
         "tap_voucherify/streams/time_range.py",
         "if since is not None and self.by_update is not None:",

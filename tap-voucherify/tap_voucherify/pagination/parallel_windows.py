@@ -296,12 +296,15 @@ class ParallelWindows:
                 self._width = self._width_of(until - start, total)
                 self._to_come -= total
                 return PagedWindow(since, until, first, total)
-            if total is None or (total == before and not self._count.heeds_filters):
+            is_one_instant = width == MILLISECOND  # with more rows than its pages reach
+            if total is None or is_one_instant or self._is_unfiltered(total, before):
                 self._failures = MOST_FAILURES
                 return None
-            if width == MILLISECOND:
-                return None  # more rows in one instant than its pages reach
             width, before = self._narrower(until - start, first), total
+
+    def _is_unfiltered(self, total: int, before: int | None) -> bool:
+        """Whether a narrower window counts as many rows as one before because all are counted."""
+        return total == before and not self._count.heeds_filters
 
     def _narrower(self, width: timedelta, first: Page) -> timedelta:
         """The width of a window instead of one with too many rows: if these begin densely, less."""
