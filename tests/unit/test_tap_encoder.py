@@ -145,13 +145,14 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.parametrize("unknown", [{}, {"metadata": {"ключ": [{"a": [None, 1.5]}]}}])
 @pytest.mark.parametrize("name", ["customers", "data"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 def test_the_spelling_of_a_page_changes_nothing(
-    spelling: dict[str, Any], end: str, name: str
+    spelling: dict[str, Any], end: str, name: str, unknown: dict[str, Any]
 ) -> None:
-    sent = row(name='Zoë "Z" \\ 💶\n', metadata={"ключ": [{"a": [None, 1.5]}]}, unheard_of=[{}])
+    sent = row(name='Zoë "Z" \\ 💶\n', address={"city": "Łódź"}, unheard_of=[{}], **unknown)
     body = {name: [sent, sent], "total": None, "data_ref": name, "object": "list"}
     content = json.dumps(body, **{"ensure_ascii": False, **spelling}).replace("\n", end)
 
