@@ -50,11 +50,36 @@ def test_more_rows_of_one_millisecond_than_the_pages_reach(
 
     assert done.exit_code == 1
     assert "More than 9,900 rows share one instant" in critical(done)
-    assert sandbox.calls <= 200
+    assert sandbox.calls <= 250
     before = {c["id"] for c in project.customers.values() if c["source_id"].startswith("a-")}
     assert {record["id"] for record in done.records()} >= before
     again = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, done))
     assert before.isdisjoint(record["id"] for record in again.records())
+    whole = run("tap_voucherify", {**connection, "customers_backfill": "export"}, *customers_only)
+    assert (whole.exit_code, len(whole.records())) == (0, 10_100), whole.log
+
+
+@pytest.mark.parametrize(
+    ("settings", "streams", "sentence"),
+    [
+        ({"max_cals": 9}, ["customers"], "the nearest is max_calls"),
+        ({}, [], "selects no stream"),
+        ({"end_date": "2026-02-01T00:00:00Z"}, ["customers", "rewards"], "but rewards can only"),
+    ],
+    ids=["an unknown setting", "an empty selection", "a slice"],
+)
+def test_settings_and_selections_that_cannot_work_make_no_request(  # noqa: PLR0913, PLR0917 - fixtures
+    sandbox: Sandbox,
+    connection: dict[str, Any],
+    tmp_path: Path,
+    settings: dict[str, Any],
+    streams: list[str],
+    sentence: str,
+) -> None:
+    done = run("tap_voucherify", {**connection, **settings}, *selecting(tmp_path, *streams))
+
+    assert (done.exit_code, sandbox.calls) == (1, 0)
+    assert sentence in critical(done)
 
 
 def page(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +190,24 @@ def test_a_signal_during_an_export_leaves_its_id_in_the_state(
 
 def polls(sandbox: Sandbox) -> int:
     return sum(request.path.startswith("/v1/exports/") for request in sandbox.requests)
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_metadata_schema_that_the_key_may_not_read_stops_no_run(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], status: int
+) -> None:
+    sandbox.project.add_customers(3, created_at=LONG_AGO)
+    sandbox.faults.add(
+        Fault(kind="status", status=status, path="/v1/metadata-schemas*", times=None)
+    )
+    config = {**connection, "customers_backfill": "export"}
+
+    found = run("tap_voucherify", config, "--discover")
+    done = run("tap_voucherify", config, *customers_only)
+
+    assert sandbox.faults.injected >= 2
+    assert (found.exit_code, done.exit_code) == (0, 0), found.log + done.log
+    assert len(done.records()) == 3
 
 
 def test_an_export_with_other_columns_fails_the_run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,3 +173,43 @@ def test_a_second_run_makes_no_request(project: Sandbox, tmp_path: Path, setting
     assert (second.exit_code, after) == (1, before)
     assert f"is in use by another run (process {first.pid} since " in second.log
     assert first.returncode == 0
+
+
+def test_a_refused_file_that_an_editor_saves_during_its_replay_stays_as_saved(
+    project: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "refused.singer"
+    config = settings(project, refused_records_path=str(path), write_path="single")
+    project.faults.add(Fault(kind="status", status=400, method="POST", times=5))
+    load(config, lines(*contacts(5)))
+    saved = path.read_bytes().replace(b"Contact 3", b"Contact Three")
+    project.faults.add(Fault(kind="slow_headers", seconds=2, method="POST", times=5))
+    before = project.calls
+    with (
+        path.open("rb") as source,
+        Process(command("target_voucherify", config, tmp_path), stdin=source) as process,
+    ):
+        until = time.monotonic() + WAIT
+        while project.calls == before and time.monotonic() < until:
+            time.sleep(0.01)
+        path.with_name("saved").write_bytes(saved)
+        path.with_name("saved").replace(path)
+        _, log = process.communicate(timeout=WAIT)
+
+    assert process.returncode == 1
+    assert b"was saved by another program while this run replayed it" in log
+    assert path.read_bytes() == saved
+
+
+def test_paths_that_name_no_file_of_their_own_make_no_request(
+    project: Sandbox, tmp_path: Path
+) -> None:
+    both = str(tmp_path / "file")
+    for paths in (
+        {"ledger_path": os.devnull},
+        {"refused_records_path": str(tmp_path)},
+        {"ledger_path": both, "refused_records_path": both},
+    ):
+        config = settings(project, write_path="single", **paths)
+        done = run("target_voucherify", config, stdin=lines(*contacts(1, state_every=1)))
+        assert (done.exit_code, done.states, project.calls) == (1, [], 0), done.log

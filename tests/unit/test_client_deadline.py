@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -80,6 +81,16 @@ def test_bytes_that_drip_for_ever_are_a_time_out(parts: Iterable[bytes]) -> None
             client_of(url).get("/v1/customers")
     assert time.monotonic() - began < 10
     assert "time-out" in str(raised.value) or "max_calls" in str(raised.value)
+
+
+def test_a_download_has_a_longer_deadline_than_other_exchanges() -> None:
+    assert (Client.exchange_seconds, Client.download_seconds) == (300, 2 * 60 * 60)
+    with server(chain([CHUNKED], repeat(b"1\r\nx\r\n"))) as url, tempfile.TemporaryFile() as file:
+        client = client_of(url)
+        client.exchange_seconds, client.download_seconds = 0.1, 1.0
+        with pytest.raises(VoucherifyError, match="time-out"):
+            client.download(f"{url}/v1/exports/e?token=t", file)
+        assert (client.usage.calls, client.usage.retries) == (3, 2)
 
 
 def test_trailers_that_drip_for_ever_hold_up_no_body_that_is_whole() -> None:
