@@ -137,12 +137,21 @@ class TapVoucherify(GracefulTap):
             SettingsError: the catalog selects no stream of this tap, or one that has no part
                 between two dates.
         """
-        if not any(stream.selected for stream in self.streams.values()):
+        selected = self._selected()
+        if not selected:
             known = self.input_catalog is not None and self.streams.keys() & self.input_catalog
             raise SettingsError(
                 f"The catalog {'selects' if known else 'holds'} no stream of this tap, so nothing "
                 "would be read: select one of them, or make the catalog again with --discover."
             )
+        deletions = [stream.name for stream in selected] == ["customer_deletions"]
+        if deletions and not self.config.get("webhook_store"):
+            raise SettingsError(
+                "customer_deletions is read from webhooks, and nothing else is selected: set "
+                "webhook_store, or select another stream."
+            )
+        for stream in selected:
+            self._check_stream(stream)
         if self.config.get("end_date"):
             self._check_slices()
         unknown = list(unknown_types(self.config["reward_event_types"]))
@@ -152,12 +161,30 @@ class TapVoucherify(GracefulTap):
                 ", ".join(unknown),
             )
 
-    def _check_slices(self) -> None:
-        whole = [
-            name
-            for name, stream in self.streams.items()
-            if stream.selected and isinstance(stream, VoucherifyStream) and not stream.can_be_sliced
+    def _selected(self) -> list[VoucherifyStream]:
+        return [
+            stream
+            for stream in self.streams.values()
+            if isinstance(stream, VoucherifyStream) and stream.selected
         ]
+
+    def _check_stream(self, stream: VoucherifyStream) -> None:
+        if stream.foreign_key is not None:
+            raise SettingsError(
+                f"The catalog names another replication key for {stream.name} than its own, "
+                f"{type(stream).replication_key}: leave replication-key out."
+            )
+        if self.config.get("emit_activate_version_messages") and stream.may_be_partial:
+            raise SettingsError(
+                f"{stream.name} is read as FULL_TABLE under a new version, and start_date, "
+                "end_date and max_calls leave rows out, which a loader would then delete: leave "
+                "these out, or emit_activate_version_messages."
+            )
+        if stream.name in self._own_state.get("bookmarks", {}):
+            stream.check_state()
+
+    def _check_slices(self) -> None:
+        whole = [stream.name for stream in self._selected() if not stream.can_be_sliced]
         if whole:
             raise SettingsError(
                 f"end_date makes a slice, but {', '.join(whole)} can only be read whole: deselect "
@@ -170,11 +197,7 @@ class TapVoucherify(GracefulTap):
         Raises:
             SettingsError: with a number of calls that helps.
         """
-        streams = [
-            one
-            for one in self.streams.values()
-            if isinstance(one, VoucherifyStream) and one.selected
-        ]
+        streams = self._selected()
         cut = [stream for stream in streams if stream.calls_wanted]
         if not cut or any(stream.has_moved for stream in streams):
             return
@@ -190,14 +213,10 @@ class TapVoucherify(GracefulTap):
             f"further: set it to at least {needed}."
         )
 
-    def log_summary(self) -> None:
+    def log_summary(self, status: int) -> None:
         """Log the run summary as one JSON object, the last line of the log."""
         usage = self.client.usage
-        streams = {
-            name: stream.report.to_summary()
-            for name, stream in self.streams.items()
-            if isinstance(stream, VoucherifyStream) and stream.selected
-        }
+        streams = {stream.name: stream.report.to_summary() for stream in self._selected()}
         summary = {
             "streams": streams,
             "rows": sum(stream["rows"] for stream in streams.values()),
@@ -206,7 +225,7 @@ class TapVoucherify(GracefulTap):
             "seconds_waited": round(usage.seconds_waited, 1),
             "quota_left": usage.quota_left,
             **({"replaced": usage.replaced} if usage.replaced else {}),
-            "complete": all(stream["complete"] for stream in streams.values()),
+            "complete": not status and all(stream["complete"] for stream in streams.values()),
         }
         self.logger.info("run summary %s", json.dumps(summary))
 
@@ -246,5 +265,6 @@ class TapVoucherify(GracefulTap):
             tap.check_progress()
         except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line
             status = exit_status(error, cls.logger)
-        tap.log_summary()
-        sys.exit(tap.shutdown.exit_status or status)
+        status = tap.shutdown.exit_status or status
+        tap.log_summary(status)
+        sys.exit(status)

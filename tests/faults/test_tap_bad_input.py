@@ -296,6 +296,14 @@ YESTERDAY, TOMORROW = ((datetime.now(UTC) + timedelta(days=days)).isoformat() fo
         ("customers", {"first_run": {"started": TOMORROW}}, "lies in the future"),
         ("customers", {"replication_key_value": "0001-01-01T00:00:00Z"}, "is malformed"),
         ("customers", {"first_run": {"reached": YESTERDAY}}, "lacks `started`"),
+        *(
+            (stream, {name: {"started": YESTERDAY, instant: TOMORROW}}, "lies in the future")
+            for stream, name, instant in (
+                ("customers", "first_run", "reached"),
+                ("orders", "pages", "reached"),
+                ("reward_events", "scan", "since"),
+            )
+        ),
         (
             "customers",
             {"first_run": {"started": YESTERDAY, "reached": "0001-01-01T00:00:00+14:00"}},
@@ -323,6 +331,103 @@ def test_a_position_that_no_run_left_is_one_sentence(
     assert [sentence in line for line in sentences(done.log)] == [True]
     assert '"calls": 0' in done.log
     assert done.records() == []
+
+
+def test_every_state_is_checked_before_the_first_request(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.project.add_customers(3)
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"bookmarks": {"orders": {"replication_key_value": TOMORROW}}}))
+    options = [*selecting(tmp_path, "customers", "orders"), "--state", str(path)]
+
+    done = run("tap_voucherify", connection, *options)
+
+    assert done.exit_code == 1
+    assert ["bookmark of orders lies in the future" in one for one in sentences(done.log)] == [True]
+    assert '"calls": 0' in done.log
+    assert done.messages == []
+
+
+def test_a_replication_key_of_the_catalogs_own_is_refused(
+    connection: dict[str, Any], tmp_path: Path
+) -> None:
+    options, path = selecting(tmp_path, "customers"), tmp_path / "catalog.json"
+    catalog = json.loads(path.read_text())
+    for stream in catalog["streams"]:
+        if stream["tap_stream_id"] == "customers":
+            stream["replication_key"] = "updated_at"
+    path.write_text(json.dumps(catalog))
+
+    done = run("tap_voucherify", connection, *options)
+
+    assert done.exit_code == 1
+    (sentence,) = sentences(done.log)
+    assert "another replication key for customers than its own, modified_at" in sentence
+    assert done.messages == []
+
+
+def test_a_catalog_without_replication_keys_changes_no_record(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    sandbox.project.add_customers(3)
+    options, path = selecting(tmp_path, "customers"), tmp_path / "catalog.json"
+    catalog = json.loads(path.read_text())
+    for stream in catalog["streams"]:
+        stream.pop("replication_key", None)
+        for entry in stream["metadata"]:
+            entry["metadata"].pop("replication-key", None)
+    path.write_text(json.dumps(catalog))
+
+    done = run("tap_voucherify", connection, *options)
+
+    assert done.exit_code == 0, done.log
+    assert all(record["modified_at"] for record in done.records())
+    assert done.states[-1]["bookmarks"]["customers"]["replication_key"] == "modified_at"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"start_date": YESTERDAY},
+        {"start_date": YESTERDAY, "end_date": TOMORROW},
+        {"max_calls": 9},
+    ],
+)
+def test_a_part_of_a_stream_is_not_announced_as_a_whole_version(
+    connection: dict[str, Any], tmp_path: Path, part: dict[str, Any]
+) -> None:
+    options, path = selecting(tmp_path, "customers"), tmp_path / "catalog.json"
+    catalog = json.loads(path.read_text())
+    for stream in catalog["streams"]:
+        stream["replication_method"] = "FULL_TABLE"
+    path.write_text(json.dumps(catalog))
+    config = {**connection, **part, "emit_activate_version_messages": True}
+
+    done = run("tap_voucherify", config, *options)
+
+    assert done.exit_code == 1
+    assert ["a loader would then delete" in one for one in sentences(done.log)] == [True]
+    assert done.messages == []
+
+
+def test_deletions_alone_need_a_webhook_store(connection: dict[str, Any], tmp_path: Path) -> None:
+    done = run("tap_voucherify", connection, *selecting(tmp_path, "customer_deletions"))
+
+    assert done.exit_code == 1
+    assert ["set webhook_store" in one for one in sentences(done.log)] == [True]
+
+
+def test_a_run_that_fails_is_not_complete(connection: dict[str, Any], tmp_path: Path) -> None:
+    """The loader's side fails after the stream has read everything."""
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"bookmarks": {"customers": {"replication_key_value": TOMORROW}}}))
+    options = [*selecting(tmp_path, "customers"), "--state", str(path)]
+
+    done = run("tap_voucherify", connection, *options)
+
+    assert done.exit_code == 1
+    assert '"complete": false}' in done.log.splitlines()[-1]
 
 
 def test_the_state_of_another_project_is_refused(

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
 import signal
+import stat
 import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import leaks
 from singer import Process, Run, command, run, selecting
 from voucherify_sandbox import Fault, Sandbox
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TORTURE = bool(os.environ.get("TORTURE"))
 KILLS = (*range(1, 31), 34, 37, 41, 48) if TORTURE else (2, 14, 15, 23, 31)
@@ -357,3 +357,58 @@ def test_a_full_table_reads_everything_each_time_under_a_new_version(
     versions = {m["version"] for m in done.messages if m["type"] == "ACTIVATE_VERSION"}
     assert {m["version"] for m in done.messages if m["type"] == "RECORD"} == versions
     assert "replication_key_value" not in json.dumps(done.states[-1])
+
+
+@pytest.mark.parametrize("max_calls", [None, 13])
+def test_a_state_follows_the_batch_that_holds_the_records_before_it(
+    sandbox: Sandbox,
+    connection: dict[str, Any],
+    customers_only: list[str],
+    tmp_path: Path,
+    max_calls: int | None,
+) -> None:
+    populate(sandbox, customers=2_400, tied=0, never_updated=50)
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri()},
+        "batch_size": 700,
+    }
+    config = {**connection, "batch_config": batches, "max_calls": max_calls}
+
+    done = run("tap_voucherify", config, *customers_only)
+
+    assert done.exit_code == 0, done.log
+    stored = 0
+    for message in done.messages:
+        if message["type"] == "BATCH":
+            for name in message["manifest"]:
+                file = Path(name.removeprefix("file://"))
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+                stored += len(gzip.decompress(file.read_bytes()).splitlines())
+        elif message["type"] == "STATE":
+            state = message["value"]["bookmarks"]["customers"]
+            assert state.get("first_run", {"rows": 2_400})["rows"] <= stored
+    last = done.messages[-1]
+    assert last["type"] == "STATE"
+    assert ("first_run" in last["value"]["bookmarks"]["customers"]) == (max_calls is not None)
+    assert (
+        stored >= last["value"]["bookmarks"]["customers"].get("first_run", {"rows": 2_400})["rows"]
+    )
+
+
+def test_an_interrupted_batch_is_in_no_state(
+    sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
+) -> None:
+    populate(sandbox, customers=2_400, tied=0, never_updated=50)
+    sandbox.faults.add(Fault(path="/v1/customers", kind="status", nth=(15,), status=403))
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": tmp_path.as_uri()},
+    }
+
+    done = run("tap_voucherify", {**connection, "batch_config": batches}, *customers_only)
+
+    assert done.exit_code == 1
+    assert [m["type"] for m in done.messages if m["type"] != "SCHEMA"] == []

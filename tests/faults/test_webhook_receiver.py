@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sqlite3
@@ -172,6 +173,26 @@ def test_no_event_is_acknowledged_that_is_not_on_disk(tmp_path: Path) -> None:
 
         assert receiver.post(envelope())[0] == 204
         assert receiver.ask("GET", "/healthz")[0] == 200
+
+
+def test_events_are_stored_again_once_a_full_disk_has_room(tmp_path: Path) -> None:
+    with receiving(tmp_path / "store.sqlite") as receiver:
+        assert receiver.process is not None
+        assert receiver.post(envelope("evcus_first"))[0] == 204
+        size = Path(f"{receiver.store}-wal").stat().st_size
+        limits = resource.prlimit(receiver.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(receiver.process.pid, resource.RLIMIT_FSIZE, (size + 100_000, limits[1]))
+        padded = [envelope(f"evcus_{number}", padding="x" * 4_000) for number in range(60)]
+        statuses = [receiver.post(body)[0] for body in padded]
+        assert statuses[0] == 204
+        assert statuses[-1] == 503
+        assert receiver.ask("GET", "/healthz")[0] == 503
+
+        resource.prlimit(receiver.process.pid, resource.RLIMIT_FSIZE, limits)
+
+        assert {receiver.post(body)[0] for body in padded} == {204}
+        assert receiver.ask("GET", "/healthz")[0] == 200
+        assert len(receiver.stored()) == 61
 
 
 @contextmanager

@@ -19,6 +19,7 @@ READ = {
     "_sync_records": "8928dc7f50e9",
     "_write_state_message": "f82ecd8d1698",
     "_handle_termination": "a31d1a408d2d",
+    "_sync_batches": "a42df0f3a087",
 }
 
 

@@ -65,7 +65,7 @@ class Position:
 def _value(name: str, kind: str, value: Any) -> Any:
     what = f"`{name}` in the state"
     if name in INSTANTS:
-        return past(value, what) if name == "started" else _plausible(value, what)
+        return _plausible(value, what) if name == "until" else past(value, what)
     if "int" in kind:
         return count_of(value, name)
     if not isinstance(value, str):

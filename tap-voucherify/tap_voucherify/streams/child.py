@@ -188,6 +188,7 @@ class ChildStream(IncrementalStream):
     """
 
     selected_by_default = False
+    positions: ClassVar = {"scan": ParentPosition}
     least_calls = 6
     path: ClassVar[str]
     order: ClassVar[str] = "id"

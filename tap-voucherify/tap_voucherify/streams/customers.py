@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -42,6 +42,7 @@ class Customers(TimeRangeStream):
     name = "customers"
     replication_key = "modified_at"
     selected_by_default = True
+    positions: ClassVar = {**TimeRangeStream.positions, "export": Export}
     path = CUSTOMERS
     by_creation = CUSTOMERS_BY_CREATION
     by_update = CUSTOMERS_BY_UPDATE

@@ -73,9 +73,13 @@ class FullTableStream(PagedStream):
     _read = FullRead()
 
     @override
-    def rows(self) -> Iterator[Record | None]:
+    def check_state(self) -> None:
         lacked = self.stream_state.get("missing")
         self._read = FullRead(lacked=None if lacked is None else count_of(lacked, "missing"))
+
+    @override
+    def rows(self) -> Iterator[Record | None]:
+        self.check_state()
         yield from map(self.records.record, self.listed())
         report_or_raise(self, self._read)
 
@@ -160,6 +164,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             `updated_at`, gives the rows that were never updated.
     """
 
+    positions: ClassVar = {"pages": PagePosition}
     times: ClassVar[tuple[str, ...]] = ("created_at",)
 
     _position = PagePosition()

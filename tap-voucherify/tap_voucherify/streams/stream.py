@@ -8,6 +8,7 @@ while no record comes. So the SDK's steps are replaced in this file, and nowhere
 from __future__ import annotations
 
 import abc
+import os
 import signal
 import sys
 import time
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from types import FrameType
 
+    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib import Catalog
     from singer_sdk.singerlib.catalog import SelectionMask
 
     from tap_voucherify.pagination.position import Position
@@ -54,6 +57,7 @@ HOOKS = (
     "_write_starting_replication_value",
     "_sync_records",
     "_write_state_message",
+    "_sync_batches",
     "_handle_termination",
 )
 """Private members of the SDK that are replaced here, or whose callers are relied on."""
@@ -119,12 +123,24 @@ class VoucherifyStream(Stream):
     calls_wanted: int | None = None
     """Calls for this stream with which a run gets further, where `max_calls` cut it."""
 
+    foreign_key: str | None = None
+    """Another replication key than the stream's own, which the catalog names."""
+
     def __init__(self, tap: GracefulTap) -> None:
         super().__init__(tap)
         self._voucherify_tap = tap
         self.report = StreamReport()
         self.stats = ReadStats()
         self._waiting: list[bytes | Record] = []
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Apply a catalog, but keep the replication key: its column is the stream's to fill."""
+        super().apply_catalog(catalog)
+        own: Any = type(self).replication_key
+        named = self.replication_key
+        self.foreign_key = None if named in {None, own} else named
+        self.replication_key = own
 
     @property
     def client(self) -> Client:
@@ -152,6 +168,20 @@ class VoucherifyStream(Stream):
     def keeps_state(self) -> bool:
         """Whether the run goes on from a state and leaves one."""
         return not self._starts_over
+
+    @property
+    def may_be_partial(self) -> bool:
+        """Whether a run reads a part of the stream although the catalog asks for all of it."""
+        limits = ("start_date", "end_date") if isinstance(self, IncrementalStream) else ()
+        is_limited = any(self.config.get(name) for name in (*limits, "max_calls"))
+        return self.replication_method == REPLICATION_FULL_TABLE and is_limited
+
+    def check_state(self) -> None:
+        """Check what the state says about the stream, before the first request.
+
+        Raises:
+            VoucherifyError: no run can have left this.
+        """
 
     @override
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -251,10 +281,40 @@ class VoucherifyStream(Stream):
             self._voucherify_tap.sign_state()
 
     def emit_state(self) -> None:
-        """Write a STATE message for the records written so far."""
+        """Write a STATE message for the records written so far.
+
+        With `batch_config` records are not written before a BATCH message names their file, so
+        there a STATE message follows each of those, and no other is written.
+        """
+        if not self._is_batched:
+            self._emit_state()
+
+    def _emit_state(self) -> None:
         self._write_position()
         if self.stream_state:
             self._voucherify_tap.state_writer.write_state(self.tap_state)
+
+    @cached_property
+    def _is_batched(self) -> bool:
+        return self.get_batch_config(self.config) is not None
+
+    @override
+    def _write_state_message(self) -> None:
+        if self._is_batched:
+            self._write_position()
+        super()._write_state_message()
+
+    @override
+    def _sync_batches(
+        self, batch_config: BatchConfig, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write batches, in files that only their owner may read, and a last STATE message."""
+        mask = os.umask(0o077)
+        try:
+            super()._sync_batches(batch_config, context)
+        finally:
+            os.umask(mask)
+        self._emit_state()
 
     def override_schema(self, schema: dict[str, Any]) -> None:
         """Announce the records with this schema instead of the one in the stream's file."""
@@ -306,7 +366,7 @@ class VoucherifyStream(Stream):
         """Whether the SDK writes versions or batches, or counts the records of a dry run."""
         return bool(
             self.ABORT_AT_RECORD_COUNT is not None
-            or self.get_batch_config(self.config)
+            or self._is_batched
             or self.emit_activate_version_messages
         )
 
@@ -456,6 +516,8 @@ class IncrementalStream(VoucherifyStream):
     """A stream with one bookmark that never passes the start of the run less the lookback."""
 
     can_be_sliced = True
+    positions: ClassVar[Mapping[str, type[Position]]] = {}
+    """The kinds of positions in the stream's state, by their names there."""
     run_range = RunRange()
     newest: datetime | None = None
     """The latest time of a row that was read."""
@@ -480,6 +542,13 @@ class IncrementalStream(VoucherifyStream):
     @override
     def keeps_state(self) -> bool:
         return super().keeps_state and self.run_range.is_resumable
+
+    @override
+    def check_state(self) -> None:
+        if self.keeps_state and self.time_setting("end_date") is None:
+            _ = self.bookmark
+            for name, position in self.positions.items():
+                position.from_state(self.saved(name))
 
     @property
     def lookback(self) -> timedelta:

@@ -45,6 +45,7 @@ class TimeRangeStream(IncrementalStream):
     """
 
     selected_by_default = False
+    positions: ClassVar = {"first_run": FullRead}
     path: ClassVar[str]
     by_creation: ClassVar[TimeOrderedEndpoint]
     by_update: ClassVar[TimeOrderedEndpoint | None] = None
@@ -154,12 +155,20 @@ class TimeRangeStream(IncrementalStream):
             self.by_creation.field, self.by_creation.field, span.since, settled - MILLISECOND
         )
         counted = fetch(query).total or 0
+        self.stats.calls += 1
         if counted > rows and FilteredCount(fetch, self.by_creation).heeds_filters:
             raise VoucherifyError(
                 f"{self.name}: the API counts {counted:,} {self.name} in the slice but gave "
                 f"{rows:,}: run again; if the figures stay, ask Voucherify's support what `total` "
                 "counts in this project."
             )
+        self.logger.info(
+            "complete: %s %s of the slice, %d duplicates dropped, %d calls",
+            f"{self.rows_written:,}",
+            self.name,
+            self.stats.duplicates,
+            self.stats.calls,
+        )
 
     def _created(self, fetch: Fetch, span: Window) -> Iterator[TimedRow]:
         return rows_created(self, fetch, self.by_creation, span)

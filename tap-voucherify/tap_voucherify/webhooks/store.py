@@ -195,10 +195,11 @@ class Store:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # SQLite may have rolled it back itself
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     # The receiver
 
@@ -220,7 +221,8 @@ class Store:
                 == 1
                 for event in events
             ]
-            self._written = self.last
+            last = self.last
+        self._written = last  # not before they are on disk: the file may be full
         if not self.is_in_place():
             raise StoreLostError
         return are_new
