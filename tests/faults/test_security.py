@@ -342,10 +342,10 @@ def test_a_hostile_source_id_names_its_own_customer_and_no_other(
     assert done.error is None
     assert done.states == [{"seen": 1}]
     method, template = DELETES[mode]
-    assert {(request.method, request.template) for request in sandbox.requests} == {
-        (method, template)
-    }
-    assert sorted(request.path for request in sandbox.requests) == sorted(
+    look_for_jobs, *deletions = sandbox.requests
+    assert look_for_jobs.template == "/v1/async-actions"
+    assert {(request.method, request.template) for request in deletions} == {(method, template)}
+    assert sorted(request.path for request in deletions) == sorted(
         template.replace("{customerId}", key) for key in HOSTILE
     )
     assert [request.status for request in sandbox.requests].count(404) == 0
