@@ -30,7 +30,7 @@ from tap_voucherify.pagination.position import past
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, ReadStats
 from tap_voucherify.records.encoder import Record, RecordEncoder, decode
 from tap_voucherify.rewards.candidates import RewardCandidates
-from tap_voucherify.voucherify_client.errors import MaxCallsError
+from tap_voucherify.voucherify_client.errors import DeniedError, MaxCallsError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
 from tap_voucherify.voucherify_client.timestamps import (
     format_duration,
@@ -195,6 +195,11 @@ class VoucherifyStream(Stream):
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
             self._write_position()
             self.calls_wanted = self._least_calls(self.client.usage.calls - calls)
+        except DeniedError as error:
+            self.emit_state()
+            raise DeniedError(
+                f"{error} Or deselect {self.name} to read the other streams."
+            ) from None
         except Exception:
             self.emit_state()
             raise
