@@ -309,6 +309,8 @@ HOSTILE = [
     "a" * 2_000,
 ]
 NEVER_SENT = ["", " ", "new\nline", "carriage\rreturn", "nul\0", "\ud800", "\x7f"]
+TRAVERSING = ["../customers/victim", "..%2Fvictim", "%2e%2e/victim", "\\..\\victim"]
+"""Keys that a gateway between here and there might resolve, so nobody is deleted by them."""
 NOT_IN_A_PATH = [".", "..", "cust_0000"]
 
 
@@ -346,7 +348,7 @@ def test_a_hostile_source_id_names_its_own_customer_and_no_other(
     assert look_for_jobs.template == "/v1/async-actions"
     assert {(request.method, request.template) for request in deletions} == {(method, template)}
     assert sorted(request.path for request in deletions) == sorted(
-        template.replace("{customerId}", key) for key in HOSTILE
+        template.replace("{customerId}", key) for key in HOSTILE if key not in TRAVERSING
     )
     assert [request.status for request in sandbox.requests].count(404) == 0
     left = [
@@ -354,7 +356,7 @@ def test_a_hostile_source_id_names_its_own_customer_and_no_other(
         for customer in sandbox.project.customers.values()
         if not customer.get("deleted_at")
     ]
-    assert left == ["victim"]
+    assert sorted(left) == sorted(["victim", *TRAVERSING])
 
 
 @both

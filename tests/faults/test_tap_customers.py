@@ -291,7 +291,7 @@ def test_sigterm_ends_with_a_true_state_and_143(
     sandbox.faults.clear()
     rest = run("tap_voucherify", connection, *customers_only, *with_state(tmp_path, cut.states[-1]))
     assert set(ids(cut)) | set(ids(rest)) == set(sandbox.project.customers)
-    assert len(ids(rest)) <= 3_000 - len(ids(cut)) + 1
+    assert len(ids(rest)) <= 3_000 - len(ids(cut)) + 20  # rows of the last instant come again
 
 
 def test_rows_that_go_missing_fail_the_run(
