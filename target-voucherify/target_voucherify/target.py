@@ -84,6 +84,7 @@ class TargetVoucherify(Target):
         mapper_of = self._mapper_of if has_maps else None
         self._router = StreamRouter(self.run, self._sink_for, self._stream_maps, mapper_of)
         self.message_reader.shutdown = self.run.shutdown
+        self.run.shutdown.before_exit = self._log_hang
         self.message_reader.before_read = self.run.work_while_waiting
         if self.run.outcomes.file:
             self.message_reader.input_size = self.run.outcomes.file.begin_replay
@@ -165,6 +166,10 @@ class TargetVoucherify(Target):
             raise StopSignalError(signum)
         self.run.shutdown.request(signum)
 
+    def _log_hang(self) -> None:
+        self.logger.critical("A request hung past the signal's grace period: run again")
+        self.run.summary.log()
+
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings with messages that never show a value: one of them is a secret."""
@@ -181,6 +186,8 @@ class TargetVoucherify(Target):
         self._config |= numbers(self._config, known, self._env_var_prefix, os.environ)
         errors += sorted(set(config_errors(self._config, schema)))
         maps = self._config.get("stream_maps")
+        if self._config.get("flattening_enabled") and not self._config.get("flattening_max_depth"):
+            errors.append("The setting flattening_enabled needs flattening_max_depth, such as 1.")
         # A copy, because the SDK's mapper takes __else__ out of the setting.
         self._stream_maps: StreamMaps = dict(maps) if isinstance(maps, dict) else {}
         errors += option_errors(self._stream_maps)

@@ -37,6 +37,13 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "faults/test_broken_characters.py::test_a_page_is_read_past_what_no_record_can_hold",
         "faults/test_broken_characters.py::test_a_job_is_judged_past_a_broken_character",
     ),
+    "408, 423, 425": (
+        "faults/test_target_odd_responses.py::test_a_request_that_came_too_soon_is_repeated",
+    ),
+    "another 4xx without an error object": (
+        "faults/test_target_odd_responses.py::test_what_a_proxy_answers_refuses_no_record",
+        "faults/test_target_odd_responses.py::test_a_request_that_is_too_large_for_a_proxy_is_halved",
+    ),
     "401": (
         "contract/test_plugins_agree.py::test_a_wrong_key_is_told_in_the_same_words",
         "faults/test_target_oauth.py::test_a_token_that_is_refused_twice_ends_the_run",
@@ -201,6 +208,12 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "a job that fails": (
         "faults/test_target_bulk.py::test_a_job_that_fails_is_sent_again_three_times_at_most",
         "faults/test_target_situations.py::test_a_job_that_is_not_believed_is_named_and_fails_the_run_after_three_attempts",
+    ),
+    "a job that is not found within three seconds": (
+        "faults/test_target_odd_responses.py::test_a_job_that_is_not_visible_yet_is_polled_again",
+    ),
+    "a poll that Voucherify refuses": (
+        "faults/test_target_odd_responses.py::test_a_poll_that_is_refused_refuses_no_batch",
     ),
     "a job that does not end": (
         "faults/test_target_bulk.py::test_a_job_that_hangs_fails_the_run_in_time",

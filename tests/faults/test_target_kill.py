@@ -148,7 +148,8 @@ def test_a_server_that_hangs_cannot_outlast_the_grace(tmp_path: Path) -> None:
             wait_for_requests(sandbox, 2)
             process.send_signal(signal.SIGTERM)
             began = time.monotonic()
-            printed, _ = process.communicate(timeout=50)
+            printed, logged = process.communicate(timeout=50)
         assert process.returncode == 143
+        assert b"run summary" in logged.splitlines()[-1]
         assert time.monotonic() - began < 35
         assert_there(sandbox, max(states(printed), default=0))

@@ -162,3 +162,10 @@ def test_one_path_for_both_files_is_an_error(config: dict[str, Any], refused: Pa
         done = load({**config, "ledger_path": str(path)}, lines(schema(), record(1), state(1)))
         assert "both name" in str(done.error)
     assert not refused.exists()
+
+
+def test_a_dry_run_takes_an_empty_ledger_for_none(config: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.touch()
+    done = load({**config, "ledger_path": str(path), "dry_run": True}, lines(schema(), record(1)))
+    assert (done.error, done.summary["would_create"], path.stat().st_size) == (None, 1, 0)

@@ -182,3 +182,8 @@ def test_a_mapping_of_the_key_is_an_error(project: Sandbox, config: dict[str, An
     done = load(config, lines(schema(), record(1)))
     assert "the setting source_id" in str(done.error)
     assert held(project) == set()
+
+
+def test_flattening_without_a_depth_is_one_sentence(config: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="needs flattening_max_depth"):
+        TargetVoucherify(config={**config, "flattening_enabled": True})

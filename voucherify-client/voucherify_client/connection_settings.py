@@ -121,16 +121,16 @@ def checked_environment(schema: Mapping[str, Any], prefix: str, *, is_read: bool
     Raises:
         SettingsError: naming the variables.
     """
+    failed: Exception | None = None
     try:
         yield
-    except (ValueError, SettingsError):
-        errors = [*environment_errors(schema, prefix, os.environ)] if is_read else []
-        if not errors:
-            raise
-    else:
-        errors = [*environment_errors(schema, prefix, os.environ)] if is_read else []
+    except (ValueError, SettingsError) as error:
+        failed = error
+    errors = list(environment_errors(schema, prefix, os.environ)) if is_read else []
     if errors:
         raise SettingsError(" ".join(errors)) from None
+    if failed is not None:
+        raise failed
 
 
 def environment_errors(

@@ -30,6 +30,10 @@ REDIRECTS = 300
 CLIENT_ERRORS = 400
 SERVER_ERRORS = 500
 
+BUSY = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LOCKED, HTTPStatus.TOO_EARLY))
+LOCKED = "resource_locked"
+"""Statuses, and the key of a 409, that say nothing about a request but that it came too soon."""
+
 CYCLE_LIMIT = "api_calls_cycle"
 """The limit of a billing cycle, which ends days or weeks from now."""
 
@@ -88,8 +92,12 @@ class Response:
     @property
     def is_voucherify_404(self) -> bool:
         """Whether Voucherify says that a thing does not exist; a proxy's 404 says nothing."""
-        is_ours = not ERROR_MEMBERS.isdisjoint(self.error_object)
-        return self.status == HTTPStatus.NOT_FOUND and is_ours
+        return self.status == HTTPStatus.NOT_FOUND and self.is_from_voucherify
+
+    @property
+    def is_from_voucherify(self) -> bool:
+        """Whether the body is an error object of Voucherify."""
+        return not ERROR_MEMBERS.isdisjoint(self.error_object)
 
     def text_field(self, name: str) -> str:
         """A text member of the body, or `""`: no member of an error object is certain."""
@@ -171,7 +179,7 @@ def retry_delay_or_raise(
     if response.failure is not None or response.status is None:
         return None
     is_limited = response.status == HTTPStatus.TOO_MANY_REQUESTS
-    if response.status < SERVER_ERRORS and not is_limited:
+    if response.status < SERVER_ERRORS and not (is_limited or _is_busy(response)):
         raise error_for(response, operation, is_download=is_download)
     delay = server_delay(response.status, response.headers, now)
     if is_limited:
@@ -182,6 +190,11 @@ def retry_delay_or_raise(
             "day: run again then."
         )
     return delay
+
+
+def _is_busy(response: Response) -> bool:
+    is_locked = response.status == HTTPStatus.CONFLICT and response.text_field("key") == LOCKED
+    return is_locked or response.status in BUSY
 
 
 def _raise_for_limit(response: Response, operation: str, delay: tuple[float, str] | None) -> None:
@@ -215,6 +228,11 @@ def error_for(response: Response, operation: str, *, is_download: bool) -> Vouch
     if status in ADVICE_BY_STATUS:
         refused = AccessError if status == HTTPStatus.UNAUTHORIZED else DeniedError
         return refused(f"{summary}: {ADVICE_BY_STATUS[status]}.")
+    if not response.is_from_voucherify and status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return VoucherifyError(
+            f"{summary} without an error of Voucherify, so something on the way answered: check "
+            "api_url, the proxy and the network."
+        )
     return RefusedRequestError(
         summary,
         key=response.text_field("key") or str(status),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CHECK_INTERVAL = 0.1
 """Seconds that a wait sleeps at most before it checks again whether the run is to end."""
 
+LAST_WORDS = 1.0
+"""Seconds that `before_exit` may take."""
+
 HANG_MARGIN = 2.0
 """Seconds after the grace period that a request may hang before the process is ended."""
 
@@ -35,6 +38,8 @@ class Shutdown:
         self.signal_number = 0
         self.is_interruptible = False
         """Whether a signal may raise where it arrives, because nothing can be half done there."""
+        self.before_exit: Callable[[], None] = lambda: None
+        """Called before the process is ended although something still hangs."""
         self._grace = grace
         self._clock = clock
         self._deadline = 0.0
@@ -110,6 +115,12 @@ class Shutdown:
 
         What is confirmed was printed when it was confirmed, so this acknowledges nothing.
         """
-        watchdog = threading.Timer(self._grace + HANG_MARGIN, os._exit, (self.exit_status,))
+        watchdog = threading.Timer(self._grace + HANG_MARGIN, self._exit)
         watchdog.daemon = True
         watchdog.start()
+
+    def _exit(self) -> None:
+        last = threading.Thread(target=self.before_exit, daemon=True)
+        last.start()
+        last.join(LAST_WORDS)
+        os._exit(self.exit_status)

@@ -51,6 +51,7 @@ RESTORED = ("tests/faults/test_target_restored.py",)
 EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 ORDER = ("tests/faults/test_target_replay_order.py",)
+ODD = ("tests/faults/test_target_odd_responses.py",)
 PATHS = ("tests/faults/test_target_paths.py",)
 SELECTION = ("tests/faults/test_target_selection.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
@@ -725,6 +726,20 @@ DEFENCES = (
         '        if tables and "about" not in tables:\n',
         "        if False:\n",
         PATHS,
+    ),
+    Defence(
+        "target: a proxy's response refuses no record",
+        "voucherify_client/responses.py",
+        "if not response.is_from_voucherify and status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
+        "if False:",
+        ODD,
+    ),
+    Defence(
+        "target: a refused poll is no refusal of the batch that waits",
+        "target_voucherify/writing/bulk.py",
+        "        except RefusedRequestError as error:\n            # Not the refusal",
+        "        except KeyError as error:\n            # Not the refusal",
+        (*ODD, "-k", "poll_that"),
     ),
     Defence(
         "target: repeated records do not raise the limit of deletions",

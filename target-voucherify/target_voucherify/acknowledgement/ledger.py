@@ -498,7 +498,8 @@ def open_ledger(settings: Settings) -> Ledger | NoLedger:
         SettingsError: the file cannot be used, or belongs to another project.
     """
     path = settings.ledger_path
-    if not path or (settings.dry_run and not Path(path).exists()):
+    is_empty = path and not (Path(path).exists() and Path(path).stat().st_size)
+    if not path or (settings.dry_run and is_empty):
         return NoLedger()
     return Ledger(path, settings)
 

@@ -231,5 +231,9 @@ class Outcomes:
 def _print(state: str) -> None:
     if sys.stdout is None:  # the process was started without one
         raise OSError
-    sys.stdout.write(f"{state}\n")
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(f"{state}\n")
+    else:  # JSON is UTF-8, whatever the encoding of the terminal
+        binary.write(f"{state}\n".encode())
     sys.stdout.flush()

@@ -28,6 +28,7 @@ MAX_EXPONENT = 308
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 GEOPOINT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
+EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]|$)")
 MIDNIGHT_OR_NOTHING = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?)?")
 
 
@@ -152,9 +153,11 @@ def instant(value: Json) -> str:
     if isinstance(value, (date, datetime)):
         value = value.isoformat()
     try:
-        datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise ValueError("is not an ISO 8601 date and time") from None
+    if not EXTENDED.match(value):  # 20240131T101010Z, 2024-W05
+        value = (parsed if "T" in value else parsed.date()).isoformat().replace("+00:00", "Z")
     return f"{value[:10]}T{value[11:] or '00:00:00Z'}"
 
 

@@ -50,6 +50,9 @@ kept in memory, to be sent again or set aside."""
 ATTEMPTS = 3
 """Attempts for rows whose outcome is unknown."""
 
+LAG = 3.0
+"""Seconds after its creation in which a job that is not found may only be invisible yet."""
+
 CALLS_PER_JOB = 3
 """Calls kept back under `max_calls` for each job in flight: polls, the last with its result."""
 
@@ -250,7 +253,14 @@ class BulkWriter(Writer):
             action = self._context.client.get(ACTION, {"id": self._jobs[0].id})
         except NotFoundError:
             action = {}
-        if action and not has_ended(action):
+        except RefusedRequestError as error:
+            # Not the refusal of a batch that waits for this job meanwhile.
+            raise VoucherifyError(
+                f"Job {self._jobs[0].id} cannot be polled ({error.summary}): its customers are "
+                "sent again by the next run."
+            ) from None
+        is_invisible = not action and time.monotonic() - self._jobs[0].sent_at < LAG
+        if is_invisible or (action and not has_ended(action)):
             self._schedule.still_running()
             return False
         self._reconcile(action)

@@ -39,7 +39,8 @@ class JobResult(NamedTuple):
 
 def has_ended(action: Mapping[str, Any]) -> bool:
     """Whether a job will not change any more."""
-    return action.get("status") in ENDED
+    status = action.get("status")
+    return isinstance(status, str) and status in ENDED
 
 
 def job_result(action: Mapping[str, Any], sent: Collection[str]) -> JobResult:

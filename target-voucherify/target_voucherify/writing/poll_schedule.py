@@ -12,6 +12,9 @@ MIN_INTERVAL = 0.25
 MAX_INTERVAL = 20.0
 """Seconds between two polls: as long again as the job already took, between these two."""
 
+MAX_PROCESSING_MS = 10**9
+"""A job that claims to have taken longer, eleven days, tells nothing."""
+
 JUST_NOW = 0.1
 """Seconds. A job that ended this short before its poll teaches nothing: where a queue moves only
 when it is polled, learning from it would stretch the intervals without end."""
@@ -60,7 +63,9 @@ class PollSchedule:
                 ended, which is usually before it was polled.
         """
         now = self._clock()
-        ended = sent_at + processing_ms / 1000 if isinstance(processing_ms, int) else now
+        ended = now
+        if isinstance(processing_ms, int) and 0 <= processing_ms < MAX_PROCESSING_MS:
+            ended = sent_at + processing_ms / 1000
         self._ended = min(now, max(ended, self._started))
         if now - self._ended > JUST_NOW:
             self._expected = min(MAX_INTERVAL, 1.1 * (self._ended - self._started))
