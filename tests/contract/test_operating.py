@@ -107,6 +107,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "unit/test_tap_paging.py::test_a_short_page_does_not_end_a_read_unless_a_count_does",
         "unit/test_tap_paging.py::test_short_pages_by_number_go_on_while_the_total_says_more",
         "faults/test_tap_situations.py::test_a_short_page_that_repeats_fails_the_run",
+        "faults/test_tap_situations.py::test_a_page_that_is_empty_too_soon_is_requested_twice",
     ),
     "a key with a character": (
         "faults/test_connection_settings.py::test_a_key_that_no_header_can_carry_is_named_and_not_shown",

@@ -146,6 +146,40 @@ def test_a_short_page_that_repeats_fails_the_run(
     assert len(done.records()) == 4
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("more", [{"has_more": True}, {}], ids=["has_more", "total"])
+def test_a_page_that_is_empty_too_soon_is_requested_twice(
+    sandbox: Sandbox,
+    connection: dict[str, Any],
+    customers_only: list[str],
+    more: dict[str, Any],
+    times: int,
+) -> None:
+    sandbox.project.add_customers(250, created_at=LONG_AGO, spread=250 * SECOND)
+    # By `total` the request after the empty page finds out whether it heeds filters.
+    nth = [2, 3] if more else [2, 4]
+    sandbox.faults.add(
+        Fault(
+            kind="status",
+            status=200,
+            path=CUSTOMERS,
+            body={**page(), **more},
+            nth=nth[:times],
+            times=None,
+        )
+    )
+    slice_ = {"start_date": DATE, "end_date": (LONG_AGO + timedelta(days=1)).isoformat()}
+
+    done = run("tap_voucherify", {**connection, **slice_, "max_concurrency": 1}, *customers_only)
+
+    assert sandbox.faults.injected == times
+    if times == 1:
+        assert (done.exit_code, len(done.records())) == (0, 250), done.log
+    else:
+        assert (done.exit_code, len(done.records())) == (1, 100), done.log
+        assert "so rows could be missed: run again" in critical(done)
+
+
 def test_the_state_of_a_replaced_key_pair_is_read_without_its_project(
     sandbox: Sandbox, connection: dict[str, Any], customers_only: list[str], tmp_path: Path
 ) -> None:
