@@ -44,6 +44,13 @@ WAIT_FOR_TYPES = 5.0
 """Seconds that discovery waits at most before it goes on without the types of metadata."""
 
 
+NEXT_STREAM = "next_stream"
+"""The member of the state with the stream that the next run begins with."""
+
+OWN_MEMBERS = ("project", NEXT_STREAM)
+"""Members of the state that the SDK does not know."""
+
+
 class TapVoucherify(GracefulTap):
     """Singer tap for Voucherify: customers and reward events."""
 
@@ -70,8 +77,7 @@ class TapVoucherify(GracefulTap):
     def load_state(self, state: dict[str, Any]) -> None:
         value = value_of(state)
         super().load_state(value)
-        if "project" in value:
-            self._own_state["project"] = value["project"]
+        self._own_state.update({key: value[key] for key in OWN_MEMBERS if key in value})
 
     @property
     def _own_state(self) -> dict[str, Any]:
@@ -81,6 +87,24 @@ class TapVoucherify(GracefulTap):
     @override
     def sign_state(self) -> None:
         self._own_state["project"] = project_digest(self.config["application_id"])
+
+    def take_turns(self) -> None:
+        """Put the stream first whose turn it is."""
+        names, first = list(self.streams), self._own_state.pop(NEXT_STREAM, None)
+        begin = names.index(first) if first in names else 0
+        ordered = {name: self.streams[name] for name in [*names[begin:], *names[:begin]]}
+        self.streams.clear()
+        self.streams.update(ordered)
+
+    @override
+    def note_cut(self, stream: str) -> None:
+        """Let the next run begin with the stream after the one that was cut first.
+
+        Otherwise the first streams would take all calls of every run in a project that changes.
+        """
+        names = [one.name for one in self._selected()]
+        following = names[(names.index(stream) + 1) % len(names)]
+        self._own_state.setdefault(NEXT_STREAM, following)
 
     @cached_property
     @override
@@ -260,6 +284,7 @@ class TapVoucherify(GracefulTap):
         gc.set_threshold(10_000)
         try:
             tap.check_selection()
+            tap.take_turns()
             tap.sync_all()
             tap.shutdown.check()
             tap.check_progress()

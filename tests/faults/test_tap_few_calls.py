@@ -150,3 +150,40 @@ def test_the_number_that_is_named_helps_whatever_the_streams_before_it_take(
     )
     assert helped.exit_code == 0, helped.log
     assert int(advice) <= 14
+
+
+def test_each_stream_gets_its_turn_in_a_project_that_changes_all_the_time(
+    busy: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    """Between two runs so much changes that the first stream takes all calls of a run."""
+    options, path = selecting(tmp_path, "customers", "reward_events"), tmp_path / "state.json"
+    path.write_text("{}")
+    config = {**connection, "max_calls": 8, "lookback_window": 0}
+    found: set[str] = set()
+    for _ in range(9):
+        done = run("tap_voucherify", config, *options, "--state", str(path))
+        path.write_text(json.dumps(done.states[-1]))
+        found |= {record["id"] for record in done.records("reward_events")}
+        busy.clock.advance(3_600)
+        for key in list(busy.project.customers)[:1_000]:
+            busy.project.update_customer(key, {"metadata": {"seen": len(found)}})
+        busy.clock.advance(3_600)
+
+    assert found
+
+
+def test_a_number_that_covers_every_reward_is_named_first(
+    busy: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in range(40):
+        busy.project.create_referral_campaign(
+            f"More {number}", referee_reward={"gift_credit": 7}, referrer_reward={"gift_credit": 9}
+        )
+    options = selecting(tmp_path, "reward_assignments")
+
+    stuck = run("tap_voucherify", {**connection, "max_calls": 3}, *options)
+
+    (advice,) = re.findall(r"ends every run before .* at least (\d+)", stuck.log)
+    helped = run("tap_voucherify", {**connection, "max_calls": int(advice)}, *options)
+    assert helped.exit_code == 0, helped.log
+    assert "ends every run" not in helped.log

@@ -117,6 +117,13 @@ DEFENCES = (
         (*RECEIVER, "-k", "full_disk"),
     ),
     Defence(
+        "tap: each stream gets its turn where max_calls cuts every run",
+        "tap_voucherify/tap.py",
+        "begin = names.index(first) if first in names else 0",
+        "begin = 0",
+        ("tests/faults/test_tap_few_calls.py", "-k", "turn"),
+    ),
+    Defence(
         "tap: an empty page ends no read while the API counts more",
         "tap_voucherify/pagination/time_cursor.py",
         "return not self.rows and (self.has_more is True or counts_more)",

@@ -10,7 +10,7 @@ from typing_extensions import override
 from tap_voucherify.pagination import endpoints
 from tap_voucherify.pagination.page_number import is_newest_first
 from tap_voucherify.pagination.replication_value import changed_rows
-from tap_voucherify.pagination.time_cursor import Page, Row, rows_by_time
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Row, rows_by_time
 from tap_voucherify.pagination.total_check import FilteredCount, FullRead
 from tap_voucherify.rewards.id_queue import QueuedId
 from tap_voucherify.streams.child import ChildStream, ParentSource, TimedId
@@ -92,9 +92,18 @@ class RewardAssignments(FullTableStream):
     name = "reward_assignments"
     path = "/v1/rewards/{id}/assignments"
 
+    _rewards: int | None = None
+
+    @override
+    def _least_calls(self, spent: int) -> int:
+        """A call for each reward: a run that was cut starts over."""
+        rewards = self._rewards or self.stats.total or 0
+        return max(super()._least_calls(spent), rewards + -(-rewards // PAGE_ROWS) + 2)
+
     @override
     def listed(self) -> Iterator[Row]:
         rewards = [str(row["id"]) for row in self.all_records(REWARDS)]
+        self._rewards = len(rewards)
         for reward_id in rewards:
             try:
                 yield from self.all_records(self.path, reward_id)
@@ -164,6 +173,13 @@ class ReferralHolders(ChildStream):
     name = "referral_holders"
     replication_key = "created_at"
     path = "/v1/referrals/members/{id}/holders"
+
+    @override
+    def _least_calls(self, spent: int) -> int:
+        """A call for each campaign: one without codes leaves no position."""
+        campaigns = self.stats.total or 0
+        pages = -(-campaigns // PAGE_ROWS)
+        return max(super()._least_calls(spent), campaigns + pages + self.least_calls)
 
     @override
     def since_params(self, since: datetime) -> dict[str, str]:

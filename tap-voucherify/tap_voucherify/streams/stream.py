@@ -193,6 +193,7 @@ class VoucherifyStream(Stream):
             yield from self._with_state_messages()
         except MaxCallsError as reason:
             self.logger.warning("%s Stopping here; the next run goes on from this state.", reason)
+            self._voucherify_tap.note_cut(self.name)
             self._write_position()
             self.calls_wanted = self._least_calls(self.client.usage.calls - calls)
         except DeniedError as error:
@@ -216,7 +217,7 @@ class VoucherifyStream(Stream):
     def _least_calls(self, spent: int) -> int:
         """Calls with which a run that was cut after `spent` calls can surely go further."""
         pages = -(-(self.stats.total or 0) // PAGE_ROWS)
-        return max(2 * spent + 2, pages + 2, self.least_calls)
+        return max(2 * spent + 2, pages + 4, self.least_calls)
 
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
         """The records, with a STATE message and a check for signals between two of them when due.
@@ -474,6 +475,10 @@ class GracefulTap(Tap):
     @abc.abstractmethod
     def client(self) -> Client:
         """The one client that all streams share, so that calls are counted once."""
+
+    @abc.abstractmethod
+    def note_cut(self, stream: str) -> None:
+        """Note that `max_calls` cut a stream."""
 
     @abc.abstractmethod
     def sign_state(self) -> None:
