@@ -39,6 +39,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "408, 423, 425": (
         "faults/test_target_odd_responses.py::test_a_request_that_came_too_soon_is_repeated",
+        "faults/test_attempts.py::test_a_failure_is_retried_for_about_a_minute",
     ),
     "another 4xx without an error object": (
         "faults/test_target_odd_responses.py::test_what_a_proxy_answers_refuses_no_record",
@@ -212,6 +213,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "a job that is not found within three seconds": (
         "faults/test_target_odd_responses.py::test_a_job_that_is_not_visible_yet_is_polled_again",
+        "faults/test_target_bulk.py::test_a_job_that_fails_is_sent_again_three_times_at_most",
     ),
     "a poll that Voucherify refuses": (
         "faults/test_target_odd_responses.py::test_a_poll_that_is_refused_refuses_no_batch",

@@ -47,6 +47,8 @@ FAILURES: dict[str, dict[str, Any]] = {
     "5xx": {"kind": "status", "status": 503},
     "a success that is not JSON": {"kind": "html"},
     "a cut body": {"kind": "cut_body"},
+    "408": {"kind": "status", "status": 408, "body": "<html>"},
+    "409 resource_locked": {"kind": "status", "status": 409, "body": {"key": "resource_locked"}},
 }
 
 
