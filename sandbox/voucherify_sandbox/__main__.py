@@ -1,4 +1,4 @@
-"""`voucherify-sandbox serve` and `voucherify-sandbox torture`; `serve` may be left out."""
+"""`voucherify-sandbox serve`, `certify` and `torture`; `serve` may be left out."""
 
 from __future__ import annotations
 
@@ -77,6 +77,11 @@ def _prepared(options: argparse.Namespace) -> Sandbox:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["certify"]:
+        # Only this command writes to a live project.
+        from voucherify_sandbox.certify.command import main as certify  # noqa: PLC0415
+
+        return certify(given[1:])
     if given[:1] == ["torture"]:
         # Only this command starts the plugins.
         from voucherify_sandbox.torture.__main__ import main as torture  # noqa: PLC0415

@@ -24,12 +24,13 @@ class Records:
     redemptions: dict[str, Json] = field(default_factory=dict)
     orders: dict[str, Json] = field(default_factory=dict)
 
-    def order(self, order: Json, customer: Customer, voucher: Json) -> Json:
-        """Add a paid order of `order["amount"]`, less the discount of the voucher."""
-        percent = (voucher["discount"] or {}).get("percent_off", 0)
+    def order(self, order: Json, customer: Customer, voucher: Json | None = None) -> Json:
+        """Add a paid order of `order["amount"]`, less the discount of a voucher."""
+        redeemed = voucher or {}
+        percent = (redeemed.get("discount") or {}).get("percent_off", 0)
         amount = int(order["amount"])
         discount = amount * int(percent) // 100
-        referrer_id = voucher["referrer_id"]
+        referrer_id = redeemed.get("referrer_id")
         paid: Json = {
             "id": self.ids.new("ord"),
             "source_id": order.get("source_id"),

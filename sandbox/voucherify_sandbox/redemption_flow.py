@@ -76,6 +76,16 @@ class RedemptionFlow:
         self.delayed.after_settling(lambda at: self._settle_order(referee, amount, at))
         return redemption
 
+    def place_order(self, order: Json, customer: Customer) -> Json:
+        """Add a paid order without a redemption; the counters of the customer follow."""
+        placed = self.records.order(order, customer)
+        bought = {"customer": customer.simple(), "referrer": None, "order": deepcopy(placed)}
+        now = self.delayed.clock.now()
+        for change in ("created", "paid"):
+            self.people.record(customer, f"customer.order.{change}", bought, now)
+        self.delayed.after_settling(lambda at: self._count_order(customer, placed["amount"], at))
+        return placed
+
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:
         """The customer with a key or fields; created if unknown, as published for redemptions."""
         if not isinstance(customer, str):
@@ -160,6 +170,10 @@ class RedemptionFlow:
 
     def _settle_order(self, customer: Customer, amount: int, at: datetime) -> None:
         self._count(customer, _SUCCEEDED, at)
+        counters.count_order(customer, amount, at)
+
+    def _count_order(self, customer: Customer, amount: int, at: datetime) -> None:
+        self.people.recalculate(customer, at)
         counters.count_order(customer, amount, at)
 
     def _settle_referral(self, reason: Conversion, at: datetime) -> None:

@@ -73,6 +73,7 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
         programs.list_referral_holders,
     ),
     ("GET", "/v1/orders", programs.list_orders),
+    ("POST", "/v1/orders", programs.create_order),
     ("GET", "/v1/orders/{orderId}", programs.get_order),
     ("GET", "/v1/segments", programs.list_segments),
     ("GET", "/v1/segments/{segmentId}", programs.get_segment),

@@ -23,6 +23,7 @@ NOT_IMPLEMENTED = {
 }
 NOT_PUBLISHED = {
     ("GET", "/v1/async-actions/{asyncActionId}/report"): "only its address is published",
+    ("POST", "/v1/orders"): "the plugins write no orders, so it is not in the part that is read",
 }
 GIFTS, POINTS, COUPONS, EVENTS = "Gifts", "Points", "Coupons", "Events"
 

@@ -191,6 +191,19 @@ def list_orders(project: Project, request: Request) -> Response:
     return by_page(project, request, project.records.orders.values(), ORDERS)
 
 
+def create_order(project: Project, request: Request) -> Response:
+    """Place a paid order; of other statuses nothing is imitated."""
+    order = request.object()
+    customer, amount = order.get("customer"), order.get("amount")
+    if not isinstance(customer, dict) or not isinstance(amount, int) or amount < 0:
+        raise invalid_payload("Properties .customer and .amount are required")
+    if order.get("status") != "PAID":
+        raise invalid_payload("Property .status should be PAID")
+    known = project.people.find(str(customer.get("id") or customer.get("source_id")))
+    buyer = known or project.redemption_flow.customer(customer)
+    return Response(200, project.show(project.redemption_flow.place_order(order, buyer)))
+
+
 def get_order(project: Project, request: Request) -> Response:
     """One order, by id or source_id."""
     key = request.parameters["orderId"]

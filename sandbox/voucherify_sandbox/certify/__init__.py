@@ -1,0 +1,1 @@
+"""Find out how a live, throw-away project answers the open questions of the readings."""

@@ -1,0 +1,292 @@
+"""Sends the requests of a probe: within its calls, repeated where a response is lost.
+
+A request whose response is in the notes is not sent again, so a probe that was cut takes the same
+steps up to the request at which it was cut, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from voucherify_sandbox.certify.exchange import Call, Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voucherify_sandbox.certify.exchange import Connection
+    from voucherify_sandbox.certify.notes import Notes
+
+MAX_CALLS = 90
+SPARE_CALLS = 2
+JOB_LOOKS = 3
+"""Looks at jobs that have not ended before their rows are deleted."""
+
+TRIES = 5
+LONGEST_WAIT_SECONDS = 3_700
+"""A limit counts by the minute or by the hour."""
+
+_OK, _NOT_FOUND, _TOO_MANY, _REDIRECT, _BAD, _TIMEOUT, _ERROR = 200, 404, 429, 300, 400, 408, 500
+_NO_CONTENT = 204
+_ADVICE = {
+    401: "the keys are not those of a project at this address",
+    402: "the subscription has ended",
+    403: "the keys may not do this",
+}
+
+
+class Unanswered(Exception):  # noqa: N818 - an outcome of a step, not an error
+    """A step could not find out what it was for."""
+
+
+class Stopped(Exception):  # noqa: N818 - as above
+    """No further step is possible; what was made is to be deleted."""
+
+
+class Clock(Protocol):
+    """The source of time."""
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
+class RealClock:
+    """The computer's clock."""
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class Caller:
+    """Sends requests and keeps count."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        notes: Notes,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        """Start before the first request of the notes."""
+        self._connection = connection
+        self._clock = clock
+        self._say = say
+        self._number = 0
+        self._due = 0.0
+        self.notes = notes
+        self.sent = 0
+        """Requests of this process."""
+        self.remaining: int | None = None
+        self.resets_at: float | None = None
+        self.cleaning = False
+
+    @property
+    def reserve(self) -> int:
+        """Calls that cleaning up takes."""
+        notes = self.notes
+        jobs = JOB_LOOKS if not all(notes.jobs.values()) else 0
+        exports = sum(not over for over in notes.exports.values())
+        return len(notes.left) + exports + jobs + 1 + SPARE_CALLS
+
+    @property
+    def used(self) -> int:
+        """Calls of the whole probe, also those of earlier starts."""
+        return len(self.notes.calls)
+
+    @property
+    def last_at(self) -> float:
+        """When the last request was sent."""
+        last = self.notes.responses.get(self._number)
+        return last.at if last else self._clock.time()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next request is in the notes."""
+        return self._number + 1 in self.notes.calls
+
+    def begin_cleaning(self) -> None:
+        """Send what follows, whatever the notes hold."""
+        self.cleaning = True
+        self._number = len(self.notes.calls)
+
+    def pause(self, seconds: float) -> None:
+        """Send the next request at the earliest this long after the last one."""
+        self._due = self.last_at + seconds
+
+    def afford(self, step: str, calls: int) -> None:
+        """Wait until the quota allows a step and the cleaning up after it.
+
+        Raises:
+            Unanswered: the calls of a probe do not allow it.
+            Stopped: the quota of the project does not, and does not say until when.
+        """
+        if self.replaying and step not in self.notes.skipped:
+            return
+        if step in self.notes.skipped or self.used + calls + self.reserve > MAX_CALLS:
+            if step not in self.notes.skipped:
+                self.notes.write({"skipped": step})
+            raise Unanswered(f"not enough of the {MAX_CALLS} calls are left")
+        if self.remaining is None or self.remaining >= calls + self.reserve:
+            return
+        wait = 0 if self.resets_at is None else self.resets_at - self._clock.time()
+        if not 0 < wait <= LONGEST_WAIT_SECONDS:
+            raise Stopped("the project has too few calls left")
+        self._wait(wait)
+        self.remaining = None
+
+    def get(self, path: str, **query: Any) -> Exchange:
+        """A GET request."""
+        return self.call(Call(method="GET", path=path, query=query))
+
+    def send(self, method: str, path: str, body: Any = None) -> Exchange:
+        """A request that changes something."""
+        return self.call(Call(method=method, path=path, body=body))
+
+    def call(self, call: Call) -> Exchange:
+        """The response to a request, repeated where none came that can be read.
+
+        Raises:
+            Unanswered: there is none after several tries, or bulk requests are used up.
+            Stopped: no further request is possible.
+        """
+        repeated = False
+        for attempt in range(TRIES):
+            exchange = self.once(call)
+            if exchange.status == _TOO_MANY:
+                self._limited(exchange, attempt)
+            elif not is_lost(call, exchange):
+                _refuse_to_go_on(exchange)
+                return replace(exchange, repeated=repeated)
+            else:
+                repeated = repeated or call.changes
+                self.pause(2**attempt)
+        raise Unanswered(f"no response after {TRIES} tries")
+
+    def once(self, call: Call) -> Exchange:
+        """The response to a request from the notes, or by sending it."""
+        number, notes = self._number + 1, self.notes
+        if not self.cleaning and notes.stopped_at is not None and number > notes.stopped_at:
+            raise Stopped(notes.stopped)
+        known = notes.calls.get(number)
+        if known is None:
+            self._send(number, call)
+        elif (known["method"], known["path"]) != (call.method, call.path):
+            raise Stopped("the notes are those of other steps")
+        elif number not in self.notes.responses:
+            # The run was killed before the response came, so the request may have been applied.
+            at = float(self.notes.calls[number]["at"])
+            self.notes.called(number, Exchange(status=0, at=at))
+        self._number = number
+        exchange = self.notes.responses[number]
+        self._note_quota(call, exchange)
+        return exchange
+
+    def _send(self, number: int, call: Call) -> None:
+        now = self._clock.time()
+        self._wait(self._due - now)
+        self._check_calls()
+        now = self._clock.time()
+        self.notes.calling(number, call, now)
+        self.sent += 1
+        self.notes.called(
+            number, without_strangers(self._connection.send(call, now), self.notes.prefix)
+        )
+
+    def _check_calls(self) -> None:
+        if self.cleaning and self.sent >= MAX_CALLS:
+            raise Stopped(f"the {MAX_CALLS} calls are used up")
+        if self.cleaning:
+            return
+        if self.used + self.reserve >= MAX_CALLS:
+            raise Stopped(f"the {MAX_CALLS} calls are used up")
+        if self.remaining is not None and self.remaining < self.reserve - SPARE_CALLS:
+            raise Stopped("the project has too few calls left")
+
+    def _note_quota(self, call: Call, exchange: Exchange) -> None:
+        # Bulk requests have a limit of their own.
+        if call.path.endswith("/async") or exchange.status == 0:
+            return
+        if exchange.at < self._clock.time() - LONGEST_WAIT_SECONDS:
+            # Its period is over.
+            self.remaining = None
+            return
+        self.remaining = whole_number(exchange.headers.get("x-rate-limit-remaining"))
+        self.resets_at = whole_number(exchange.headers.get("x-rate-limit-retry"))
+
+    def _limited(self, exchange: Exchange, attempt: int) -> None:
+        kind = exchange.headers.get("x-rate-limit-type", "")
+        if kind == "api_calls_cycle":
+            raise Stopped("the billing cycle has no calls left")
+        if kind == "bulk_api_calls":
+            raise Unanswered("the project has no bulk requests left in this hour")
+        delay: float | None = whole_number(exchange.headers.get("retry-after"))
+        if delay is None and self.resets_at is not None:
+            delay = self.resets_at - exchange.at
+        delay = max(delay or 0, 5 * 2**attempt)
+        if delay > LONGEST_WAIT_SECONDS:
+            raise Stopped("the project allows no calls for more than an hour")
+        self.remaining = None
+        self.pause(delay)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        if seconds > 30:  # noqa: PLR2004 - a wait that a person would notice
+            until = time.strftime("%H:%M:%S", time.localtime(self._clock.time() + seconds))
+            self._say(f"The project's limit is reached: waiting until {until}.")
+        self._clock.sleep(math.ceil(seconds * 1000) / 1000)
+
+
+def is_lost(call: Call, exchange: Exchange) -> bool:
+    """Whether a response says nothing about what became of the request."""
+    status = exchange.status
+    if status in {0, _TIMEOUT} or status >= _ERROR:
+        return True
+    if status == _NO_CONTENT or not call.is_json:
+        return False
+    # The 404 of a proxy is no JSON either. Redirects are judged by their status.
+    return not isinstance(exchange.body, dict) and not _REDIRECT <= status < _BAD
+
+
+def _refuse_to_go_on(exchange: Exchange) -> None:
+    if _REDIRECT <= exchange.status < _BAD:
+        raise Stopped("the address redirects to another one; check --api-url")
+    if exchange.status in _ADVICE:
+        raise Stopped(_ADVICE[exchange.status])
+
+
+def without_strangers(exchange: Exchange, prefix: str) -> Exchange:
+    """The response without customers and users that are none of the probe's."""
+    body = exchange.body
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if name not in {"user", "log_id"}}
+        if isinstance(rows := body.get("customers"), list):
+            body["customers"] = [row if _is_own(row, prefix) else {} for row in rows]
+    lines = exchange.text.split("\n")
+    text = "\n".join([lines[0], *(line for line in lines[1:] if prefix in line or not line)])
+    return replace(exchange, body=body, text=text)
+
+
+def _is_own(row: Any, prefix: str) -> bool:
+    return isinstance(row, dict) and str(row.get("source_id")).startswith(prefix)
+
+
+def whole_number(text: str | None) -> int | None:
+    """A header as a number, or `None`."""
+    if text is None or not text.isdecimal():
+        return None
+    number = None
+    with suppress(ValueError):
+        number = int(text[:18])
+    return number

@@ -1,0 +1,99 @@
+"""Delete what a probe made, and prove that it is gone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from voucherify_sandbox.certify.caller import JOB_LOOKS, Unanswered
+from voucherify_sandbox.certify.exchange import Call
+from voucherify_sandbox.certify.probe import customer_path, customers
+
+if TYPE_CHECKING:
+    from voucherify_sandbox.certify.probe import Probe
+
+ROUNDS = 4
+LOOK_SECONDS = 10
+PROOF_SECONDS = 3
+"""Seconds from the last deletion to the list that proves it."""
+
+REFUSED, FAILED = 400, 500
+
+
+def clean_up(probe: Probe) -> bool:
+    """Delete the rows and exports of the notes; whether the list proves that they are gone.
+
+    Raises:
+        Stopped: no further request is possible.
+    """
+    probe.caller.begin_cleaning()
+    _await_jobs(probe)
+    for _ in range(ROUNDS):
+        for source_id in probe.notes.left:
+            with suppress(Unanswered):
+                _delete(probe, source_id)
+        _delete_exports(probe)
+        if not probe.notes.left:
+            with suppress(Unanswered):
+                if _proven(probe):
+                    return True
+    return False
+
+
+def _await_jobs(probe: Probe) -> None:
+    """Wait for jobs: one that is still queued could create a customer again."""
+    known = [job for job, over in probe.notes.jobs.items() if not over]
+    lost = _lost_job(probe)
+    if not known and not lost:
+        return
+    for look in range(JOB_LOOKS):
+        probe.caller.pause(LOOK_SECONDS * look)
+        with suppress(Unanswered):
+            listed = probe.caller.get("/v1/async-actions", limit=20).json.get("async_actions")
+            if isinstance(listed, list) and all(_is_over(one) for one in listed):
+                for job in known:
+                    probe.note_ended("job", job)
+                return
+
+
+def _is_over(action: Any) -> bool:
+    return isinstance(action, dict) and action.get("status") in {"DONE", "FAILED"}
+
+
+def _lost_job(probe: Probe) -> bool:
+    """Whether a bulk request has no response, so that its job is not known."""
+    bulk = [number for number, one in probe.notes.calls.items() if one["path"].endswith("/async")]
+    responses = [probe.notes.responses.get(number) for number in bulk]
+    return any(
+        one is None or not (REFUSED <= one.status < FAILED or "async_action_id" in one.json)
+        for one in responses
+    )
+
+
+def _delete(probe: Probe, source_id: str) -> None:
+    identity = probe.notes.made[source_id] or source_id
+    call = Call(method="POST", path=customer_path(identity, "/permanent-deletion"))
+    exchange = probe.caller.call(call)
+    if exchange.status in {200, 404}:
+        probe.note_gone(source_id)
+
+
+def _delete_exports(probe: Probe) -> None:
+    for export in [one for one, over in probe.notes.exports.items() if not over]:
+        with suppress(Unanswered):
+            exchange = probe.caller.send("DELETE", f"/v1/exports/{quote(export, safe='')}")
+            if exchange.status in {200, 204, 404}:
+                probe.note_ended("export", export)
+
+
+def _proven(probe: Probe) -> bool:
+    """Whether the list holds no row of the notes; one that it holds is to be deleted again."""
+    probe.caller.pause(max(PROOF_SECONDS, probe.lag + 1))
+    found = False
+    for row in customers(probe.caller.get("/v1/customers", limit=100)):
+        source_id = str(row.get("source_id") or "")
+        if source_id in probe.notes.made:
+            probe.notes.write({"left": source_id, "id": row.get("id")})
+            found = True
+    return not found

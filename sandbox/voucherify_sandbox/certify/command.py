@@ -1,0 +1,186 @@
+"""`voucherify-sandbox certify`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import signal
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from voucherify_sandbox.certify import recording
+from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, RealClock
+from voucherify_sandbox.certify.exchange import Connection
+from voucherify_sandbox.certify.notes import Notes
+from voucherify_sandbox.certify.run import Interrupted, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voucherify_sandbox.certify.questions import Findings
+    from voucherify_sandbox.certify.run import Outcome
+
+NOTES, READINGS, RECORDING = "notes.jsonl", "readings.json", "recording.jsonl"
+API_URL = "https://api.voucherify.io"
+WARNING = """\
+This writes to the project: about a dozen test customers, an order, three bulk jobs and an export.
+New customers can enter segments and so set off distributions, webhooks and earning rules, which
+the API does not show. Use a project that holds nothing but tests.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command-line parser."""
+    options = argparse.ArgumentParser(
+        prog="voucherify-sandbox certify",
+        description="Find out how a throw-away Voucherify project answers the sandbox's readings.",
+        epilog=f"It makes {MAX_CALLS} API calls at most and deletes what it made.",
+    )
+    options.add_argument("--api-url", default=API_URL, help=f"of the project, {API_URL} by default")
+    options.add_argument(
+        "--application-id", help="by default from VOUCHERIFY_APPLICATION_ID in the environment"
+    )
+    options.add_argument(
+        "--secret-key", help="by default from VOUCHERIFY_SECRET_KEY; asked for if neither is set"
+    )
+    options.add_argument(
+        "--throw-away", action="store_true", help="the project may be written to; else only look"
+    )
+    options.add_argument(
+        "--customers", type=int, metavar="N", help="customers that the project has, as a check"
+    )
+    options.add_argument(
+        "--out", type=Path, default=Path("certify"), metavar="FOLDER", help="for what it writes"
+    )
+    options.add_argument(
+        "--clean-up", action="store_true", help="only delete what a run that was cut left behind"
+    )
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Probe; 0 if all that was made is gone."""
+    options = parser().parse_args(arguments)
+    say(f"Project at {options.api_url}")
+    notes_path = options.out / NOTES
+    if options.clean_up and not notes_path.exists():
+        say(f"{notes_path} does not exist: there is nothing to clean up.")
+        return 0
+    try:
+        application_id, secret_key = _keys(options)
+        connection = Connection(options.api_url, application_id, secret_key)
+        notes = Notes.for_project(notes_path, options.api_url, application_id)
+    except (ValueError, OSError) as error:
+        parser().error(str(error))
+    _on_signals()
+
+    def confirm(customers: int) -> bool:
+        return _confirmed(options, customers)
+
+    caller = Caller(connection, notes, RealClock(), say)
+    outcome = run(caller, say, confirm, only_clean_up=options.clean_up)
+    return _finish(options.out, notes, outcome)
+
+
+def say(line: str) -> None:
+    """Show a line to the user."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _keys(options: argparse.Namespace) -> tuple[str, str]:
+    application_id = options.application_id or os.environ.get("VOUCHERIFY_APPLICATION_ID", "")
+    secret_key = options.secret_key or os.environ.get("VOUCHERIFY_SECRET_KEY", "")
+    if not secret_key and sys.stdin.isatty():
+        secret_key = getpass.getpass("Secret key: ")
+    pair = application_id.strip(), secret_key.strip()
+    if not all(pair):
+        raise ValueError("set VOUCHERIFY_APPLICATION_ID and VOUCHERIFY_SECRET_KEY")
+    if not all(key.isascii() and key.isprintable() for key in pair):
+        raise ValueError("a key holds characters that no key has")
+    return pair
+
+
+def _on_signals() -> None:
+    """Clean up at the first signal, end at the second."""
+
+    def end(*_: object) -> NoReturn:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_DFL)
+        raise Interrupted("interrupted")
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, end)
+
+
+def _confirmed(options: argparse.Namespace, customers: int) -> bool:
+    say(f"The project has {customers} customers.")
+    if not options.throw_away:
+        say("Add --throw-away to write to it.")
+        return False
+    say(WARNING)
+    given = options.customers
+    if given is None and sys.stdin.isatty():
+        typed = input("Type the number of its customers to go on: ").strip()
+        given = int(typed) if typed.isdecimal() else None
+    if given != customers:
+        say(f"Add --customers {customers} if it is this project.")
+        return False
+    return True
+
+
+def _finish(out: Path, notes: Notes, outcome: Outcome) -> int:
+    """Write the files and the table."""
+    findings, caller = outcome.probe.findings, outcome.probe.caller
+    if notes.made:
+        _write(out / RECORDING, recording.lines(notes))
+    found = findings.readings()
+    if found:
+        _write(out / READINGS, json.dumps(found, indent=2) + "\n")
+        sys.stdout.write(table(findings))
+        sys.stdout.write(f"\n{len(found)} readings in {out / READINGS}\n")
+    if outcome.reason:
+        say(f"It ended early: {outcome.reason}.")
+    say(f"{caller.used} API calls.")
+    if outcome.clean:
+        notes.remove()
+        say("All that was made is gone." if notes.made else "Nothing was made.")
+        return 0 if notes.made else 1
+    notes.close()
+    left = ", ".join(notes.left) or "rows"
+    say(f"NOT CLEAN: {left} may still be there. Run it again with --clean-up.")
+    return 1
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as out:
+        os.fchmod(file, 0o600)
+        out.write(text)
+
+
+WIDTHS = (52, 48, 40)
+
+
+def table(findings: Findings) -> str:
+    """Question, what was seen, and the reading, as text."""
+    lines = [("Question", "Seen", "Reading"), *findings.rows()]
+    shown = []
+    for cells in lines:
+        columns = [
+            textwrap.wrap(text, width) or [""] for text, width in zip(cells, WIDTHS, strict=True)
+        ]
+        for number in range(max(map(len, columns))):
+            parts = [
+                (column[number] if number < len(column) else "").ljust(width)
+                for column, width in zip(columns, WIDTHS, strict=True)
+            ]
+            shown.append("  ".join(parts).rstrip())
+        if cells[0] == "Question":
+            shown.append("  ".join("-" * width for width in WIDTHS))
+    return "\n".join(shown) + "\n"

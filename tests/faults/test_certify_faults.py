@@ -1,0 +1,186 @@
+"""`certify` under faults, limits and kills: it never says that it is clean and is not."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certification import SandboxClock, certify, notes_of
+from voucherify_sandbox import Fault, Limits, Readings, Sandbox
+from voucherify_sandbox.certify.caller import MAX_CALLS, Caller
+from voucherify_sandbox.certify.exchange import Connection
+from voucherify_sandbox.certify.run import Interrupted, run
+from voucherify_sandbox.faults import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from voucherify_sandbox.certify.exchange import Call, Exchange
+
+TORTURE = bool(os.environ.get("TORTURE"))
+# These are slow in real time; a huge body is cut off like any other that is not whole.
+LEFT_OUT = {"act", "slow_headers", "slow_body", "huge_body", "refuse"}
+CALLS = 86
+"""Of a probe of a sandbox without faults."""
+
+LIKELY = {name: value for name, value in vars(Readings()).items() if "seconds" not in name}
+
+
+def right(readings: Mapping[str, Any]) -> bool:
+    """Whether all answers are those of a sandbox as it is by default."""
+    return all(readings[name] == value for name, value in LIKELY.items() if name in readings)
+
+
+def ends_clean(sandbox: Sandbox, folder: Path) -> None:
+    """Start again without faults: nothing is left behind."""
+    sandbox.faults.clear()
+    outcome = certify(sandbox, folder, only_clean_up=True)
+    assert outcome.clean, outcome.reason
+    assert list(sandbox.project.customers) == []
+    assert right(outcome.probe.findings.readings())
+
+
+def fault(rng: Random) -> Fault:
+    kind = rng.choice([kind for kind in KINDS if kind not in LEFT_OUT])
+    seconds = rng.choice((0, 5, 3000)) if kind.startswith(("limit", "unavailable")) else 0
+    status = rng.choice((400, 404, 409, 503)) if kind == "status" else 0
+    places: dict[str, Any] = {"probability": rng.choice((0.05, 0.2)), "times": None}
+    if rng.random() < 0.7:
+        first = rng.randrange(1, CALLS)
+        times = rng.choice((1, 2, 6))
+        places = {"numbers": range(first, first + times), "times": times}
+    return Fault(kind=kind, seconds=seconds, status=status or 500, body="{}", **places)
+
+
+@pytest.mark.parametrize("seed", range(400 if TORTURE else 16))
+def test_a_fault_leaves_no_customer_behind_and_gives_no_wrong_answer(
+    seed: int, tmp_path: Path
+) -> None:
+    rng = Random(seed)
+    with Sandbox(readings=Readings(job_polls=rng.choice((0, 1, 2)))) as sandbox:
+        sandbox.faults.add(fault(rng))
+        outcome = certify(sandbox, tmp_path)
+        assert sandbox.calls <= MAX_CALLS
+        assert right(outcome.probe.findings.readings())
+        if outcome.clean:
+            assert list(sandbox.project.customers) == []
+        else:
+            assert outcome.reason or notes_of(sandbox, tmp_path).left
+        ends_clean(sandbox, tmp_path)
+
+
+class Killed(BaseException):
+    """The end of the process, at once."""
+
+
+class Mortal(Connection):
+    """A connection at which the process ends, before or after a request is applied."""
+
+    def __init__(self, sandbox: Sandbox, at: int, *, after: bool, end: type[BaseException]) -> None:
+        super().__init__(sandbox.url, sandbox.application_id, sandbox.secret_key)
+        self._left, self._after, self._end = at, after, end
+
+    def send(self, call: Call, at: float) -> Exchange:
+        self._left -= 1
+        if not self._left and not self._after:
+            raise self._end
+        response = super().send(call, at)
+        if not self._left:
+            raise self._end
+        return response
+
+
+PLACES = [(number, after) for number in range(1, CALLS) for after in (False, True)]
+
+
+@pytest.mark.parametrize(("number", "after"), PLACES if TORTURE else Random(1).sample(PLACES, 12))
+@pytest.mark.parametrize("again", ["go on", "clean up"])
+def test_a_killed_run_goes_on_or_cleans_up(
+    number: int, *, after: bool, again: str, tmp_path: Path
+) -> None:
+    with Sandbox() as sandbox:
+        notes = notes_of(sandbox, tmp_path)
+        caller = Caller(
+            Mortal(sandbox, number, after=after, end=Killed),
+            notes,
+            SandboxClock(sandbox),
+            lambda _: None,
+        )
+        with pytest.raises(Killed):
+            run(caller, lambda _: None, lambda _: True)
+        notes.close()
+        outcome = certify(sandbox, tmp_path, only_clean_up=again == "clean up")
+        assert outcome.clean, outcome.reason
+        assert list(sandbox.project.customers) == []
+        assert right(outcome.probe.findings.readings())
+        assert sandbox.calls <= MAX_CALLS + 2
+
+
+@pytest.mark.parametrize("number", range(1, CALLS) if TORTURE else (2, 3, 20, 70))
+def test_a_signal_cleans_up(number: int, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        notes = notes_of(sandbox, tmp_path)
+        connection = Mortal(sandbox, number, after=True, end=Interrupted)
+        caller = Caller(connection, notes, SandboxClock(sandbox), lambda _: None)
+        outcome = run(caller, lambda _: None, lambda _: True)
+        notes.close()
+        if outcome.clean:
+            assert list(sandbox.project.customers) == []
+        ends_clean(sandbox, tmp_path)
+
+
+def test_an_hour_that_is_used_up_is_waited_for(tmp_path: Path) -> None:
+    with Sandbox(limits=Limits(calls=50, period_seconds=3600)) as sandbox:
+        outcome = certify(sandbox, tmp_path)
+        assert outcome.clean
+        assert outcome.reason == ""
+        assert right(outcome.probe.findings.readings())
+
+
+def test_bulk_requests_that_are_used_up_leave_their_questions_open(tmp_path: Path) -> None:
+    with Sandbox(limits=Limits(bulk_calls=1, bulk_period_seconds=3600)) as sandbox:
+        outcome = certify(sandbox, tmp_path)
+        assert outcome.clean
+        assert outcome.probe.findings.reasons["duplicates"].startswith("the project has no bulk")
+        assert "bulk_invalid_rows" in outcome.probe.findings.answers
+
+
+@pytest.mark.parametrize("total", ["filtered", "absent"])
+def test_a_project_with_customers_is_left_alone(total: Any, tmp_path: Path) -> None:
+    with Sandbox(readings=Readings(total=total)) as sandbox:
+        sandbox.project.add_customers(21)
+        outcome = certify(sandbox, tmp_path)
+        assert "more than 20 customers" in outcome.reason
+        assert {request.method for request in sandbox.requests} == {"GET"}
+
+
+def test_customers_that_were_there_stay_and_are_not_noted(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.project.add_customers(20)
+        outcome = certify(sandbox, tmp_path)
+        assert outcome.clean
+        assert len(sandbox.project.customers) == 20
+        assert right(outcome.probe.findings.readings())
+        assert "crm-" not in (tmp_path / "notes.jsonl").read_text()
+
+
+def test_a_metadata_schema_is_a_reason_to_stop(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.project.define_metadata("customer", {"a": {"type": "string"}})
+        assert "metadata schema" in certify(sandbox, tmp_path).reason
+        assert {request.method for request in sandbox.requests} == {"GET"}
+
+
+def test_nothing_is_written_without_consent(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        notes = notes_of(sandbox, tmp_path)
+        connection = Connection(sandbox.url, sandbox.application_id, sandbox.secret_key)
+        caller = Caller(connection, notes, SandboxClock(sandbox), lambda _: None)
+        outcome = run(caller, lambda _: None, lambda customers: customers > 0)
+        notes.close()
+        assert outcome.reason == "nothing was written"
+        assert sandbox.calls == 2
