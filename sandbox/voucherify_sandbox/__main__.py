@@ -6,13 +6,14 @@ import argparse
 import json
 import signal
 import sys
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
 from voucherify_sandbox.faults import Fault
 from voucherify_sandbox.limits import Limits
-from voucherify_sandbox.readings import Readings
+from voucherify_sandbox.readings import Readings, from_file
 from voucherify_sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="inject a fault, see sandbox/README.md; may be repeated",
     )
-    options.add_argument("--settle-seconds", type=float, default=SETTLE_SECONDS, metavar="N")
+    options.add_argument(
+        "--readings",
+        type=Path,
+        metavar="FILE",
+        help="set those that `certify` found; --reading goes before them",
+    )
+    options.add_argument("--settle-seconds", type=float, metavar="N")
     options.add_argument("--calls-per-minute", type=int, default=Limits.calls, metavar="N")
     options.add_argument("--bulk-calls-per-hour", type=int, default=Limits.bulk_calls, metavar="N")
     options.add_argument("--calls-per-cycle", type=int, metavar="N")
@@ -55,7 +62,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _prepared(options: argparse.Namespace) -> Sandbox:
     """A sandbox with these options that does not listen yet."""
-    readings = Readings(settle_seconds=options.settle_seconds)
+    readings = Readings(settle_seconds=SETTLE_SECONDS)
+    if options.readings is not None:
+        readings.change(**from_file(options.readings))
+    if options.settle_seconds is not None:
+        readings.settle_seconds = options.settle_seconds
     readings.change(**dict(pair.split("=", 1) for pair in options.reading))
     limits = Limits(
         calls=options.calls_per_minute,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(kw_only=True)
@@ -121,6 +125,19 @@ def checked_value(name: str, value: object) -> Any:
     if not good:
         raise ValueError(f"reading {name} takes {', '.join(answers(name))}")
     return value
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """The readings of a file that `certify` wrote, checked.
+
+    Raises:
+        ValueError: the file is not one, or holds an unknown name or answer.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: checked_value(name, value) for name, value in dict(found).items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a file of readings: {error}") from error
 
 
 def _number(kind: type, value: object) -> tuple[object, bool]:

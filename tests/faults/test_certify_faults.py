@@ -10,9 +10,9 @@ import pytest
 
 from certification import SandboxClock, certify, notes_of
 from voucherify_sandbox import Fault, Limits, Readings, Sandbox
-from voucherify_sandbox.certify.caller import MAX_CALLS, Caller
+from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, Interrupted
 from voucherify_sandbox.certify.exchange import Connection
-from voucherify_sandbox.certify.run import Interrupted, run
+from voucherify_sandbox.certify.run import run
 from voucherify_sandbox.faults import KINDS
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from voucherify_sandbox.certify.exchange import Call, Exchange
@@ -46,26 +47,40 @@ class Stopped(Exception):  # noqa: N818 - as above
     """No further step is possible; what was made is to be deleted."""
 
 
+class Interrupted(Exception):  # noqa: N818 - as above
+    """A signal asked for the end of the run."""
+
+
 class Clock(Protocol):
-    """The source of time."""
+    """The source of time, and what may end a run between two requests."""
 
     def time(self) -> float:
         """Seconds since 1970."""
 
     def sleep(self, seconds: float, /) -> None:
-        """Wait."""
+        """Wait; called before each request.
+
+        Raises:
+            Interrupted: the run is to end.
+        """
 
 
 class RealClock:
-    """The computer's clock."""
+    """The computer's clock; `interrupted` ends the next wait, once."""
+
+    def __init__(self) -> None:
+        """Start without a signal."""
+        self.interrupted = Event()
 
     def time(self) -> float:
         """Seconds since 1970."""
         return time.time()
 
     def sleep(self, seconds: float, /) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait, also for a signal."""
+        if self.interrupted.wait(seconds):
+            self.interrupted.clear()
+            raise Interrupted("interrupted")
 
 
 class Caller:
@@ -240,12 +255,10 @@ class Caller:
         self.pause(delay)
 
     def _wait(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
         if seconds > 30:  # noqa: PLR2004 - a wait that a person would notice
             until = time.strftime("%H:%M:%S", time.localtime(self._clock.time() + seconds))
             self._say(f"The project's limit is reached: waiting until {until}.")
-        self._clock.sleep(math.ceil(seconds * 1000) / 1000)
+        self._clock.sleep(max(0.0, math.ceil(seconds * 1000) / 1000))
 
 
 def is_lost(call: Call, exchange: Exchange) -> bool:

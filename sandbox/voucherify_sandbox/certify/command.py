@@ -10,17 +10,18 @@ import signal
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from voucherify_sandbox.certify import recording
 from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, RealClock
 from voucherify_sandbox.certify.exchange import Connection
 from voucherify_sandbox.certify.notes import Notes
-from voucherify_sandbox.certify.run import Interrupted, run
+from voucherify_sandbox.certify.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from voucherify_sandbox.certify.caller import Clock
     from voucherify_sandbox.certify.questions import Findings
     from voucherify_sandbox.certify.run import Outcome
 
@@ -54,7 +55,11 @@ def parser() -> argparse.ArgumentParser:
         "--customers", type=int, metavar="N", help="customers that the project has, as a check"
     )
     options.add_argument(
-        "--out", type=Path, default=Path("certify"), metavar="FOLDER", help="for what it writes"
+        "--out",
+        type=Path,
+        default=Path("voucherify-certify"),
+        metavar="FOLDER",
+        help="for what it writes",
     )
     options.add_argument(
         "--clean-up", action="store_true", help="only delete what a run that was cut left behind"
@@ -62,10 +67,14 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Probe; 0 if all that was made is gone."""
+def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
+    """Probe; 0 if it took all steps, or none was wanted, and all that was made is gone.
+
+    Args:
+        arguments: those of the command line.
+        clock: the source of time; signals end a run only with the computer's own.
+    """
     options = parser().parse_args(arguments)
-    say(f"Project at {options.api_url}")
     notes_path = options.out / NOTES
     if options.clean_up and not notes_path.exists():
         say(f"{notes_path} does not exist: there is nothing to clean up.")
@@ -76,14 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes = Notes.for_project(notes_path, options.api_url, application_id)
     except (ValueError, OSError) as error:
         parser().error(str(error))
-    _on_signals()
+    time = clock or RealClock()
 
     def confirm(customers: int) -> bool:
-        return _confirmed(options, customers)
+        agreed = _confirmed(options, customers)
+        if agreed:
+            _on_signals(time)
+        return agreed
 
-    caller = Caller(connection, notes, RealClock(), say)
-    outcome = run(caller, say, confirm, only_clean_up=options.clean_up)
-    return _finish(options.out, notes, outcome)
+    if notes.made:
+        say("Going on from the notes of a run that was cut.")
+        _on_signals(time)
+    outcome = run(
+        Caller(connection, notes, time, say), say, confirm, only_clean_up=options.clean_up
+    )
+    return _finish(options, notes, outcome)
 
 
 def say(line: str) -> None:
@@ -105,13 +121,16 @@ def _keys(options: argparse.Namespace) -> tuple[str, str]:
     return pair
 
 
-def _on_signals() -> None:
+def _on_signals(clock: Clock) -> None:
     """Clean up at the first signal, end at the second."""
+    if not isinstance(clock, RealClock):
+        return
+    interrupted = clock.interrupted
 
-    def end(*_: object) -> NoReturn:
+    def end(*_: object) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
-        raise Interrupted("interrupted")
+        interrupted.set()
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
@@ -133,27 +152,26 @@ def _confirmed(options: argparse.Namespace, customers: int) -> bool:
     return True
 
 
-def _finish(out: Path, notes: Notes, outcome: Outcome) -> int:
+def _finish(options: argparse.Namespace, notes: Notes, outcome: Outcome) -> int:
     """Write the files and the table."""
-    findings, caller = outcome.probe.findings, outcome.probe.caller
+    findings, out = outcome.probe.findings, options.out
     if notes.made:
         _write(out / RECORDING, recording.lines(notes))
-    found = findings.readings()
-    if found:
+    if found := findings.readings():
         _write(out / READINGS, json.dumps(found, indent=2) + "\n")
         sys.stdout.write(table(findings))
         sys.stdout.write(f"\n{len(found)} readings in {out / READINGS}\n")
+    say(f"{outcome.probe.caller.used} API calls.")
     if outcome.reason:
         say(f"It ended early: {outcome.reason}.")
-    say(f"{caller.used} API calls.")
-    if outcome.clean:
-        notes.remove()
-        say("All that was made is gone." if notes.made else "Nothing was made.")
-        return 0 if notes.made else 1
-    notes.close()
-    left = ", ".join(notes.left) or "rows"
-    say(f"NOT CLEAN: {left} may still be there. Run it again with --clean-up.")
-    return 1
+    if not outcome.clean:
+        notes.close()
+        left = ", ".join(notes.left) or "rows of this run"
+        say(f"NOT CLEAN: {left} may still be there. Run it again with --clean-up.")
+        return 1
+    notes.remove()
+    say("All that was made is gone." if notes.made else "Nothing was made.")
+    return int(bool(outcome.reason) and not options.clean_up)
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.certify import form, job_steps, list_steps, write_steps
-from voucherify_sandbox.certify.caller import Stopped, Unanswered
+from voucherify_sandbox.certify.caller import Interrupted, Stopped, Unanswered
 from voucherify_sandbox.certify.cleanup import clean_up
 from voucherify_sandbox.certify.probe import Probe
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voucherify_sandbox.certify.caller import Caller
-
-
-class Interrupted(Exception):  # noqa: N818 - what a signal asks for, not an error
-    """A signal asked for the end of the run."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Step:
 
 STEPS = (
     Step("create", 3, list_steps.create),
-    Step("read_back", 4, list_steps.read_back, ("c1", "c3")),
+    Step("read_back", 4, list_steps.read_back, ("c1", "c2", "c3")),
     Step("bounds", 3, list_steps.bounds, ("c1", "c2", "c3")),
     Step("touch", 2, write_steps.touch, ("c1",)),
     Step("update_order", 4, list_steps.update_order, ("c1", "c2", "c3")),

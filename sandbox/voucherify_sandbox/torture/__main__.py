@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from voucherify_sandbox.readings import from_file
 from voucherify_sandbox.torture.bench import Bench, run
 from voucherify_sandbox.torture.cases import (
     PARTS,
@@ -20,6 +21,7 @@ from voucherify_sandbox.torture.cases import (
     TARGET,
     combinations,
     coverage,
+    fixed,
     kills,
 )
 from voucherify_sandbox.torture.dimensions import DIMENSIONS
@@ -63,6 +65,12 @@ def arguments() -> argparse.ArgumentParser:
         metavar="FILE",
         help="Singer messages of a CRM's tap, instead of the bench's own contacts",
     )
+    options.add_argument(
+        "--readings",
+        type=Path,
+        metavar="FILE",
+        help="fix those that `voucherify-sandbox certify` found",
+    )
     options.add_argument("--document", type=Path, metavar="FILE", help="to write the table into")
     return options
 
@@ -87,6 +95,8 @@ def cases(options: argparse.Namespace) -> list[Case]:
         ]
     if options.only:
         found = [case for case in found if case.part.startswith(options.only)]
+    known = from_file(options.readings) if options.readings else {}
+    found = [fixed(case, known) for case in found]
     return [case for case in found if options.case in {None, case.name}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import readings as switches
@@ -162,6 +162,25 @@ def combinations(
         injections = _injections(rng.choice(faults_of(part)), rng.random(), requests)
         cases.append(_case(part, len(cases), injections, chosen))
     return cases
+
+
+def fixed(case: Case, readings: Mapping[str, Any]) -> Case:
+    """The case with these readings, as far as the bench tries their answers with its part."""
+    left_out = READINGS_LEFT_OUT[next(part for part in PARTS if case.part.startswith(part))]
+    known = {
+        name: nearest
+        for name, value in readings.items()
+        if name not in left_out and (nearest := _nearest(name, value)) is not None
+    }
+    return replace(case, readings={**case.readings, **known})
+
+
+def _nearest(name: str, value: Any) -> Any:
+    """The answer that is tried for one: a number may be between them, and no other is `None`."""
+    tried = answers(name)
+    if value in tried or not isinstance(value, int | float):
+        return value if value in tried else None
+    return min((one for one in tried if one >= value), default=max(tried))
 
 
 def kills(part: str, requests: tuple[int, int], settings: Mapping[str, Any]) -> list[Case]:
