@@ -446,3 +446,52 @@ def test_the_tap_needs_no_library_of_the_receiver() -> None:
     )
     leaks.saw(done.stderr)
     assert (done.returncode, "install tap-voucherify[webhooks]" in done.stderr) == (1, True)
+
+
+def test_a_store_that_was_written_over_is_one_sentence_of_each_program(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    """As `cp backup store` does under a running receiver."""
+    del sandbox
+    path = tmp_path / "store.sqlite"
+    with receiving(path) as receiver:
+        for number in range(40):
+            event = {"id": f"evcus_{number}", "type": REFERRED, "created_at": NOW}
+            body = json.dumps({"data": {"x": "y" * 3_000}, "event": event}).encode()
+            assert receiver.post(body)[0] == 204
+        assert receiver.stop() == 0
+        whole = path.read_bytes()
+        path.write_bytes(whole[:8_192] + b"\x55" * (len(whole) - 8_192))
+
+        config = {**connection, "webhook_store": str(path)}
+        done = run("tap_voucherify", config, *selecting(tmp_path, "reward_events"))
+
+    assert done.exit_code == 1
+    (sentence,) = [line for line in done.log.splitlines() if "| CRITICAL" in line]
+    assert "The webhook store is damaged" in sentence
+
+
+@pytest.mark.parametrize("customer_id", ["..", "."])
+def test_a_customer_id_that_no_request_can_hold_is_left_out(
+    sandbox: Sandbox,
+    connection: dict[str, Any],
+    receiver: Receiver,
+    tmp_path: Path,
+    customer_id: str,
+) -> None:
+    tap = Tap(connection, tmp_path, "customers")
+    sandbox.project.upsert_customer({"source_id": "one"})
+    tap.run()
+    event = {"id": "evcus_1", "type": "customer.updated", "created_at": NOW}
+    data = {"customer": {"id": customer_id}}
+    assert receiver.post(json.dumps({"data": data, "event": event}).encode())[0] == 204
+    sandbox.project.upsert_customer({"source_id": "two"})
+
+    done = tap.run()
+
+    assert "an id that no request can hold" in done.log
+    assert [record["source_id"] for record in done.records()][-1] == "two"
+    assert "no request can hold" not in tap.run().log
+
+
+NOW = "2026-03-02T10:15:31.412Z"

@@ -202,7 +202,8 @@ def _raise_for_limit(response: Response, operation: str, delay: tuple[float, str
     limit = limit_type(response)
     if limit == CYCLE_LIMIT:
         raise CycleUsedUpError
-    if limit == BULK_LIMIT and (delay is None or delay[0] <= LONGEST_WAIT):
+    is_read = operation.startswith("GET ")  # which waits as for any other limit
+    if limit == BULK_LIMIT and not is_read and (delay is None or delay[0] <= LONGEST_WAIT):
         raise BulkLimitedError(describe(response, operation), None if delay is None else delay[0])
 
 

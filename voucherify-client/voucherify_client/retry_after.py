@@ -8,10 +8,10 @@ that a wrong local clock shortens no wait. (Voucherify's documentation, "Limits"
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ FIRST_BACKOFF = 0.2
 
 LONGEST_BACKOFF = 60.0
 """Seconds between two attempts at most, where the server names no time."""
+
+NUMBER = re.compile(r"\s*[+-]?\d{1,15}(\.\d{1,15})?\s*", re.ASCII)
+"""What stands for a number in a header; Python's own numbers may also hold `_` and `e`."""
+
+EARLIEST_YEAR = 1970
+"""A date in a header from before is a mistake."""
 
 LONGEST_WAIT = 86_400.0
 """Seconds. A run that would wait longer than a day ends instead."""
@@ -67,16 +73,14 @@ def _retry_after(value: str, now: datetime) -> float | None:
 
 
 def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
+    return float(value) if NUMBER.fullmatch(value) else None
 
 
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError, OverflowError):
+        return None
+    if date.year < EARLIEST_YEAR:
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

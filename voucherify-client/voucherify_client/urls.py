@@ -45,13 +45,18 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_segment(text: str) -> bool:
+    """Whether a text can stand in a path."""
+    return text not in {"", ".", ".."}
+
+
 def segment(text: str) -> str:
     """A text as one segment of a path, percent-encoded whole: a slash in it is no separator.
 
     Raises:
         VoucherifyError: it is empty, `.` or `..`, which encoding does not hide.
     """
-    if text in {"", ".", ".."}:
+    if not is_segment(text):
         raise VoucherifyError(
             "An id that is empty, or only dots, cannot stand in a path: report it to the "
             "maintainers with the run's log."

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from tap_voucherify.webhooks.envelopes import Event, RefusedError, parse_event
 from tap_voucherify.webhooks.signature import HEADER, is_signed
-from tap_voucherify.webhooks.store import StoreLostError
+from tap_voucherify.webhooks.store import StoreLostError, damaged
 from tap_voucherify.webhooks.store_writer import StoreWriter
 
 if TYPE_CHECKING:
@@ -110,8 +110,10 @@ class Receiver:
         yield
         self._verifier.shutdown()
         self._writer.close()
-        self._store.stop()
-        LOG.info("Stopped; every acknowledged event is on disk.")
+        if self._store.stop():
+            LOG.info("Stopped; every acknowledged event is on disk.")
+        else:
+            LOG.error("Stopped; acknowledged events may be lost. %s", damaged())
 
     async def _receive(self, request: Request) -> Response:
         self._metrics.received.inc()

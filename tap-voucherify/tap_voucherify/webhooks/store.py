@@ -39,6 +39,9 @@ KEEP_EVENTS = timedelta(days=14)
 READER_EXPIRY = timedelta(days=90)
 """A reader not seen for so long keeps no events; it will read by polling again."""
 
+PRIMARY_CODE = 0xFF
+"""The bits of SQLite's extended error codes that hold the primary one."""
+
 BUSY_TIMEOUT = 4.0
 """Seconds to wait for another process that writes. Voucherify gives up after 10."""
 
@@ -125,8 +128,8 @@ class Store:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             store = cls(path)
             store._prepare()
-        except (OSError, sqlite3.Error):
-            raise _unusable() from None
+        except (OSError, sqlite3.Error) as error:
+            raise damaged() if is_damage(error) else unusable() from None
         return store
 
     @classmethod
@@ -144,8 +147,8 @@ class Store:
         try:
             store = cls(path)
             store._check()
-        except sqlite3.Error:
-            raise _unusable() from None
+        except sqlite3.Error as error:
+            raise damaged() if is_damage(error) else unusable() from None
         return store
 
     def _prepare(self) -> None:
@@ -174,7 +177,7 @@ class Store:
 
     def _check(self) -> None:
         if self._database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            raise _unusable()
+            raise unusable()
         self.id = str(self._database.execute("SELECT id FROM store").fetchone()[0])
         newest = "SELECT id FROM epochs ORDER BY rowid DESC"
         self.epoch = str(self._database.execute(newest).fetchone()[0])
@@ -183,11 +186,18 @@ class Store:
         """Close the file."""
         self._database.close()
 
-    def stop(self) -> None:
-        """Close the file as a receiver does that has written every acknowledged event."""
+    def stop(self) -> bool:
+        """Close the file as a receiver does that has written every acknowledged event.
+
+        Returns:
+            Whether the store is still what it was when it was opened.
+        """
+        is_intact = False
         with suppress(sqlite3.Error):
+            is_intact = self.is_in_place() and self.has_epoch(self.epoch)
             self._database.execute("UPDATE epochs SET stopped = 1 WHERE id = ?", (self.epoch,))
-        self.close()
+            self.close()
+        return is_intact
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -320,7 +330,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
-def _unusable() -> VoucherifyError:
+def is_damage(error: BaseException | None) -> bool:
+    """Whether an error is SQLite's for a file that is no longer whole."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & PRIMARY_CODE == sqlite3.SQLITE_CORRUPT
+
+
+def damaged() -> VoucherifyError:
+    """The error for a store that SQLite cannot read any more."""
+    return VoucherifyError(
+        "The webhook store is damaged, as when a copy is written over an open file: stop the "
+        "receiver, move the file and those with -wal and -shm away, and start it again; the next "
+        "run of the tap polls."
+    )
+
+
+def unusable() -> VoucherifyError:
+    """The error for a file that cannot be used as a store."""
     return VoucherifyError(
         "The webhook store cannot be used: set a path on a local disk that this user may write, "
         "with a store of this version or no file."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 from tap_voucherify.webhooks.envelopes import to_activity
-from tap_voucherify.webhooks.store import Store
+from tap_voucherify.webhooks.store import Store, damaged, is_damage, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,14 @@ class StoreCursor:
             VoucherifyError: the store cannot be used.
         """
         store = Store.open(Path(path))
+        try:
+            return cls._at(store, state, log)
+        except sqlite3.Error as error:
+            store.close()
+            raise damaged() if is_damage(error) else unusable() from None
+
+    @classmethod
+    def _at(cls, store: Store, state: dict[str, Any], log: Logger) -> Self:
         saved = state.get("webhooks", {})
         known = store.has_epoch(str(saved.get("epoch")))
         received_at = saved.get("received_at") if saved.get("store") == store.id else None
@@ -136,7 +145,9 @@ class StoreCursor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if is_damage(error):
+            raise damaged() from None
         if self._timeless:
             self.log.warning(
                 "%d stored events have no readable `created_at`: they have the time at which the "
