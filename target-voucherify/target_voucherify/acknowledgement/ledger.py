@@ -178,12 +178,11 @@ class Ledger:
         """
         if not self._has_refusals or self._read_only:
             return
+        latest = self.now()
         for key, at in records:
             customer = _digest(key.encode())
             # A time from the future would outdate what is refused until then.
-            self._confirmed[customer] = max(
-                min(at, self._newest), self._confirmed.get(customer, 0.0)
-            )
+            self._confirmed[customer] = max(min(at, latest), self._confirmed.get(customer, 0.0))
         if len(self._confirmed) >= CONFIRMED_CHUNK_SIZE:
             self.flush()
 
