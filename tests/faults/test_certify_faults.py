@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def test_a_fault_leaves_no_customer_behind_and_gives_no_wrong_answer(
         if outcome.clean:
             assert list(sandbox.project.customers) == []
         else:
-            assert outcome.reason or notes_of(sandbox, tmp_path).left
+            assert outcome.reason
         ends_clean(sandbox, tmp_path)
 
 
@@ -77,16 +78,25 @@ class Killed(BaseException):
     """The end of the process, at once."""
 
 
-class Mortal(Connection):
-    """A connection at which the process ends, before or after a request is applied."""
+@dataclass
+class Place:
+    """One of the requests with this in their path, by number from 1, before or after it."""
 
-    def __init__(self, sandbox: Sandbox, at: int, *, after: bool, end: type[BaseException]) -> None:
+    number: int = 1
+    after: bool = True
+    path: str = ""
+
+
+class Mortal(Connection):
+    """A connection at which the process ends."""
+
+    def __init__(self, sandbox: Sandbox, place: Place, end: type[BaseException] = Killed) -> None:
         super().__init__(sandbox.url, sandbox.application_id, sandbox.secret_key)
-        self._left, self._after, self._end = at, after, end
+        self._left, self._place, self._end = place.number, place, end
 
     def send(self, call: Call, at: float) -> Exchange:
-        self._left -= 1
-        if not self._left and not self._after:
+        self._left -= self._place.path in call.path
+        if not self._left and not self._place.after:
             raise self._end
         response = super().send(call, at)
         if not self._left:
@@ -94,25 +104,24 @@ class Mortal(Connection):
         return response
 
 
-PLACES = [(number, after) for number in range(1, CALLS) for after in (False, True)]
+def killed(sandbox: Sandbox, folder: Path, place: Place) -> None:
+    """A probe that is killed."""
+    notes = notes_of(sandbox, folder)
+    caller = Caller(Mortal(sandbox, place), notes, SandboxClock(sandbox), lambda _: None)
+    with pytest.raises(Killed):
+        run(caller, lambda _: None, lambda _: True)
+    notes.close()
 
 
-@pytest.mark.parametrize(("number", "after"), PLACES if TORTURE else Random(1).sample(PLACES, 12))
+PLACES = [Place(number, after) for number in range(1, CALLS) for after in (False, True)]
+SAMPLE = [Place(number) for number in (3, 5, 24)] + Random(1).sample(PLACES, 9)
+
+
+@pytest.mark.parametrize("place", PLACES if TORTURE else SAMPLE, ids=str)
 @pytest.mark.parametrize("again", ["go on", "clean up"])
-def test_a_killed_run_goes_on_or_cleans_up(
-    number: int, *, after: bool, again: str, tmp_path: Path
-) -> None:
+def test_a_killed_run_goes_on_or_cleans_up(place: Place, again: str, tmp_path: Path) -> None:
     with Sandbox() as sandbox:
-        notes = notes_of(sandbox, tmp_path)
-        caller = Caller(
-            Mortal(sandbox, number, after=after, end=Killed),
-            notes,
-            SandboxClock(sandbox),
-            lambda _: None,
-        )
-        with pytest.raises(Killed):
-            run(caller, lambda _: None, lambda _: True)
-        notes.close()
+        killed(sandbox, tmp_path, place)
         outcome = certify(sandbox, tmp_path, only_clean_up=again == "clean up")
         assert outcome.clean, outcome.reason
         assert list(sandbox.project.customers) == []
@@ -124,7 +133,7 @@ def test_a_killed_run_goes_on_or_cleans_up(
 def test_a_signal_cleans_up(number: int, tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         notes = notes_of(sandbox, tmp_path)
-        connection = Mortal(sandbox, number, after=True, end=Interrupted)
+        connection = Mortal(sandbox, Place(number), Interrupted)
         caller = Caller(connection, notes, SandboxClock(sandbox), lambda _: None)
         outcome = run(caller, lambda _: None, lambda _: True)
         notes.close()
@@ -184,3 +193,51 @@ def test_nothing_is_written_without_consent(tmp_path: Path) -> None:
         notes.close()
         assert outcome.reason == "nothing was written"
         assert sandbox.calls == 2
+
+
+def test_a_lost_response_to_a_new_customer_costs_no_answer(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Fault(kind="cut_after", numbers=[4]))
+        outcome = certify(sandbox, tmp_path)
+        assert (outcome.clean, list(sandbox.project.customers)) == (True, [])
+        found = outcome.probe.findings.readings()
+        assert found["missing_updated_at"] == "absent"
+        assert found["never_updated"] == "excluded"
+
+
+@pytest.mark.parametrize("path", ["/bulk/async", "/async-actions"])
+def test_a_job_that_is_still_queued_makes_no_customer_again(path: str, tmp_path: Path) -> None:
+    with Sandbox(readings=Readings(job_polls=0, job_seconds=15)) as sandbox:
+        killed(sandbox, tmp_path, Place(path=path))
+        assert certify(sandbox, tmp_path, only_clean_up=True).clean
+        sandbox.project.finish_jobs()
+        assert list(sandbox.project.customers) == []
+
+
+def test_a_row_whose_key_came_out_differently_is_deleted_too(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        notes = notes_of(sandbox, tmp_path)
+        notes.write({"row": f"{notes.prefix}-odd", "id": None})
+        notes.close()
+        sandbox.project.upsert_customer({"source_id": f'["{notes.prefix}-odd"]'})
+        assert certify(sandbox, tmp_path, only_clean_up=True).clean
+        assert list(sandbox.project.customers) == []
+
+
+def test_two_runs_do_not_use_the_same_notes(sandbox: Sandbox, tmp_path: Path) -> None:
+    notes = notes_of(sandbox, tmp_path)
+    with pytest.raises(ValueError, match="another run"):
+        notes_of(sandbox, tmp_path)
+    notes.close()
+
+
+def test_the_404_of_another_program_is_no_answer(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        for method in ("GET", "PUT", "DELETE"):
+            path = "/v1/customers/*"
+            lost = Fault(kind="status", status=404, body="{}", method=method, path=path)
+            sandbox.faults.add(lost)
+        outcome = certify(sandbox, tmp_path)
+        assert (outcome.clean, list(sandbox.project.customers)) == (True, [])
+        assert outcome.probe.findings.answers["read_after_write"].seen == "equals the response"
+        assert right(outcome.probe.findings.readings())

@@ -266,10 +266,12 @@ def is_lost(call: Call, exchange: Exchange) -> bool:
     status = exchange.status
     if status in {0, _TIMEOUT} or status >= _ERROR:
         return True
-    if status == _NO_CONTENT or not call.is_json:
+    if status == _NO_CONTENT or _REDIRECT <= status < _BAD:
         return False
-    # The 404 of a proxy is no JSON either. Redirects are judged by their status.
-    return not isinstance(exchange.body, dict) and not _REDIRECT <= status < _BAD
+    if status >= _BAD:
+        # An error of something between here and Voucherify is no answer of the project.
+        return not {"code", "statusCode"} & set(exchange.json)
+    return call.is_json and not isinstance(exchange.body, dict)
 
 
 def _refuse_to_go_on(exchange: Exchange) -> None:
@@ -292,7 +294,7 @@ def without_strangers(exchange: Exchange, prefix: str) -> Exchange:
 
 
 def _is_own(row: Any, prefix: str) -> bool:
-    return isinstance(row, dict) and str(row.get("source_id")).startswith(prefix)
+    return isinstance(row, dict) and prefix in str(row.get("source_id")).casefold()
 
 
 def whole_number(text: str | None) -> int | None:

@@ -6,6 +6,7 @@ cleans up, from where it was.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -52,11 +53,14 @@ class Notes:
         """The notes of a project.
 
         Raises:
-            ValueError: the notes there are those of another project.
+            ValueError: the notes there are those of another project, or of a run that goes on.
         """
+        file = _opened(path)
         notes = cls(path)
+        notes._file = file
         digest = hashlib.sha256(f"{api_url} {application_id}".encode()).hexdigest()[:16]
         if notes.prefix and notes.project != digest:
+            notes.close()
             raise ValueError(f"{path} belongs to a probe of another project")
         if not notes.prefix:
             notes.write({"prefix": PREFIX + uuid4().hex[:8], "project": digest})
@@ -141,6 +145,11 @@ def _opened(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(file, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise ValueError(f"another run uses {path}") from None
     whole = path.read_bytes()
     os.ftruncate(file, whole.rfind(b"\n") + 1)
     return file

@@ -89,6 +89,8 @@ def run(
         clean = clean_up(probe)
     except (Stopped, Interrupted) as stop:
         reason = str(stop)
+    if not clean and not reason:
+        reason = "the list does not prove that all is gone"
     form.judge(probe)
     return Outcome(probe, clean=clean, reason=reason)
 

@@ -20,6 +20,10 @@ from voucherify_sandbox.torture.document import put
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = ("tap_voucherify", "target_voucherify")
+SANDBOX = "voucherify_sandbox"
+FOLDERS = {SANDBOX: "sandbox"}
+"""Folders of packages that are not called like them."""
+
 TIMEOUT = 600
 """Seconds for the tests of one entry."""
 
@@ -57,9 +61,73 @@ SELECTION = ("tests/faults/test_target_selection.py",)
 AGREE = ("tests/contract/test_plugins_agree.py",)
 SIDE = ("tests/faults/test_tap_side_by_side.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
+CERTIFY = ("tests/faults/test_certify_faults.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 
 DEFENCES = (
+    Defence(
+        "certify: a customer is noted before it is created",
+        "voucherify_sandbox/certify/probe.py",
+        "            self.note_row(key)\n",
+        "            pass\n",
+        (*CERTIFY, "-k", "killed"),
+    ),
+    Defence(
+        "certify: a customer whose creation was repeated is not taken for a new one",
+        "voucherify_sandbox/certify/probe.py",
+        "if not (fresh and exchange.repeated):",
+        "if True:",
+        (*CERTIFY, "-k", "lost_response"),
+    ),
+    Defence(
+        "certify: jobs have ended before their customers are deleted",
+        "voucherify_sandbox/certify/cleanup.py",
+        "    _await_jobs(probe)\n",
+        "",
+        (*CERTIFY, "-k", "queued"),
+    ),
+    Defence(
+        "certify: a list proves that all is gone",
+        "voucherify_sandbox/certify/cleanup.py",
+        "return not found",
+        "return True",
+        (*CERTIFY, "-k", "came_out_differently"),
+    ),
+    Defence(
+        "certify: customers of others are not noted",
+        "voucherify_sandbox/certify/caller.py",
+        "row if _is_own(row, prefix) else {}",
+        "row",
+        (*CERTIFY, "-k", "not_noted"),
+    ),
+    Defence(
+        "certify: an error of another program is no answer",
+        "voucherify_sandbox/certify/caller.py",
+        'return not {"code", "statusCode"} & set(exchange.json)',
+        "return False",
+        (*CERTIFY, "-k", "another_program"),
+    ),
+    Defence(
+        "certify: a project with customers is left alone",
+        "voucherify_sandbox/certify/list_steps.py",
+        "if probe.customers > MOST_CUSTOMERS:",
+        "if False:",
+        (*CERTIFY, "-k", "left_alone"),
+    ),
+    Defence(
+        "certify: keys go to the hosts of the API only",
+        "voucherify_sandbox/certify/exchange.py",
+        "return other.netloc in {own.netloc, downloads}",
+        "return True",
+        ("tests/unit/test_certify.py", "-k", "region"),
+    ),
+    Defence(
+        "certify: what is not published is not recorded",
+        "voucherify_sandbox/certify/recording.py",
+        'if _BRACKETS.sub("", name) in KNOWN',
+        "if True",
+        ("tests/unit/test_certify.py", "-k", "unpublished"),
+    ),
     Defence(
         "tap: rows never updated may stand by their creation among the others",
         "tap_voucherify/pagination/time_cursor.py",
@@ -964,7 +1032,7 @@ DEFENCES = (
 def source(defence: Defence) -> Path:
     """The file of this checkout that holds the defence."""
     package = defence.module.split("/")[0]
-    return ROOT / package.replace("_", "-") / defence.module
+    return ROOT / FOLDERS.get(package, package.replace("_", "-")) / defence.module
 
 
 def copies(defence: Defence, folder: Path) -> list[Path]:
@@ -989,8 +1057,9 @@ def switched_off(defence: Defence) -> str:
 def caught_by(defence: Defence) -> str | None:
     """The first test that fails without the defence; `None` if all pass."""
     with tempfile.TemporaryDirectory(prefix="defence") as folder:
-        for package in PLUGINS:
-            shutil.copytree(ROOT / package.replace("_", "-") / package, Path(folder, package))
+        for package in (*PLUGINS, SANDBOX):
+            inside = FOLDERS.get(package, package.replace("_", "-"))
+            shutil.copytree(ROOT / inside / package, Path(folder, package))
         for copy in copies(defence, Path(folder)):
             copy.write_text(switched_off(defence))
         done = subprocess.run(
