@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -44,6 +45,10 @@ FAULT_VALUES: dict[str, dict[str, Any]] = {
 }
 
 
+LEVELS: tuple[dict[str, str], ...] = ({}, {"LOGLEVEL": "DEBUG"})
+"""Environments of the runs of a case, in turn: the level of a log by default, and all of it."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One finished run: exit code, output and log."""
@@ -76,6 +81,8 @@ class Plugin:
     config: Mapping[str, Any]
     folder: Path
     arguments: Sequence[str] = field(default_factory=tuple)
+    runs: int = 0
+    """Runs so far; every second one logs at level DEBUG, where libraries say most."""
 
     def run(
         self, sandbox: Sandbox, injection: Injection, stdin: bytes | Path = b"", *more: str
@@ -96,7 +103,11 @@ class Plugin:
             given.write_bytes(stdin)
         line = [self.command, "--config", str(path), *self.arguments, *more]
         with given.open("rb") as read, output.open("wb") as printed, log.open("wb") as logged:
-            process = subprocess.Popen(line, stdin=read, stdout=printed, stderr=logged)
+            level = LEVELS[self.runs % len(LEVELS)]
+            self.runs += 1
+            process = subprocess.Popen(
+                line, stdin=read, stdout=printed, stderr=logged, env={**os.environ, **level}
+            )
             try:
                 code = _wait(process, sandbox, injection)
             finally:

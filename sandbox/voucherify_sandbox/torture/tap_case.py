@@ -233,6 +233,12 @@ def refer(sandbox: Sandbox, pairs: range) -> None:
         sandbox.project.redeem(code, f"tie-{pair}", order)
 
 
+PERSONAL = re.compile(
+    r"[\w.+%-]+(?:@|%40)example\.\w+|\bcrm-\d+|\b(?:Contact|Customer|New) \d+|\bcust_[0-9a-f]{24}"
+)
+"""E-mail addresses, keys and names of the people in the bench, and ids of customers."""
+
+
 def violations(ended: Run, sandbox: Sandbox) -> list[str]:
     """What a run did that none may do, however it ends."""
     found = []
@@ -240,6 +246,8 @@ def violations(ended: Run, sandbox: Sandbox) -> list[str]:
         found.append("a traceback in the log")
     if sandbox.secret_key in ended.log + ended.output:
         found.append("the secret key was printed")
+    if person := PERSONAL.search(ended.log):
+        found.append(f"the log holds {person[0]}")
     if ended.exit_code not in {0, 1, KILLED, 130, 143}:
         found.append(f"exit code {ended.exit_code}")
     if ended.exit_code != KILLED and not ended.summary:
