@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,15 @@ def test_an_hour_that_is_used_up_is_waited_for(tmp_path: Path) -> None:
         assert outcome.clean
         assert outcome.reason == ""
         assert right(outcome.probe.findings.readings())
+
+
+def test_an_hour_with_few_calls_is_not_waited_for_where_a_step_is_optional(tmp_path: Path) -> None:
+    with Sandbox(limits=Limits(calls=75, period_seconds=3600)) as sandbox:
+        outcome = certify(sandbox, tmp_path)
+        assert (outcome.clean, outcome.reason) == (True, "")
+        assert outcome.probe.findings.reasons["filters"].startswith("stored finer")
+        assert "deleted_listed" in outcome.probe.findings.answers
+        assert sandbox.clock.now().timestamp() - time.time() < 600
 
 
 def test_bulk_requests_that_are_used_up_leave_their_questions_open(tmp_path: Path) -> None:

@@ -147,6 +147,27 @@ def test_a_killed_process_is_cleaned_up_by_the_next(sandbox: Sandbox, tmp_path: 
     assert not notes.exists()
 
 
+def test_a_full_disk_is_one_sentence_and_cleaned_up_later(sandbox: Sandbox, tmp_path: Path) -> None:
+    given = [sys.executable, "-m", "voucherify_sandbox", "certify", "--api-url", sandbox.url]
+    given += ["--out", str(tmp_path)]
+    environment = {**os.environ, **keys(sandbox)}
+    full = ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *given]
+    done = subprocess.run(
+        [*full, "--throw-away", "--customers", "0"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "NOT CLEAN: [Errno 27] File too large. Make room"
+    )
+    assert len(sandbox.project.customers) > 0
+    done = subprocess.run([*given, "--clean-up"], env=environment, check=False, text=True)
+    assert (done.returncode, list(sandbox.project.customers)) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -178,6 +199,15 @@ def test_notes_of_another_project_are_refused(sandbox: Sandbox, tmp_path: Path) 
     notes_of(sandbox, tmp_path).close()
     with pytest.raises(ValueError, match="another project"):
         Notes.for_project(tmp_path / "notes.jsonl", sandbox.url, "other")
+
+
+@pytest.mark.parametrize("text", ["nothing\n", "[]\n", '{"unheard": 1}\n', '{"call": 1}\n'])
+def test_what_is_no_file_of_notes_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jsonl"
+    file.write_text(text)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is not a file of notes"):
+            Notes.for_project(file, "https://x.example", "a")
 
 
 def test_a_torn_line_of_the_notes_is_cut_off(tmp_path: Path) -> None:
@@ -249,6 +279,7 @@ def test_ids_addresses_and_queries_are_redacted() -> None:
     text = "cust_0123456789abcdef at https://d.example/1?token=s by jane@corp.io, cert-1a2b3c4d-c1"
     assert redaction.text(text) == "cust_1 at https://d.example/1 by e-mail, cert-c1"
     assert redaction.text("cust_0123456789abcdef") == "cust_1"
+    assert redaction.text("invalid_credentials") == "invalid_credentials"
     assert redaction.text("certify.test@example.invalid") == "certify.test@example.invalid"
 
 

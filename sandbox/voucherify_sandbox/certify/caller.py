@@ -27,6 +27,7 @@ JOB_LOOKS = 3
 """Looks at jobs that have not ended before their rows are deleted."""
 
 TRIES = 5
+FEW_CALLS = "not enough calls are left"
 LONGEST_WAIT_SECONDS = 3_700
 """A limit counts by the minute or by the hour."""
 
@@ -139,21 +140,26 @@ class Caller:
         """Send the next request at the earliest this long after the last one."""
         self._due = self.last_at + seconds
 
-    def afford(self, step: str, calls: int) -> None:
+    def afford(self, step: str, calls: int, *, optional: bool) -> None:
         """Wait until the quota allows a step and the cleaning up after it.
 
         Raises:
-            Unanswered: the calls of a probe do not allow it.
+            Unanswered: the calls of a probe do not allow it, or it is optional and would wait.
             Stopped: the quota of the project does not, and does not say until when.
         """
-        if self.replaying and step not in self.notes.skipped:
+        notes = self.notes
+        if step in notes.skipped:
+            raise Unanswered(FEW_CALLS)
+        if self.replaying:
             return
-        if step in self.notes.skipped or self.used + calls + self.reserve > MAX_CALLS:
-            if step not in self.notes.skipped:
-                self.notes.write({"skipped": step})
-            raise Unanswered(f"not enough of the {MAX_CALLS} calls are left")
-        if self.remaining is None or self.remaining >= calls + self.reserve:
-            return
+        scarce = self.remaining is not None and self.remaining < calls + self.reserve
+        if self.used + calls + self.reserve > MAX_CALLS or (scarce and optional):
+            notes.write({"skipped": step})
+            raise Unanswered(FEW_CALLS)
+        if scarce:
+            self._await_quota()
+
+    def _await_quota(self) -> None:
         wait = 0 if self.resets_at is None else self.resets_at - self._clock.time()
         if not 0 < wait <= LONGEST_WAIT_SECONDS:
             raise Stopped("the project has too few calls left")
@@ -270,7 +276,7 @@ def is_lost(call: Call, exchange: Exchange) -> bool:
         return False
     if status >= _BAD:
         # An error of something between here and Voucherify is no answer of the project.
-        return not {"code", "statusCode"} & set(exchange.json)
+        return not {"code", "key", "statusCode"} & set(exchange.json)
     return call.is_json and not isinstance(exchange.body, dict)
 
 

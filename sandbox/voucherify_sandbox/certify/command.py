@@ -85,20 +85,25 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
         notes = Notes.for_project(notes_path, options.api_url, application_id)
     except (ValueError, OSError) as error:
         parser().error(str(error))
-    time = clock or RealClock()
+    try:
+        return _probe(options, connection, notes, clock or RealClock())
+    except OSError as error:
+        say(f"NOT CLEAN: {error}. Make room in {options.out}, then run it again with --clean-up.")
+        return 1
 
+
+def _probe(options: argparse.Namespace, connection: Connection, notes: Notes, clock: Clock) -> int:
     def confirm(customers: int) -> bool:
         agreed = _confirmed(options, customers)
         if agreed:
-            _on_signals(time)
+            _on_signals(clock)
         return agreed
 
     if notes.made:
         say("Going on from the notes of a run that was cut.")
-        _on_signals(time)
-    outcome = run(
-        Caller(connection, notes, time, say), say, confirm, only_clean_up=options.clean_up
-    )
+        _on_signals(clock)
+    caller = Caller(connection, notes, clock, say)
+    outcome = run(caller, say, confirm, only_clean_up=options.clean_up)
     return _finish(options, notes, outcome)
 
 

@@ -88,8 +88,10 @@ def _about_errors(probe: Probe, last: Json, *, invalid: int) -> None:
         probe.findings.answer("bulk_invalid_rows", seen, "row" if failed else None)
     if failed and isinstance(errors, list):
         listed = len(errors)
-        value = -1 if listed >= failed else listed
-        probe.findings.answer("errors_listed", f"{listed} of {failed}", value)
+        value = listed if listed < failed else -1
+        # One of one may be all that a job lists.
+        known = value != -1 or failed > 1
+        probe.findings.answer("errors_listed", f"{listed} of {failed}", value if known else None)
 
 
 def _about_bulk_write(probe: Probe, before: Any, accepted: Exchange, new: str) -> None:

@@ -13,6 +13,7 @@ from voucherify_sandbox.certify.probe import (
     A_SECOND,
     NO_CONTENT,
     NOT_FOUND,
+    ODD,
     OK,
     Probe,
     customers,
@@ -21,7 +22,7 @@ from voucherify_sandbox.certify.probe import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from voucherify_sandbox.certify.exchange import Exchange, Json
@@ -221,24 +222,22 @@ def _about_total(probe: Probe, after: Exchange, behind: Exchange) -> None:
 
 
 def update_order(probe: Probe) -> None:
-    """List customers by `updated_at`; only the first one has it."""
+    """List customers by `updated_at`, which only the first one has.
+
+    Two were created before its update and, where that was possible, one after it.
+    """
     if probe.rows["c1"].get("updated_at") is None:
         raise Unanswered("a write did not set `updated_at`")
-    never = {label for label in ("c2", "c3") if probe.rows[label].get("updated_at") is None}
-    if len(never) < 2:  # noqa: PLR2004 - both
+    made = [label for label in ("c2", "c3", ODD) if label in probe.rows]
+    if any(probe.rows[label].get("updated_at") is not None for label in made):
         raise Unanswered("new customers have `updated_at`")
+    third = probe.rows["c3"]["created_at"]
     up, down = (probe.labels(probe.page(order=order)) for order in ("updated_at", "-updated_at"))
-    found = probe.labels(probe.page(updated_at__after=probe.began))
-    behind = probe.labels(
-        probe.page(order="updated_at", starting_after=probe.rows["c3"]["created_at"])
-    )
-    places = [_place(labels, never) for labels in (up, down)]
-    if places[0] == places[1] and places[0] in readings.answers("never_updated"):
-        probe.findings.answer("never_updated", places[0], places[0])
-    else:
-        probe.findings.answer("never_updated", f"ascending {places[0]}, descending {places[1]}")
+    found = probe.labels(probe.page(updated_at__after=_a_second_after(third)))
+    behind = probe.labels(probe.page(order="updated_at", starting_after=third))
+    _about_never(probe, [_place(labels, made) for labels in (up, down)])
     if "c1" in found:
-        shown = bool(never & set(found))
+        shown = bool({"c2", "c3"} & set(found))
         probe.findings.answer(
             "never_updated_in_filters", "included" if shown else "left out", shown
         )
@@ -246,14 +245,32 @@ def update_order(probe: Probe) -> None:
     probe.findings.answer("updated_cursor", f"compares {field}", field)
 
 
-def _place(labels: list[str], never: set[str]) -> str:
-    if not never & set(labels):
+def _a_second_after(text: str) -> str:
+    created = moment(text)
+    if created is None:
+        raise Unanswered("`created_at` is not a timestamp")
+    return _stamp(created + timedelta(seconds=1))
+
+
+def _about_never(probe: Probe, places: Sequence[str]) -> None:
+    if places[0] == places[1] and places[0] in readings.answers("never_updated"):
+        seen = "among the others, by their creation" if places[0] == "mixed" else places[0]
+        probe.findings.answer("never_updated", seen, places[0])
+    else:
+        probe.findings.answer("never_updated", f"ascending {places[0]}, descending {places[1]}")
+
+
+def _place(labels: Sequence[str], never: list[str]) -> str:
+    if not set(never) & set(labels):
         return "excluded" if "c1" in labels else "nowhere"
-    if not never <= set(labels) or "c1" not in labels:
+    if not {*never, "c1"} <= set(labels):
         return "in part"
     at = labels.index("c1")
-    places = {labels.index(label) < at for label in never}
-    return "mixed" if len(places) > 1 else "first" if places == {True} else "last"
+    before = [labels.index(label) < at for label in never]
+    if all(before) or not any(before):
+        return "first" if all(before) else "last"
+    # Those created before its update are on one side, the one created after it on the other.
+    return "mixed" if before[0] == before[1] != before[-1] else "in disorder"
 
 
 def limits(probe: Probe) -> None:
@@ -298,7 +315,7 @@ def exact(probe: Probe) -> None:
     probe.findings.answer("cursor", *_bound(inside))
 
 
-def _stamp(printed: datetime, micros: int) -> str:
+def _stamp(printed: datetime, micros: int = 0) -> str:
     value = (printed + timedelta(microseconds=micros)).replace(tzinfo=None)
     return value.isoformat(timespec="microseconds") + "Z"
 

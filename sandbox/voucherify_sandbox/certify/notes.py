@@ -28,7 +28,11 @@ class Notes:
     """The notes of one probe, in one file that only its owner can read."""
 
     def __init__(self, path: Path) -> None:
-        """Read the notes that are there; the file is made with the first line."""
+        """Read the notes that are there; the file is made with the first line.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
         self._path = path
         self._file: int | None = None
         self.prefix = ""
@@ -45,8 +49,11 @@ class Notes:
         self.stopped = ""
         self.stopped_at: int | None = None
         """The last request of the steps, once they have ended; later ones clean up."""
-        for line in self._lines():
-            self._take(line)
+        try:
+            for line in self._lines():
+                self._take(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a file of notes") from error
 
     @classmethod
     def for_project(cls, path: Path, api_url: str, application_id: str) -> Self:
@@ -56,7 +63,11 @@ class Notes:
             ValueError: the notes there are those of another project, or of a run that goes on.
         """
         file = _opened(path)
-        notes = cls(path)
+        try:
+            notes = cls(path)
+        except ValueError:
+            os.close(file)
+            raise
         notes._file = file
         digest = hashlib.sha256(f"{api_url} {application_id}".encode()).hexdigest()[:16]
         if notes.prefix and notes.project != digest:
@@ -82,7 +93,9 @@ class Notes:
         """Append a line and wait until it is on disk."""
         if self._file is None:
             self._file = _opened(self._path)
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        left = json.dumps(line).encode() + b"\n"
+        while left:
+            left = left[os.write(self._file, left) :]
         os.fsync(self._file)
         self._take(line)
 

@@ -26,6 +26,8 @@ A_SECOND = 1.2
 """So that two writes have different timestamps, even if these have no decimals."""
 
 CUSTOMERS = "/v1/customers"
+ODD = "a/b c%ü@x"
+"""A label whose `source_id` needs escapes in a path."""
 
 
 @dataclass

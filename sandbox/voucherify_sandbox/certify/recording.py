@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.exchange import Json
     from voucherify_sandbox.certify.notes import Notes
 
-_ID = re.compile(r"\b(?:[a-z]{1,12}_|v-)[A-Za-z0-9]{10,}\b")
+_ID = re.compile(r"\b(?:[a-z]{1,12}_|v-)(?=[a-z]*[0-9A-Z])[A-Za-z0-9]{10,}\b")
 _QUERY = re.compile(r"(https?://[^\s?\"]+)\?[^\s\"]*")
 _EMAIL = re.compile(r"[\w.+-]+@(?!example\.invalid)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 

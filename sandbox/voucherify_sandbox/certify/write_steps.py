@@ -10,6 +10,7 @@ from voucherify_sandbox.certify.list_steps import FULL
 from voucherify_sandbox.certify.probe import (
     A_SECOND,
     NOT_FOUND,
+    ODD,
     OK,
     Probe,
     customer_path,
@@ -123,6 +124,7 @@ def _about_null(probe: Probe, exchange: Exchange, *, full: bool) -> None:
 def keys(probe: Probe) -> None:
     """Create customers with unusual keys."""
     findings = probe.findings
+    probe.caller.pause(A_SECOND)
     start = probe.key("long-")
     long = start + "x" * (LONGEST_KEY - len(start))
     made = probe.create(long.removeprefix(f"{probe.notes.prefix}-"), {}, fresh=False)
@@ -133,7 +135,7 @@ def keys(probe: Probe) -> None:
         same = ids[0] == ids[1]
         value = "insensitive" if same else "sensitive"
         findings.answer("source_id_case", "one customer" if same else "two customers", value)
-    odd = probe.create("a/b c%ü@x", {}, fresh=False)
+    odd = probe.create(ODD, {}, fresh=False)
     if odd.status != OK:
         findings.answer("source_id_characters", odd.words)
         return

@@ -123,8 +123,9 @@ def main(given: Sequence[str] | None = None) -> int:
     print(text)
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} seconds")
     bad = [case for case, score in scores if not score.passed]
+    more = f" --readings {options.readings}" if options.readings else ""
     for case in bad:
-        print(f"again: voucherify-sandbox torture --seed {options.seed} --case {case.name}")
+        print(f"again: voucherify-sandbox torture --seed {options.seed} --case {case.name}{more}")
     if options.document:
         put(options.document, "torture", f"{text}\n{_produced(options.seed)}\n")
     good = len(scores) - len(bad)
