@@ -112,7 +112,7 @@ audit: .venv-audit/done ## known weaknesses of locked packages; queries PyPI, so
 
 torture: $(VENV)/dev.done ## all readings, faults and kills: about an hour
 	$(BIN)/voucherify-sandbox torture --document docs/reliability.md
-	TORTURE=1 $(BIN)/python -m pytest -n 6 -q tests/faults
+	TORTURE=1 LOGLEVEL=DEBUG $(BIN)/python -m pytest -n 6 -q tests/faults
 
 defences: $(VENV)/dev.done ## disable one defence at a time and expect a failing test: a quarter of an hour
 	$(BIN)/python -m voucherify_sandbox.torture.defences --document docs/reliability.md

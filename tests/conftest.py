@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 
@@ -27,6 +29,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = "\n".join(["A log or an error holds", *leaked])
     return report
+
+
+@pytest.fixture(autouse=True)
+def log_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every second test log at level DEBUG, where libraries say most; always the same ones.
+
+    `LOGLEVEL=DEBUG` in the environment lets all of them.
+    """
+    if "LOGLEVEL" not in os.environ and crc32(request.node.nodeid.encode()) % 2:
+        monkeypatch.setenv("LOGLEVEL", "DEBUG")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,7 +94,7 @@ def test_rows_of_a_small_plan_come_at_once_and_a_stop_loses_few_calls(
     line = command("tap_voucherify", keys_of(small_plan), tmp_path, *customers_only)
     printed = tmp_path / "messages"
     with printed.open("wb") as stdout:
-        process = Process(line, stdin=subprocess.DEVNULL, stdout=stdout)
+        process = Process(line, stdin=DEVNULL, stdout=stdout)
         while b'"RECORD"' not in printed.read_bytes():
             time.sleep(0.01)
         calls_of_the_first = small_plan.calls
