@@ -293,7 +293,7 @@ def exact(probe: Probe) -> None:
     The filter `[after]` is asked for values in the millisecond until the first one that leaves the
     customer out is known: its own timestamp if the bound is left out, else the next microsecond.
     """
-    text = probe.rows["c2"]["created_at"]
+    text = probe.rows["c3"]["created_at"]
     printed = moment(text)
     if not probe.finer or printed is None or timestamp_form([text]) != "milliseconds":
         raise Unanswered("timestamps are not printed as milliseconds")
@@ -301,17 +301,17 @@ def exact(probe: Probe) -> None:
     low, high = 0, 1000
     while high - low > 1:
         middle = (low + high) // 2
-        inside = _holds_second(probe, created_at__after=_stamp(printed, middle))
+        inside = _holds_third(probe, created_at__after=_stamp(printed, middle))
         low, high = (middle, high) if inside else (low, middle)
     met = [
-        _holds_second(probe, created_at__before=_stamp(printed, micros))
+        _holds_third(probe, created_at__before=_stamp(printed, micros))
         for micros in (high, high - 1)
     ]
     if met[0] != met[1]:
         raise Unanswered("filters do not compare microseconds")
     probe.findings.answer("filters", *_bound(met[0]))
-    own = _stamp(printed, high - 1 if met[0] else high)
-    inside = _holds_second(probe, order="created_at", starting_after=own)
+    probe.exact = _stamp(printed, high - 1 if met[0] else high)
+    inside = _holds_third(probe, order="created_at", starting_after=probe.exact)
     probe.findings.answer("cursor", *_bound(inside))
 
 
@@ -320,8 +320,22 @@ def _stamp(printed: datetime, micros: int = 0) -> str:
     return value.isoformat(timespec="microseconds") + "Z"
 
 
-def _holds_second(probe: Probe, **query: Any) -> bool:
-    return "c2" in probe.labels(probe.page(**query))
+def _holds_third(probe: Probe, **query: Any) -> bool:
+    return "c3" in probe.labels(probe.page(**query))
+
+
+def exact_dates(probe: Probe) -> None:
+    """Ask for the event of a creation by its microsecond, if it is that of the customer."""
+    if not probe.exact or "activity_dates" in probe.findings.answers:
+        raise Unanswered("no microsecond is known")
+    path = probe.path("c3", "/activity")
+    inside = []
+    for name in ("start_date", "end_date"):
+        query = {"limit": 100, "order": "created_at", name: probe.exact}
+        rows = probe.caller.get(path, **query).json.get("data") or []
+        inside.append(any(one.get("type") == "customer.created" for one in rows))
+    if inside[0] == inside[1]:
+        probe.findings.answer("activity_dates", *_bound(inside[0]))
 
 
 def delete(probe: Probe) -> None:

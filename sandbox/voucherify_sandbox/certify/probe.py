@@ -49,6 +49,8 @@ class Probe:
     """The most rows that a bulk request was accepted with."""
     finer: bool = False
     """Whether timestamps are stored finer than printed."""
+    exact: str = ""
+    """The time at which the third customer was created, as found with microseconds."""
     _listed_late: bool = False
 
     # Rows

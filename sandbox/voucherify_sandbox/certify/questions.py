@@ -99,6 +99,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
         "export_filter": "The time of day in a filter of an export",
     },
     "exact": {},
+    "exact_dates": {},
     "delete": {
         "deleted_read": "Reading a deleted customer, and its activity",
         "deleted_listed": "A deleted customer in the list",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.certify import form, job_steps, list_steps, write_steps
-from voucherify_sandbox.certify.caller import Interrupted, Stopped, Unanswered
+from voucherify_sandbox.certify.caller import JOB_LOOKS, Interrupted, Stopped, Unanswered
 from voucherify_sandbox.certify.cleanup import clean_up
 from voucherify_sandbox.certify.probe import Probe
 
@@ -39,12 +39,14 @@ STEPS = (
     Step("limits", 2, list_steps.limits),
     Step("activity", 6, list_steps.activity, ("c1",)),
     Step("sums", 4, write_steps.sums, ("c3",)),
-    Step("bulk", 8, job_steps.bulk, ("c1", "c3", "case")),
-    Step("many", 4, job_steps.many, ("c1",)),
-    Step("metadata", 4, job_steps.metadata, ("c1", "c3")),
+    Step("bulk", 8 + JOB_LOOKS, job_steps.bulk, ("c1", "c3", "case")),
+    Step("many", 4 + JOB_LOOKS, job_steps.many, ("c1",)),
     Step("export", 5, job_steps.export, ("c1", "c2")),
-    Step("exact", 13, list_steps.exact, ("c2",), optional=True),
     Step("delete", 5, list_steps.delete, ("c1", "c2")),
+    # Last, because they are the first to be left out.
+    Step("exact", 13, list_steps.exact, ("c3",), optional=True),
+    Step("exact_dates", 2, list_steps.exact_dates, ("c3",), optional=True),
+    Step("metadata", 4 + JOB_LOOKS, job_steps.metadata, ("c1", "c3"), optional=True),
 )
 
 
