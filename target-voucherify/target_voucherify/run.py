@@ -30,7 +30,7 @@ from target_voucherify.voucherify_client.errors import (
 )
 from target_voucherify.voucherify_client.shutdown import Shutdown
 from target_voucherify.writing.auto import MAX_SINGLE, AutoWriter
-from target_voucherify.writing.batch import Batch
+from target_voucherify.writing.batch import OpenBatch
 from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT
 from target_voucherify.writing.deletions import Deletions, NoDeletions
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from target_voucherify.entities.metadata_schema import MetadataSchema
     from target_voucherify.settings import Settings
+    from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.writer import Writer
 
 SCOPE = "customers async-actions metadata-schemas"
@@ -56,9 +57,6 @@ MAX_ONCE_TOPICS = 200
 
 MAX_SINGLE_BY_PATH = {"bulk": 0, "single": sys.maxsize, "auto": MAX_SINGLE}
 """Customers in a run that are written one by one, by `write_path`."""
-
-MAX_AGE = 60.0
-"""Seconds after which a batch is sent although it is not full."""
 
 LOOKUP_BYTES = 2 * 1024 * 1024
 LOOKUP_SIZE = 500
@@ -89,7 +87,6 @@ class Run:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
-        self._clock = clock
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
         self.client = _client(settings, self.shutdown, self._log)
@@ -116,8 +113,7 @@ class Run:
         self._has_stream = False
         self._replayed: dict[str, float] = {}
         """When the newest replayed record of a key was read first."""
-        self._batch: Batch | None = None
-        self._batch_due = 0.0
+        self._batch = OpenBatch(self.fence.hold, self._write_batch, clock)
         self._logged_topics: set[str] = set()
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
@@ -183,7 +179,7 @@ class Run:
     def flush(self) -> None:
         """Send what is collected, even if the batch is not full."""
         self._skip_unchanged()
-        self._send_batch()
+        self._batch.send()
 
     def add_state(self, text: str | None) -> None:
         """Add a STATE; it is emitted at once if everything before it is settled."""
@@ -200,17 +196,14 @@ class Run:
             Seconds until something is due again; `None` if nothing will be.
         """
         self._skip_unchanged()
-        if self._batch is not None and self._clock() >= self._batch_due:
-            self._send_batch()
+        self._batch.send_if_due()
         if self.fence.has_waiting:
             self._writer.poll()
             self.outcomes.emit_state()
-        waits = []
-        if self._batch is not None:
-            waits.append(max(0.0, self._batch_due - self._clock()))
-        if self.fence.has_waiting and self._writer.seconds_to_poll is not None:
+        waits = [self._batch.seconds_to_due]
+        if self.fence.has_waiting:
             waits.append(self._writer.seconds_to_poll)
-        return min(waits, default=None)
+        return min((seconds for seconds in waits if seconds is not None), default=None)
 
     @cached_property
     def metadata_schema(self) -> MetadataSchema:
@@ -333,23 +326,12 @@ class Run:
             self._collect(key, row)
 
     def _collect(self, key: str, row: Row) -> None:
-        """Add a customer to the batch, and send the batch when it is full."""
-        batch = self._batch
-        if batch is None or not batch.fits(key, row, self._writer.max_rows):
-            self._send_batch()
-            batch = self._batch = Batch(self.fence.hold())
-            self._batch_due = self._clock() + MAX_AGE
-        if batch.add(key, row):
-            self.records.duplicates += 1
-        if len(batch.rows) >= self._writer.max_rows:
-            self._send_batch()
+        self.records.duplicates += self._batch.add(key, row, self._writer.max_rows)
 
-    def _send_batch(self) -> None:
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            self._warn_of_case(batch)
-            self._writer.write(batch)
-            self.summary.log_progress()
+    def _write_batch(self, batch: Batch) -> None:
+        self._warn_of_case(batch)
+        self._writer.write(batch)
+        self.summary.log_progress()
 
     def _is_settled(self, key: str, line: bytes, at: float) -> bool:
         """Whether a record that was refused before must not be sent: a newer one of its key is.
@@ -379,7 +361,7 @@ class Run:
 
     def _pending(self, key: str) -> bool:
         """Whether another record of this customer is collected or in flight."""
-        return (self._batch is not None and key in self._batch.rows) or self._writer.in_flight(key)
+        return key in self._batch or self._writer.in_flight(key)
 
     def _warn_of_case(self, batch: Batch) -> None:
         if len({key.casefold() for key in batch.rows}) < len(batch.rows):

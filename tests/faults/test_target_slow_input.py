@@ -13,9 +13,10 @@ import pytest
 from singer import Process, command
 from singer_input import contacts, lines, record, schema, state
 from target_run import held, settings
-from target_voucherify.run import MAX_AGE, Run
+from target_voucherify.run import Run
 from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.singer.reader import MessageReader
+from target_voucherify.writing.batch import MAX_AGE
 from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:

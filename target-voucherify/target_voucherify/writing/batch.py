@@ -1,4 +1,4 @@
-"""A batch of customers: the last record of a `source_id` wins, request bytes are counted."""
+"""Batches of customers: what fits into one, when it is sent, and whose record of a key wins."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from target_voucherify.entities.encoding import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from target_voucherify.acknowledgement.outcomes import Row
+
+MAX_AGE = 60.0
+"""Seconds after which a batch is sent although it is not full."""
 
 MAX_HELD_BYTES = 12 * 1024 * 1024
 """Bytes of customers and their lines that a batch keeps in memory at most."""
@@ -70,3 +73,49 @@ class Batch:
         items = list(self.rows.items())
         parts = [dict(items[at : at + max_rows]) for at in range(0, len(items), max_rows)]
         return [Batch(self.ticket, part, self.attempts) for part in parts]
+
+
+class OpenBatch:
+    """The batch that customers are added to; sent when it is full, or a minute after its first one.
+
+    Args:
+        hold: returns a new ticket of the fence.
+        send: sends a batch.
+        clock: seconds that only move forward.
+    """
+
+    def __init__(
+        self, hold: Callable[[], int], send: Callable[[Batch], None], clock: Callable[[], float]
+    ) -> None:
+        self._hold, self._send, self._clock = hold, send, clock
+        self._batch: Batch | None = None
+        self._due = 0.0
+
+    def __contains__(self, key: str) -> bool:
+        return self._batch is not None and key in self._batch.rows
+
+    def add(self, key: str, row: Row, max_rows: int) -> bool:
+        """Add a customer; returns whether it replaced an earlier record of the same key."""
+        if self._batch is None or not self._batch.fits(key, row, max_rows):
+            self.send()
+            self._batch, self._due = Batch(self._hold()), self._clock() + MAX_AGE
+        is_again = self._batch.add(key, row)
+        if len(self._batch.rows) >= max_rows:
+            self.send()
+        return is_again
+
+    def send(self) -> None:
+        """Send what was added."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._send(batch)
+
+    def send_if_due(self) -> None:
+        """Send what was added if the first of it is old."""
+        if self.seconds_to_due == 0:
+            self.send()
+
+    @property
+    def seconds_to_due(self) -> float | None:
+        """Seconds until it has to be sent; `None` while it is empty."""
+        return None if self._batch is None else max(0.0, self._due - self._clock())

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.refused_line import refused_at
-from target_voucherify.acknowledgement.stream_versions import StreamVersions
+from target_voucherify.acknowledgement.complete_streams import CompleteStreams
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 from target_voucherify.writing.concurrent_requests import send_all
 
@@ -70,7 +70,7 @@ class Deletions:
         self._context = context
         self._earlier_jobs = earlier_jobs
         self._ticket = 0
-        self.versions = StreamVersions(context.ledger.begin_version)
+        self.versions = CompleteStreams(context.ledger.begin_version)
         self.tracks_missing = context.ledger.is_enabled
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
@@ -309,7 +309,7 @@ class NoDeletions(Deletions):
     def __init__(self, summary: Summary, ledger: Ledger | NoLedger) -> None:
         self._summary = summary
         self._ledger = ledger
-        self.versions = StreamVersions(lambda _stream, _version: True)
+        self.versions = CompleteStreams(lambda _stream, _version: True)
 
     def add(self, key: str, line: bytes, *, is_replayed: bool) -> None:
         """Count one deletion; what was refused of its customer before is outdated."""

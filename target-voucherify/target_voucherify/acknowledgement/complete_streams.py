@@ -26,7 +26,7 @@ class _Stream:
     """Whether the newest message is an ACTIVATE_VERSION with the records' version."""
 
 
-class StreamVersions:
+class CompleteStreams:
     """The versions of one run, by the name that the tap gives a stream.
 
     Args:
