@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tap_voucherify.records.encoder import Record
 from tap_voucherify.rewards.candidates import RewardCandidates, may_have_rewards
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
-from tap_voucherify.streams.stream import RunRange
+from tap_voucherify.streams.incremental import RunRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -292,14 +292,14 @@ DEFENCES = (
     ),
     Defence(
         "tap: the bookmark stays behind the start of the run",
-        "tap_voucherify/streams/stream.py",
+        "tap_voucherify/streams/incremental.py",
         "capped = min(reached, started - self.lookback)",
         "capped = reached",
         ("tests/faults/test_tap_customers.py", "-k", "bookmark"),
     ),
     Defence(
         "tap: without a server's clock the bookmark stays behind the newest row",
-        "tap_voucherify/streams/stream.py",
+        "tap_voucherify/streams/incremental.py",
         "capped = min(capped, self.newest)",
         "pass",
         (*INPUT, "-k", "clock"),
@@ -586,7 +586,7 @@ DEFENCES = (
     ),
     Defence(
         "target: a version counts only after the records that carry it",
-        "target_voucherify/acknowledgement/stream_versions.py",
+        "target_voucherify/acknowledgement/complete_streams.py",
         "seen.is_active = seen.version == str(version) and not seen.is_mixed",
         "seen.is_active, seen.version = True, str(version)",
         MISSING,
@@ -600,7 +600,7 @@ DEFENCES = (
     ),
     Defence(
         "target: a version that an earlier run began is not complete",
-        "target_voucherify/acknowledgement/stream_versions.py",
+        "target_voucherify/acknowledgement/complete_streams.py",
         "seen.is_resumed = not self._begin(stream, text)",
         "seen.is_resumed = False",
         MISSING,
@@ -902,9 +902,9 @@ DEFENCES = (
     ),
     Defence(
         "target: a batch is sent when it is old",
-        "target_voucherify/run.py",
-        "        if self._batch is not None and self._clock() >= self._batch_due:\n",
-        "        if False:\n",
+        "target_voucherify/writing/batch.py",
+        "if self.seconds_to_due == 0:",
+        "if False:",
         ("tests/faults/test_target_slow_input.py",),
     ),
     Defence(

@@ -15,7 +15,7 @@ from tap_voucherify.pagination.page_number import pages_by_cursor
 from tap_voucherify.pagination.position import LATEST, Position
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Row
 from tap_voucherify.rewards.id_queue import IdQueue, QueuedId
-from tap_voucherify.streams.stream import IncrementalStream, RunRange
+from tap_voucherify.streams.incremental import IncrementalStream, RunRange
 from tap_voucherify.voucherify_client.errors import NotFoundError
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 

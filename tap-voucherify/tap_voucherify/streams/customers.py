@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tap_voucherify.pagination.time_cursor import TimedRow
     from tap_voucherify.records.encoder import Record
-    from tap_voucherify.streams.stream import RunRange
+    from tap_voucherify.streams.incremental import RunRange
 
 ONE_CUSTOMER = "/v1/customers/{id}"
 EVERY_CUSTOMER = Query(CUSTOMERS_BY_CREATION.field, CUSTOMERS_BY_CREATION.field)

@@ -20,7 +20,8 @@ from tap_voucherify.pagination.total_check import (
     report_or_raise,
     verified_rows,
 )
-from tap_voucherify.streams.stream import IncrementalStream, RunRange, VoucherifyStream
+from tap_voucherify.streams.incremental import IncrementalStream, RunRange
+from tap_voucherify.streams.stream import VoucherifyStream
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import LONGEST_RESOLUTION, parse, to_iso
 

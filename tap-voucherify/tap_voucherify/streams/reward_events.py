@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_voucherify.records.encoder import Record
-    from tap_voucherify.streams.stream import RunRange
+    from tap_voucherify.streams.incremental import RunRange
 
 
 class RewardEvents(ChildStream):

@@ -1,4 +1,4 @@
-"""The base of every stream: state messages, progress, warnings.
+"""The base of every stream, and the tap that a signal stops: records and states go out here.
 
 The SDK sets a bookmark from each record it has written. These streams write their own state: a
 bookmark must never pass the start of the run, and the position inside a long read matters even
@@ -14,7 +14,7 @@ import sys
 import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,7 +26,6 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_voucherify import schemas
-from tap_voucherify.pagination.position import past
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, ReadStats
 from tap_voucherify.records.encoder import Record, RecordEncoder, decode
 from tap_voucherify.rewards.candidates import RewardCandidates
@@ -34,9 +33,6 @@ from tap_voucherify.voucherify_client.errors import DeniedError, MaxCallsError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
 from tap_voucherify.voucherify_client.timestamps import (
     format_duration,
-    parse,
-    to_iso,
-    whole_millisecond,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +44,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
     from singer_sdk.singerlib.catalog import SelectionMask
 
-    from tap_voucherify.pagination.position import Position
     from tap_voucherify.voucherify_client.client import Client
 
 
@@ -117,6 +112,8 @@ class VoucherifyStream(Stream):
     """Calls with which a run gets further that has not begun the stream yet."""
     is_behind = False
     """Whether earlier runs had not read the stream to its end."""
+    limits: ClassVar[tuple[str, ...]] = ("max_calls",)
+    """Settings with which a run reads a part of the stream."""
     has_moved = False
     """Whether the run brought the stream nearer to its end, which the same run again would not."""
     calls_used = 0
@@ -172,8 +169,7 @@ class VoucherifyStream(Stream):
     @property
     def may_be_partial(self) -> bool:
         """Whether a run reads a part of the stream although the catalog asks for all of it."""
-        limits = ("start_date", "end_date") if isinstance(self, IncrementalStream) else ()
-        is_limited = any(self.config.get(name) for name in (*limits, "max_calls"))
+        is_limited = any(self.config.get(name) for name in self.limits)
         return self.replication_method == REPLICATION_FULL_TABLE and is_limited
 
     def check_state(self) -> None:
@@ -489,129 +485,3 @@ class GracefulTap(Tap):
         """Ask the run to stop; a second signal ends the process at once."""
         self.shutdown.request(signum)
         signal.signal(signum, signal.SIG_DFL)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRange:
-    """The time range of a run, cut to milliseconds.
-
-    Attributes:
-        since: the bookmark less the lookback, or `start_date`, the later one; `None` if neither
-            is set.
-        until: `end_date`. With it the run is a slice, which begins at `start_date` and keeps no
-            state.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("since", "until"):
-            instant = getattr(self, name)
-            object.__setattr__(self, name, instant and whole_millisecond(instant))
-
-    @property
-    def is_resumable(self) -> bool:
-        """Whether the run goes on from a state and leaves one."""
-        return self.until is None
-
-    def holds(self, instant: datetime) -> bool:
-        """Whether an instant lies in the range."""
-        return (self.since is None or instant >= self.since) and (
-            self.until is None or instant < self.until
-        )
-
-
-class IncrementalStream(VoucherifyStream):
-    """A stream with one bookmark that never passes the start of the run less the lookback."""
-
-    can_be_sliced = True
-    positions: ClassVar[Mapping[str, type[Position]]] = {}
-    """The kinds of positions in the stream's state, by their names there."""
-    run_range = RunRange()
-    newest: datetime | None = None
-    """The latest time of a row that was read."""
-
-    def note(self, instant: datetime | None) -> None:
-        """Note the time of a row that was read."""
-        if instant is not None and (self.newest is None or instant > self.newest):
-            self.newest = instant
-
-    @override
-    def rows(self) -> Iterator[Record | None]:
-        until = self.time_setting("end_date")
-        since = self._since() if until is None else self.time_setting("start_date")
-        self.run_range = RunRange(since, until)
-        return self.rows_in(self.run_range)
-
-    @abc.abstractmethod
-    def rows_in(self, run: RunRange) -> Iterator[Record | None]:
-        """The records of a time range, as `rows`."""
-
-    @property
-    @override
-    def keeps_state(self) -> bool:
-        return super().keeps_state and self.run_range.is_resumable
-
-    @override
-    def check_state(self) -> None:
-        if self.keeps_state and self.time_setting("end_date") is None:
-            _ = self.bookmark
-            for name, position in self.positions.items():
-                position.from_state(self.saved(name))
-
-    @property
-    def lookback(self) -> timedelta:
-        """How far before its bookmark a run starts (setting `lookback_window`, seconds)."""
-        return timedelta(seconds=self.config["lookback_window"])
-
-    @property
-    def bookmark(self) -> datetime | None:
-        """The instant before which earlier runs have read everything."""
-        value = self.stream_state.get("replication_key_value")
-        return None if value is None else past(value, f"The bookmark of {self.name}")
-
-    def move_bookmark(self, reached: datetime, started: datetime) -> None:
-        """Move the bookmark to `reached`, capped by the run's start, and never back.
-
-        Where the server does not say the time, the local clock alone proves nothing: then the
-        bookmark does not pass the newest row.
-        """
-        capped = min(reached, started - self.lookback)
-        if not self.client.knows_time:
-            if self.newest is None:
-                return
-            capped = min(capped, self.newest)
-        bookmark = self.bookmark
-        self.stream_state["replication_key"] = self.replication_key
-        self.stream_state["replication_key_value"] = to_iso(
-            capped if bookmark is None else max(bookmark, capped)
-        )
-
-    def saved(self, name: str) -> dict[str, Any]:
-        """A position that an earlier run left in the state; empty if there is none."""
-        position: dict[str, Any] = self.stream_state.get(name, {}) if self.keeps_state else {}
-        return position
-
-    def save(self, name: str, position: Position) -> None:
-        """Write a position into the state; once the run is complete, the bookmark instead."""
-        if position.started is None:
-            return  # nothing was read yet
-        if self.report.complete:
-            self.stream_state.pop(name, None)
-            self.note(getattr(position, "reached", None))
-            self.move_bookmark(position.started, position.started)
-        else:
-            self.stream_state[name] = position.to_state()
-
-    def time_setting(self, name: str) -> datetime | None:
-        """The instant of a setting such as `start_date`."""
-        value = self.config.get(name)
-        return None if value is None else parse(value, what=f"The setting {name}")
-
-    def _since(self) -> datetime | None:
-        bookmark, start_date = self.bookmark, self.time_setting("start_date")
-        if bookmark is None:
-            return start_date
-        behind = bookmark - self.lookback
-        return behind if start_date is None else max(behind, start_date)

@@ -23,7 +23,7 @@ from tap_voucherify.pagination.time_cursor import (
     rows_by_time,
 )
 from tap_voucherify.pagination.total_check import FilteredCount, FullRead, verified_rows
-from tap_voucherify.streams.stream import IncrementalStream, RunRange
+from tap_voucherify.streams.incremental import IncrementalStream, RunRange
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND, to_iso
 
