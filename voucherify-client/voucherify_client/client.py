@@ -1,4 +1,4 @@
-"""The only file that knows HTTP: sessions, requests, waiting, retrying, and counting calls."""
+"""The only file that sends requests: sessions, waiting, retrying, and counting calls."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ ATTEMPTS = 9
 """Attempts at one request that is cut, times out or meets a 5xx: some 55 seconds in all."""
 
 ATTEMPTS_WHEN_LIMITED = 50
-"""Attempts at one request that meets 429; each waits as the server asks."""
+"""Attempts at one request that meets 429; each waits as the server asks, and never less than the
+back-off."""
 
 ATTEMPTS_UNREACHED = 3
 """Attempts while the API has not answered once: fail fast on a wrong host."""
@@ -346,7 +347,7 @@ class Client:
         return _json_object(response, request.operation)
 
     def _send(self, request: Request, auth: Auth) -> Response:
-        """The first success of as many attempts as it takes and is worth.
+        """The response of the first attempt that succeeds.
 
         An error that ends the run ends the waits of all other threads too.
         """

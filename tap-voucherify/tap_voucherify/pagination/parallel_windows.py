@@ -18,6 +18,7 @@ This module knows no HTTP: the function `fetch` returns a page.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -123,7 +124,7 @@ class PagedWindow:
     @property
     def pages(self) -> int:
         """The number of its last page."""
-        return max(1, -(-self.total // PAGE_ROWS))
+        return max(1, math.ceil(self.total / PAGE_ROWS))
 
     def take(self, number: int, answer: Answer) -> bool:
         """Take the next page in order; False if it does not continue those before it."""

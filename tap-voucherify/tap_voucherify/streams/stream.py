@@ -8,6 +8,7 @@ while no record comes. So the SDK's steps are replaced in this file, and nowhere
 from __future__ import annotations
 
 import abc
+import math
 import os
 import signal
 import sys
@@ -115,7 +116,7 @@ class VoucherifyStream(Stream):
     limits: ClassVar[tuple[str, ...]] = ("max_calls",)
     """Settings with which a run reads a part of the stream."""
     has_moved = False
-    """Whether the run brought the stream nearer to its end, which the same run again would not."""
+    """Whether the next run begins nearer to the stream's end than this one did."""
     calls_used = 0
     calls_wanted: int | None = None
     """Calls for this stream with which a run gets further, where `max_calls` cut it."""
@@ -212,7 +213,7 @@ class VoucherifyStream(Stream):
 
     def _least_calls(self, spent: int) -> int:
         """Calls with which a run that was cut after `spent` calls can surely go further."""
-        pages = -(-(self.stats.total or 0) // PAGE_ROWS)
+        pages = math.ceil((self.stats.total or 0) / PAGE_ROWS)
         return max(2 * spent + 2, pages + 4, self.least_calls)
 
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
@@ -236,8 +237,8 @@ class VoucherifyStream(Stream):
     def _starts_over(self) -> bool:
         """Whether the catalog asks a stream with a bookmark for a full table, each time.
 
-        A part of the rows under a new ACTIVATE_VERSION would delete the others, so such a run
-        neither goes on from a state nor leaves one.
+        A loader deletes what a new version lacks, so such a run reads everything: it neither goes
+        on from a state nor leaves one.
         """
         incremental = isinstance(type(self).replication_key, str)
         return incremental and self.replication_method == REPLICATION_FULL_TABLE

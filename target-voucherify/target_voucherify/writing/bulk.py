@@ -1,8 +1,8 @@
 """Bulk writing: several jobs in flight, few polls, every result reconciled with what was sent.
 
 Two jobs in flight never share a `source_id`. Voucherify applies jobs in the order it received them
-(its documentation of async actions), but rows that are sent again come after later ones; where no
-key is shared, that order does not matter.
+(its documentation of async actions), but rows that are sent again come after rows that were read
+later. Without a shared key that order does not matter.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ MAX_JOBS = 5
 """Jobs in flight at most."""
 
 MAX_BYTES = 24 * 1024 * 1024
-"""Bytes in flight at most, those of the lines that a refused-records file needs included: they are
-kept in memory, to be sent again or set aside."""
+"""Bytes in flight at most. They are kept in memory, to be sent again or set aside, and count the
+lines that a refused-records file needs."""
 
 ATTEMPTS = 3
 """Attempts for rows whose outcome is unknown."""
@@ -213,7 +213,7 @@ class BulkWriter(Writer):
             raise MaxCallsError("max_calls leaves no room for a further batch.", int(missing))
 
     def _split_refused(self, batch: Batch, error: RefusedRequestError) -> None:
-        """Send a refused batch in halves, until they are accepted or the one bad row is result."""
+        """Send a refused batch in halves, until they are accepted or the bad row is found."""
         if len(batch.rows) == 1:
             self._refuse(batch, dict.fromkeys(batch.rows, error.error))
             self._context.outcomes.release(batch.ticket)

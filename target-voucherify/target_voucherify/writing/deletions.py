@@ -10,9 +10,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from target_voucherify.acknowledgement.complete_streams import CompleteStreams
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.refused_line import refused_at
-from target_voucherify.acknowledgement.complete_streams import CompleteStreams
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 from target_voucherify.writing.concurrent_requests import send_all
 
