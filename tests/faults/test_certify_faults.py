@@ -14,7 +14,9 @@ from certification import SandboxClock, certify, notes_of
 from voucherify_sandbox import Fault, Limits, Readings, Sandbox
 from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, Interrupted
 from voucherify_sandbox.certify.exchange import Connection
+from voucherify_sandbox.certify.questions import UNSEEN
 from voucherify_sandbox.certify.run import run
+from voucherify_sandbox.dialect import Dialect
 from voucherify_sandbox.faults import KINDS
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 TORTURE = bool(os.environ.get("TORTURE"))
 # These are slow in real time; a huge body is cut off like any other that is not whole.
 LEFT_OUT = {"act", "slow_headers", "slow_body", "huge_body", "refuse"}
-CALLS = 86
+CALLS = 83
 """Of a probe of a sandbox without faults."""
 
 LIKELY = {name: value for name, value in vars(Readings()).items() if "seconds" not in name}
@@ -114,7 +116,7 @@ def killed(sandbox: Sandbox, folder: Path, place: Place) -> None:
     notes.close()
 
 
-PLACES = [Place(number, after) for number in range(1, CALLS) for after in (False, True)]
+PLACES = [Place(number, after) for number in range(1, CALLS + 1) for after in (False, True)]
 SAMPLE = [Place(number) for number in (3, 5, 24)] + Random(1).sample(PLACES, 9)
 
 
@@ -160,6 +162,25 @@ def test_an_hour_with_few_calls_is_not_waited_for_where_a_step_is_optional(tmp_p
         assert sandbox.clock.now().timestamp() - time.time() < 600
 
 
+@pytest.mark.parametrize("headers", ["doubled", "broken", "missing"])
+def test_odd_headers_cost_no_reading(headers: Any, tmp_path: Path) -> None:
+    with Sandbox(dialect=Dialect(headers=headers)) as sandbox:
+        outcome = certify(sandbox, tmp_path)
+        assert (outcome.clean, outcome.reason) == (True, "")
+        found = outcome.probe.findings.readings()
+        assert set(LIKELY) - set(UNSEEN) <= set(found)
+        assert right(found)
+
+
+def test_a_free_project_has_calls_enough(tmp_path: Path) -> None:
+    # 100 calls an hour, of which a first look took two.
+    with Sandbox(limits=Limits(calls=98, period_seconds=3600)) as sandbox:
+        outcome = certify(sandbox, tmp_path)
+        assert (outcome.clean, outcome.reason) == (True, "")
+        assert set(LIKELY) - set(UNSEEN) <= set(outcome.probe.findings.readings())
+        assert {request.status for request in sandbox.requests}.isdisjoint({429})
+
+
 def test_bulk_requests_that_are_used_up_leave_their_questions_open(tmp_path: Path) -> None:
     with Sandbox(limits=Limits(bulk_calls=1, bulk_period_seconds=3600)) as sandbox:
         outcome = certify(sandbox, tmp_path)
@@ -183,6 +204,7 @@ def test_customers_that_were_there_stay_and_are_not_noted(tmp_path: Path) -> Non
         outcome = certify(sandbox, tmp_path)
         assert outcome.clean
         assert len(sandbox.project.customers) == 20
+        assert sandbox.calls == CALLS
         assert right(outcome.probe.findings.readings())
         assert "crm-" not in (tmp_path / "notes.jsonl").read_text()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.exchange import Exchange, Json
     from voucherify_sandbox.certify.notes import Notes
 
-OK, ACCEPTED, NO_CONTENT, NOT_FOUND, TOO_LARGE = 200, 202, 204, 404, 413
+OK, ACCEPTED, NO_CONTENT, NOT_FOUND = 200, 202, 204, 404
 JOB_PAUSES = (1, 2, 4, 8, 15)
 """Seconds before each poll of a job or an export."""
 
@@ -39,7 +39,6 @@ class Probe:
     findings: Findings = field(default_factory=Findings)
     rows: dict[str, Json] = field(default_factory=dict)
     """The test customers by label, as last seen."""
-    began: str = ""
     customers: int = 0
     """Customers of the project before the probe."""
     listed: int = 0

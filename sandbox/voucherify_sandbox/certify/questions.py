@@ -154,11 +154,6 @@ EVENTS = frozenset(_EVENTS.split())
 """The second word of the published types of activity."""
 
 
-def is_reading(name: str) -> bool:
-    """Whether a question is a reading of the sandbox."""
-    return name in readings.names()
-
-
 class Findings:
     """The answers of a probe, and why the others are missing."""
 
