@@ -493,6 +493,27 @@ def test_a_page_that_lacks_a_row_is_not_taken() -> None:
     assert rows == [key for key in sorted(api.stored) if not key.endswith("777")]
 
 
+@pytest.mark.parametrize("total", [None, 10_000])
+def test_a_list_that_grows_with_every_request_has_an_end(total: int | None) -> None:
+    """Neither a count nor `has_more` proves the end, and each page brings new rows."""
+    api = filled(Api(), [number * 1_000 for number in range(250)])
+    before = set(api.stored)
+
+    def grow(number: int) -> None:
+        api.stored[f"new-{number}"] = {"created_at": at(10**9 + number * 10_000)}
+
+    api.between = grow
+
+    def fetch(query: Query) -> Page:
+        return Page(api.fetch(query).rows, total)
+
+    stats = ReadStats(started=lambda: at(10**9))
+    found = {row["id"] for _, row in rows_by_time(fetch, BY_CREATION, stats=stats)}
+
+    assert found >= before
+    assert len(api.queries) <= 6
+
+
 def test_an_instant_may_hold_as_many_rows_as_the_pages_reach() -> None:
     api = filled(Api(), [5_000] * (LAST_PAGE_BY_TIME * PAGE_ROWS) + [9_000_000] * 3)
 

@@ -270,6 +270,13 @@ DEFENCES = (
         SIDE,
     ),
     Defence(
+        "tap: a list that grows with every request has an end",
+        "tap_voucherify/pagination/time_cursor.py",
+        "return not fresh or (started is not None and fresh[0][0] >= started())",
+        "return not fresh",
+        (*WALK, "-k", "grows"),
+    ),
+    Defence(
         "tap: pages of one timestamp are read again until nothing is new",
         "tap_voucherify/pagination/time_cursor.py",
         "while quiet < quiet_passes and not is_complete():",

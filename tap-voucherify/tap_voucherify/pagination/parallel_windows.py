@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from threading import Lock
@@ -344,7 +344,7 @@ class ParallelWindows:
             return Answer(answer, before, window.arrived)
 
     def _by_time(self, span: Window, fetch: Fetch) -> Iterator[TimedRow]:
-        part = ReadStats(heeds_filters=self._stats.heeds_filters, is_counted=self._stats.is_counted)
+        part = replace(self._stats, duplicates=0, calls=0)
         rows = rows_by_time(fetch, self._endpoint, since=span.since, until=span.until, stats=part)
         for number, timed in enumerate(rows):
             yield from self._fresh(span, [timed])

@@ -154,6 +154,8 @@ class ReadStats:
         calls: requests made.
         heeds_filters: whether `total` counts only what a filter selects; `None`: not known yet.
         is_counted: whether the caller compares the rows with a count at the end.
+        started: returns when the read began. What came since belongs to the next run, or a list
+            that grows with every request would have no end.
     """
 
     duplicates: int = 0
@@ -161,6 +163,7 @@ class ReadStats:
     calls: int = 0
     heeds_filters: bool | None = None
     is_counted: bool = False
+    started: Callable[[], datetime] | None = None
 
     def add(self, part: ReadStats) -> None:
         """Add the figures of a part of the list; `total` stays that of the whole list."""
@@ -265,7 +268,7 @@ class TimeCursor:
         """Whether no page follows.
 
         A short page is the last if a count says so. If none does, the page after it brings nothing
-        new.
+        new, or only rows that came since the read began.
 
         Raises:
             VoucherifyError: the API counts more rows than it lists, and the page repeats others.
@@ -275,7 +278,8 @@ class TimeCursor:
         if not (page.counts_more or page.is_unproven):
             return True
         if page.is_unproven or not self._heeds_filters():
-            return not fresh
+            started = self._stats.started
+            return not fresh or (started is not None and fresh[0][0] >= started())
         if not fresh:
             raise self._missing(page)
         return False

@@ -266,7 +266,7 @@ class FilteredCount:
             return page
 
         # Known, so no request asks for it between two totals.
-        stats = ReadStats(heeds_filters=False)
+        stats = ReadStats(heeds_filters=False, started=lambda: border)
         newer = sum(1 for _ in rows_by_time(fetch, self._endpoint, since=border, stats=stats))
         last = totals[-1]
         return None if last is None else last - newer

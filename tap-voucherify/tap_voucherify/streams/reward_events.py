@@ -23,7 +23,7 @@ from tap_voucherify.pagination.endpoints import (
 )
 from tap_voucherify.pagination.parallel_windows import Window
 from tap_voucherify.pagination.replication_value import changed_rows, modified_at
-from tap_voucherify.pagination.time_cursor import Page, Row, TimedRow, rows_by_time
+from tap_voucherify.pagination.time_cursor import Page, ReadStats, Row, TimedRow, rows_by_time
 from tap_voucherify.records.encoder import decode
 from tap_voucherify.rewards.candidates import may_have_rewards, named_by_redemption
 from tap_voucherify.rewards.event import reward_event
@@ -132,8 +132,9 @@ class RewardEvents(ChildStream):
     def _redeemers(self, since: datetime | None, begin: datetime | None) -> Iterator[TimedId]:
         """Customers that redemptions name."""
         redemptions = pages_of(self.client.get, REDEMPTIONS)
+        stats = ReadStats(started=self.stats.started)
         for instant, row in rows_by_time(
-            redemptions, REDEMPTIONS_BY_CREATION, since=begin or since
+            redemptions, REDEMPTIONS_BY_CREATION, since=begin or since, stats=stats
         ):
             yield instant, None
             for name in named_by_redemption(row):

@@ -128,7 +128,7 @@ class VoucherifyStream(Stream):
         super().__init__(tap)
         self._voucherify_tap = tap
         self.report = StreamReport()
-        self.stats = ReadStats()
+        self.stats = ReadStats(started=lambda: self.client.run_started)
         self._waiting: list[bytes | Record] = []
 
     @override
