@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LONG_AGO = datetime(2026, 1, 10, 12, tzinfo=UTC)
 LOST = 30
-"""Calls of a stopped run without rows: two pages of each thread, those that count, those refused."""
+"""Calls of a stopped run without rows: two pages of each thread, counts, and refused ones."""
 
 BULK_ROWS = 2_500
 """Customers of one bulk job, which get one instant."""
