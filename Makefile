@@ -78,7 +78,7 @@ type: $(VENV)/dev.done ## mypy, strict
 	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo tests/benchmarks examples/stage.py examples/*/run.py --exclude "benchmarks/(yardsticks|plots)"
 
 test: $(VENV)/dev.done ## the whole test suite
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .venv-site/done: tools/requirements/site.txt
 	$(PYTHON) -m venv .venv-site
