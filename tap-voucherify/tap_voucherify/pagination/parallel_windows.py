@@ -328,8 +328,10 @@ class ParallelWindows:
         return Query(field, field, *widened(span.since, span.until), page=number)
 
     def _get(self, query: Query) -> Page:
-        self._stats.calls += 1
-        return self._fetch(query)
+        page = self._fetch(query)
+        with self._lock:
+            self._stats.calls += 1
+        return page
 
     def _answer(self, page: tuple[PagedWindow, int]) -> Answer | None:
         """One page of a window; `None` if it is not wanted any more."""
@@ -337,9 +339,8 @@ class ParallelWindows:
         if self._has_moved or number == 1:
             return None if self._has_moved else Answer(window.first, 0, 0)
         before = window.arrived
-        answer = self._fetch(self._query(window.span, number))
+        answer = self._get(self._query(window.span, number))
         with self._lock:
-            self._stats.calls += 1
             window.arrived += 1
             return Answer(answer, before, window.arrived)
 
