@@ -282,6 +282,30 @@ def test_a_row_that_is_counted_and_never_listed_fails_once_and_then_is_a_warning
 FULL_TABLES = {"rewards", "segments"}
 
 
+@pytest.mark.parametrize("total", ["filtered", "all"])
+@pytest.mark.parametrize("stream", ["customers", "orders", "segments"], indirect=True)
+def test_rows_created_just_before_the_read_do_not_make_up_for_a_row_never_listed(
+    sandbox: Sandbox, tap: Tap, stream: str, total: Any
+) -> None:
+    began = LONG_AGO + timedelta(days=60)
+    populate(sandbox, stream, 450)
+    sandbox.readings.change(total=total)
+    sandbox.project.hide(list(rows_of(sandbox, stream))[200])
+    if stream == "customers":
+        just_before = began - timedelta(milliseconds=1)
+        sandbox.project.add_customers(1, prefix="late", created_at=just_before)
+    else:
+        *_, last = rows_of(sandbox, stream).values()
+        last["created_at"] = last["date"] = began - timedelta(milliseconds=1)
+    sandbox.clock.set(began)
+
+    done = tap.run()
+
+    count = len(rows_of(sandbox, stream))
+    assert done.exit_code == 1
+    assert f"{stream}: the API counted {count} {stream} but gave {count - 1}" in done.log
+
+
 def test_a_row_that_no_export_holds_fails_once_and_then_is_a_warning(
     sandbox: Sandbox, tap: Tap
 ) -> None:

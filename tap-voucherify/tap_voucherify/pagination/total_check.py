@@ -77,6 +77,7 @@ class FullRead(Position):
     def __post_init__(self) -> None:
         self._resumed_at = self.reached
         self._rows_at_reached = 0
+        self._rows_just_before = 0
 
     @override
     def to_state(self) -> dict[str, Any]:
@@ -117,6 +118,16 @@ class FullRead(Position):
             return
         self.rows += 1
         self._rows_at_reached += created == self.reached
+        self._rows_just_before += created >= self._recount_border
+
+    @property
+    def _recount_border(self) -> datetime:
+        """The instant before which rows are counted again.
+
+        Whether a filter selects a row of its very instant is not published, so it is not asked
+        about the border.
+        """
+        return self.border - MILLISECOND
 
     def _is_beyond(self, one: datetime, other: datetime) -> bool:
         return one < other if self.newest_first else one > other
@@ -131,8 +142,9 @@ class FullRead(Position):
             count: returns how many rows the API counts that were created before an instant.
         """
         if self.total is not None and self.rows < self.total and self.missing is None:
-            recount = count(self.border)
-            self.total = self.total if recount is None else min(self.total, recount)
+            recount = count(self._recount_border)
+            if recount is not None:
+                self.total = min(self.total, recount + self._rows_just_before)
         self.missing = max(0, (self.total or 0) - self.rows) or None
 
     @property
@@ -254,8 +266,7 @@ class FilteredCount:
         If `total` counts all rows, those created since are read. They come last, so the last
         response counts just those that were read and those created before.
         """
-        # A row stored in the last millisecond may or may not be selected.
-        total = self._total(self._since, border - MILLISECOND)
+        total = self._total(self._since, border)
         if total is None or self._since is not None or self.heeds_filters:
             return total
         totals: list[int | None] = []
