@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 import leaks
+from voucherify_sandbox.torture.forked import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,21 +88,19 @@ def run(
         timeout: seconds after which the test fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            command(module, config, Path(folder), *more),
-            input=stdin.encode("utf-8", "surrogatepass") if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            check=False,
-            timeout=timeout,
-            env={**os.environ, **(env or {})},
-        )
-    leaks.saw(done.stderr)
+        line = command(module, config, Path(folder), *more)
+        given = stdin.encode("utf-8", "surrogatepass") if isinstance(stdin, str) else stdin
+        with Process(line, env={**os.environ, **(env or {})}) as process:
+            try:
+                printed, logged = process.communicate(given, timeout)
+            finally:
+                process.kill()
     if NO_DATA & set(more):
-        leaks.saw(done.stdout)
-    return Run(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+        leaks.saw(printed)
+    return Run(process.returncode, printed.decode(), logged.decode(errors="replace"))
 
 
-class Process(subprocess.Popen[bytes]):
+class Process(Forked):
     """A running plugin, for tests that interact with it; its streams are pipes."""
 
     def __init__(self, line: list[str], **streams: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import Fault
+from voucherify_sandbox.torture.forked import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ class Plugin:
         with given.open("rb") as read, output.open("wb") as printed, log.open("wb") as logged:
             level = LEVELS[self.runs % len(LEVELS)]
             self.runs += 1
-            process = subprocess.Popen(
+            process = Forked(
                 line, stdin=read, stdout=printed, stderr=logged, env={**os.environ, **level}
             )
             try:

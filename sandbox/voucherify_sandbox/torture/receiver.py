@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from voucherify_sandbox.torture.forked import Forked
 from voucherify_sandbox.torture.plugins import beside_python
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Receiver:
         log = self.store.with_suffix(".log")
         options = ("serve", "--store", str(self.store), "--port", str(self.port))
         with log.open("wb") as written:
-            self.process = subprocess.Popen(
+            self.process = Forked(
                 [beside_python(COMMAND), *options],
                 env={**os.environ, "VOUCHERIFY_WEBHOOK_SECRETS": SECRET},
                 stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from voucherify_sandbox import Readings, Sandbox
 from voucherify_sandbox.torture.books import Warehouses
 from voucherify_sandbox.torture.cases import Case, by_pairs
+from voucherify_sandbox.torture.forked import Forked
 from voucherify_sandbox.torture.plugins import TIMEOUT, Run, connection
 from voucherify_sandbox.torture.receiver import SECRET, receiving
 from voucherify_sandbox.torture.tap_case import (
@@ -137,7 +138,7 @@ def _run_until_pipe_breaks(runs: TapRuns, lines: int) -> Run:
         (folder / "state.json").write_text(json.dumps(state))
         options += ["--state", str(folder / "state.json")]
     with log.open("wb") as logged:
-        process = subprocess.Popen(
+        process = Forked(
             [runs.tap.command, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
