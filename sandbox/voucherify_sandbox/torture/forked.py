@@ -27,8 +27,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -59,8 +57,7 @@ PLAIN = {
 class Forked(subprocess.Popen[bytes]):
     """A `Popen` whose child is forked if the command is a Python program of this environment."""
 
-    @override
-    def _execute_child(self, *given: Any) -> None:  # type: ignore[misc] # the method that starts it
+    def _execute_child(self, *given: Any) -> None:
         start = super()._execute_child  # type: ignore[misc] # as above
         options = inspect.signature(start).bind(*given).arguments
         program = _program(options["args"])
