@@ -27,10 +27,10 @@ from voucherify_sandbox.torture.defences import DEFENCES, Defence, caught_by, sw
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def bench(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "voucherify_sandbox", "torture", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -46,6 +46,13 @@ def test_a_sample_of_every_kind_loses_nothing() -> None:
 
     assert done.returncode == 0, done.stdout
     assert ", 0 failed" in done.stdout.splitlines()[-1]
+
+
+def test_round_trips_outside_a_checkout_start_nothing(tmp_path: Path) -> None:
+    done = bench("--only", "round trip", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Round trips use the demo: start them in the root of a checkout")
 
 
 SPOILER = """#!{python}

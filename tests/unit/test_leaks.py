@@ -15,7 +15,12 @@ from singer import run
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
 
 TESTS = Path(__file__).parents[1]
-STARTS_NO_PLUGIN = {"test_certify.py", "test_sandbox_http.py", "test_workflows.py"}
+STARTS_NO_PLUGIN = {
+    "test_certify.py",
+    "test_sandbox_forked.py",
+    "test_sandbox_http.py",
+    "test_workflows.py",
+}
 READS_DATA = {"test_real_crm.py"}
 
 LEAKS = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from voucherify_sandbox.torture.cases import Case
 
-WORKERS = 6
+WORKERS = 12
 """Cases at once; more than cores, because most of a case is waiting."""
 
 SAMPLE = {TAP: 16, f"{TAP} kills": 8, TARGET: 6, f"{TARGET} kills": 6}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import sys
 import tempfile
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -78,13 +79,14 @@ def run(bench: Bench, chosen: Sequence[Case], workers: int) -> list[tuple[Case, 
     # A process with threads must not be forked, so workers are spawned.
     fresh = multiprocessing.get_context("spawn")
     found: list[tuple[Case, Score]] = []
+    travels = _round_trips() if trips else None
     with (
         ProcessPoolExecutor(workers, mp_context=fresh) as pool,
         ProcessPoolExecutor(TRIPS_AT_ONCE, mp_context=fresh) as travellers,
     ):
         futures = {pool.submit(run_in_worker, bench, case): case for case in others}
-        if trips:
-            _round_trips().install()
+        if travels:
+            travels.install()
         futures |= {travellers.submit(run_in_worker, bench, case): case for case in trips}
         for future in as_completed(futures):
             case, score = futures[future], future.result()
@@ -105,5 +107,12 @@ def run_in_worker(bench: Bench, case: Case) -> Score:
 
 
 def _round_trips() -> ModuleType:
-    """The module of the round trips, which needs a checkout, PostgreSQL and DuckDB."""
+    """The module of the round trips, which needs a checkout, PostgreSQL and DuckDB.
+
+    Run as a command, Python does not look for modules in the folder where it is started.
+    """
+    if not Path("demo", "services.py").is_file():
+        sys.exit("Round trips use the demo: start them in the root of a checkout, or choose --only.")
+    if (checkout := str(Path.cwd())) not in sys.path:
+        sys.path.append(checkout)
     return importlib.import_module("voucherify_sandbox.torture.round_trip")
