@@ -112,7 +112,7 @@ def _round_trips() -> ModuleType:
     Run as a command, Python does not look for modules in the folder where it is started.
     """
     if not Path("demo", "services.py").is_file():
-        sys.exit("Round trips use the demo: start them in the root of a checkout, or choose --only.")
+        sys.exit("Round trips use the demo: start them in the root of a checkout.")
     if (checkout := str(Path.cwd())) not in sys.path:
         sys.path.append(checkout)
     return importlib.import_module("voucherify_sandbox.torture.round_trip")
