@@ -120,6 +120,11 @@ class TapRuns:
         self.score.violations.append(violation)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the next run goes on with the read that another one began."""
+        return self._read_began is not None
+
+    @property
     def progress(self) -> tuple[Any, int]:
         """What differs where a run got further: the state, or the rows."""
         return self.warehouses.state, len(self.warehouses.kept)

@@ -243,13 +243,14 @@ class History:
                 self.runs.is_stuck(f"{failures} runs in a row failed: {fatal_message(ended)}")
 
     def _undisturbed(self, **settings: Any) -> None:
-        """The runs that bring the rest."""
-        ended = None
+        """The runs that bring the rest: one may only end the read that a cut run began."""
         for _ in range(QUIET_RUNS):
+            goes_on = self.runs.goes_on
             ended = self.runs.once(**settings)
-            if ended.exit_code == 0:
+            if ended.exit_code == 0 and not goes_on:
                 return
-        self.runs.is_stuck(f"undisturbed runs fail: {fatal_message(ended)}" if ended else "")
+        if ended.exit_code:
+            self.runs.is_stuck(f"undisturbed runs fail: {fatal_message(ended)}")
 
     def _once(self, injection: Injection, **settings: Any) -> Run:
         if self.case.conditions["cut"] == "max_calls":

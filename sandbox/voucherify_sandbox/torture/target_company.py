@@ -136,8 +136,9 @@ def _intrude(
     while not first.done() and runs.sandbox.calls < begins_at:
         time.sleep(0.01)
     config = dict(runs.target.config)
+    own = runs.target.folder / "second.singer"
     if kind == "with its ledger" and "ledger_path" in config:
-        config["refused_records_path"] = str(runs.target.folder / "second.singer")
+        config["refused_records_path"] = str(own)
     if kind == "with its refused file":
         config.pop("ledger_path", None)
         messages = [schema(), *(record(f"lead-{number}", 0) for number in range(8))]
@@ -156,6 +157,9 @@ def _intrude(
         runs.score.runs += 1
         runs.score.violations += ["a refused run printed a state"] * bool(ended.lines)
         return
+    if own.exists():
+        with runs.refused.open("ab") as file:
+            file.write(own.read_bytes())
     runs.judge(ended, messages, runs.position())
     if kind == "with its refused file":
         leads = {f"lead-{number}": name_of(f"lead-{number}", 0) for number in range(8)}
