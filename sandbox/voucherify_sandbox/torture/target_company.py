@@ -157,9 +157,8 @@ def _intrude(
         runs.score.runs += 1
         runs.score.violations += ["a refused run printed a state"] * bool(ended.lines)
         return
-    if own.exists():
-        with runs.refused.open("ab") as file:
-            file.write(own.read_bytes())
+    with runs.refused.open("ab") as file:
+        file.write(own.read_bytes() if own.exists() else b"")
     runs.judge(ended, messages, runs.position())
     if kind == "with its refused file":
         leads = {f"lead-{number}": name_of(f"lead-{number}", 0) for number in range(8)}
