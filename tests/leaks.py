@@ -15,7 +15,7 @@ from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CANARIES = ("do-not-show-me", "netrc-canary", "secret-canary", "wrong-key")
+CANARIES = ("do-not-show-me", "netrc-canary", "proxy-canary", "secret-canary", "wrong-key")
 """Secrets of single tests."""
 
 

@@ -1,29 +1,19 @@
-"""The only file that sends requests: sessions, waiting, retrying, and counting calls."""
+"""Requests to Voucherify until they succeed: waiting, retrying, and counting calls."""
 
 from __future__ import annotations
 
 import math
 import re
-import socket
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
-from typing_extensions import override
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
-from urllib3.exceptions import TimeoutError as BodyTimeoutError
 
-from . import response_body
 from .auth import Auth, BearerToken, KeyPair
 from .errors import (
     AccessError,
@@ -44,13 +34,12 @@ from .responses import (
     Response,
     describe,
     limit_type,
-    read,
     retry_delay_or_raise,
 )
 from .retry_after import LONGEST_WAIT, backoff, server_delay, server_time
 from .timestamps import clock_time
-from .urls import is_loopback, may_hold_downloads, segment
-from .watchdog import Watchdog
+from .transport import INSECURE, Request, Transport
+from .urls import may_hold_downloads, segment
 
 if TYPE_CHECKING:
     import logging
@@ -67,11 +56,6 @@ back-off."""
 
 ATTEMPTS_UNREACHED = 3
 """Attempts while the API has not answered once: fail fast on a wrong host."""
-
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
-"""Seconds between two bytes of a response at most."""
-
 
 NOTABLE_WAIT = 5.0
 """Seconds of a wait whose end is logged, too."""
@@ -112,28 +96,6 @@ class Usage:
         beyond = calls - (self.quota_left or 0)
         periods = math.ceil(beyond / self.quota_limit) if self.quota_limit and beyond > 0 else 0
         return max(calls * elapsed / max(1, self.calls), periods * self.period_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request. `path` is a template and may be logged; `url` may hold ids and secrets.
-
-    With a `file`, the body of the response goes there.
-    """
-
-    method: str
-    path: str
-    url: str = field(repr=False)
-    params: Mapping[str, Any] | None = field(default=None, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    form: Mapping[str, str] | None = field(default=None, repr=False)
-    decode: Callable[[bytes], Any] = msgspec.json.decode
-    file: IO[bytes] | None = None
-
-    @property
-    def operation(self) -> str:
-        """Method and path template, for the log."""
-        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -203,10 +165,10 @@ class Client:
         """Seconds of a wait before a further attempt, above which the request is given up."""
         self.knows_time = False
         """Whether the first response says what time it is; the local clock may be wrong."""
-        self._session = _session(connection, max_concurrency)
-        self._watchdog = Watchdog()
+        self._transport = Transport(
+            user_agent=connection.user_agent, max_concurrency=max_concurrency
+        )
         filter_library_logs()
-        self._prepared = self._session.prepare_request(requests.Request("GET", self._api_url))
         self._key_pair = KeyPair(connection.application_id, connection.secret_key)
         self._auth: Auth = self._key_pair
         self._reserved_calls = 0
@@ -395,51 +357,13 @@ class Client:
         response = Response(None)
         try:
             self._count_call()
-            response = self._transfer(request, headers)
+            seconds = self.exchange_seconds if request.file is None else self.download_seconds
+            response = self._transport.exchange(request, headers, seconds)
         finally:
             self._rate_limit.leave(entered, _calls_left(response), _delay_for_all(response))
         self._record(response)
         self.count_replaced(response.replaced, request.operation)
         return response
-
-    def _transfer(self, request: Request, headers: Mapping[str, str]) -> Response:
-        exchange = _in_thread.exchange = _Exchange()
-        seconds = self.exchange_seconds if request.file is None else self.download_seconds
-        try:
-            with self._watchdog.limit(seconds, exchange.expire):
-                received = self._session.send(
-                    self._prepare(request, headers),
-                    timeout=(CONNECT_SECONDS, READ_SECONDS),
-                    stream=True,
-                )
-                # What is not read to its end is cut off with its connection.
-                with received:
-                    return _read_response(received, request)
-        except (requests.RequestException, HTTPError) as error:
-            is_late = isinstance(error, requests.Timeout | BodyTimeoutError) or exchange.is_expired
-            if not is_late:
-                self._insist_on_tls(error)
-            return Response(None, failure="time-out" if is_late else _failure(error))
-
-    def _prepare(self, request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """The request as it is sent; what all share is prepared once, because that costs most."""
-        prepared = self._prepared.copy()
-        prepared.method = request.method
-        prepared.prepare_url(request.url, request.params)
-        prepared.headers.update(headers)
-        if request.body is not None:
-            prepared.headers["Content-Type"] = "application/json"
-        if request.body is not None or request.form is not None:
-            prepared.prepare_body(request.form if request.body is None else request.body, None)
-        return prepared
-
-    def _insist_on_tls(self, error: Exception) -> None:
-        """Raise where no secure connection was ever made; later ones are cut like any other."""
-        if isinstance(error, requests.exceptions.SSLError) and not self._is_reached:
-            raise VoucherifyError(
-                f"No secure connection to {self._host}: check api_url and the certificates of this "
-                "machine."
-            ) from None
 
     @property
     def _host(self) -> str:
@@ -517,106 +441,16 @@ class Client:
             self._log.info("%s: going on after a wait of %.0f s", request.operation, seconds)
 
     def _fail_if_unreached(self, response: Response) -> None:
+        """Raise where no connection was ever made; later ones are cut like any other."""
+        if not self._is_reached and response.failure == INSECURE:
+            raise VoucherifyError(
+                f"No secure connection to {self._host}: check api_url and the certificates of this "
+                "machine."
+            )
         if not self._is_reached and self.usage.calls >= ATTEMPTS_UNREACHED:
             raise VoucherifyError(
                 f"Cannot reach {self._host} ({response.failure}): check api_url and the network."
             )
-
-
-class _Exchange:
-    """One exchange that may be cut off from outside."""
-
-    def __init__(self) -> None:
-        self.connection: HTTPConnection | None = None
-        self.is_expired = False
-
-    def expire(self) -> None:
-        """Close the connection under the thread that waits for it."""
-        self.is_expired = True
-        sock = None if self.connection is None else self.connection.sock
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-
-_in_thread = threading.local()
-"""`exchange`: the exchange of this thread."""
-
-
-class _Connection(HTTPConnection):
-    """A connection that its exchange knows from before the first byte."""
-
-    @override
-    def connect(self) -> None:
-        _in_thread.exchange.connection = self
-        super().connect()
-
-    @override
-    def request(self, *arguments: Any, **options: Any) -> None:
-        _in_thread.exchange.connection = self
-        super().request(*arguments, **options)
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Pools of connections that can be cut off; `urllib3` documents both attributes."""
-
-    @override
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-    @override
-    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*arguments, **options)
-        manager.pool_classes_by_scheme = POOLS
-        return manager
-
-
-POOLS = {"http": _Pool, "https": _TlsPool}
-
-
-class _Session(requests.Session):
-    """A session that sees no redirects.
-
-    One would carry the key headers to whatever host it names; and even where it is not followed,
-    `requests` reads its body to the end, however long that is.
-    """
-
-    @override
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
-def _session(connection: Connection, max_concurrency: int) -> requests.Session:
-    """A session that looks up proxies and certificates of the environment once.
-
-    `requests` reads the environment again for every request otherwise, which costs more than the
-    request's own work; and with `trust_env` on it would take credentials from a netrc file. A
-    proxy is no way to this machine: it would read the keys.
-    """
-    session, api_url = _Session(), connection.api_url
-    session.trust_env = not is_loopback(api_url)
-    settings = session.merge_environment_settings(api_url, {}, None, None, None)
-    session.proxies = settings["proxies"]
-    session.verify = settings["verify"]
-    session.trust_env = False
-    session.headers.update({"Accept": "application/json", "User-Agent": connection.user_agent})
-    adapter = _Adapter(pool_maxsize=max_concurrency, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 def _delay_for_all(response: Response) -> float:
@@ -630,17 +464,6 @@ def _delay_for_all(response: Response) -> float:
         return 0.0
     delay = server_delay(response.status, response.headers, datetime.now(UTC))
     return delay[0] if delay and delay[0] <= LONGEST_WAIT else 0.0
-
-
-def _failure(error: Exception) -> str:
-    """Why there is no response, where that is no time-out."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, NameResolutionError):
-        return "unknown host"
-    if isinstance(reason, NewConnectionError):
-        is_refused = isinstance(reason.__cause__, ConnectionRefusedError)
-        return "connection refused" if is_refused else "no connection"
-    return "cut connection"
 
 
 def _calls_left(response: Response) -> int | None:
@@ -669,24 +492,3 @@ def _json_object(response: Response, operation: str) -> dict[str, Any]:
             f"{describe(response, operation)} without a JSON object: {WRONG_API}."
         )
     return response.body
-
-
-def _read_response(received: requests.Response, request: Request) -> Response:
-    """The response, its body read within bounds; that of a download goes to the file."""
-    if request.file is not None:
-        return _save(received, request, request.file)
-    body = response_body.read_bounded(received.raw, response_body.MOST_JSON, request.operation)
-    return read(received.status_code, received.headers, b"".join(body), request.decode)
-
-
-def _save(received: requests.Response, request: Request, file: IO[bytes]) -> Response:
-    """The response to a download, its body in the file: whole, or the exchange counts as cut."""
-    if received.status_code == HTTPStatus.OK:
-        file.seek(0)
-        file.truncate()
-        pieces = response_body.read_bounded(
-            received.raw, response_body.MOST_FILE, request.operation
-        )
-        for piece in pieces:
-            file.write(piece)
-    return Response(received.status_code, received.headers)
