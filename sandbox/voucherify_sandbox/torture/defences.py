@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -474,10 +475,31 @@ DEFENCES = (
     ),
     Defence(
         "both: redirects are not followed",
-        "voucherify_client/client.py",
-        "        return None\n\n\ndef _session(",
-        "        return super().get_redirect_target(resp)\n\n\ndef _session(",
-        ("tests/faults/test_security.py", *AGREE),
+        "voucherify_client/transport.py",
+        "retries=False,\n            redirect=False,",
+        "retries=3,\n            redirect=True,",
+        ("tests/faults/test_security.py", "-k", "redirect"),
+    ),
+    Defence(
+        "both: certificates are verified",
+        "voucherify_client/transport.py",
+        "DEFAULT_CA_BUNDLE_PATH if certificates is True else certificates,",
+        "False,",
+        ("tests/faults/test_tls.py",),
+    ),
+    Defence(
+        "both: no proxy is on the way to this machine",
+        "voucherify_client/transport.py",
+        "session.trust_env = not is_loopback(origin)",
+        "session.trust_env = True",
+        ("tests/faults/test_security.py", "-k", "proxy"),
+    ),
+    Defence(
+        "tap: rows of the last instant before a read do not make up for missing ones",
+        "tap_voucherify/pagination/total_check.py",
+        "recount + self._rows_just_before",
+        "recount",
+        ("tests/faults/test_tap_movement.py", "-k", "just_before"),
     ),
     Defence(
         "tap: downloads come from known hosts only",
@@ -1087,15 +1109,16 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m voucherify_sandbox.torture.defences")
     options.add_argument("--only", default="", help="defences whose name contains this")
     options.add_argument("--document", type=Path, metavar="FILE", help="to write the table into")
+    options.add_argument("--workers", type=int, default=os.cpu_count(), help="entries at once")
     given = options.parse_args()
     chosen = [defence for defence in DEFENCES if given.only in defence.name]
     table, missed = "| switched off | caught by |\n| --- | --- |\n", 0
-    for defence in chosen:
-        case = caught_by(defence)
-        missed += case is None
-        row = f"| {defence.name} | {f'`{case}`' if case else '**nothing**'} |"
-        print(row, flush=True)
-        table += f"{row}\n"
+    with ThreadPoolExecutor(given.workers) as pool:
+        for defence, case in zip(chosen, pool.map(caught_by, chosen), strict=True):
+            missed += case is None
+            row = f"| {defence.name} | {f'`{case}`' if case else '**nothing**'} |"
+            print(row, flush=True)
+            table += f"{row}\n"
     if given.document:
         put(given.document, "defences", table)
     print(f"{len(chosen) - missed} passed, {missed} failed")
