@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,16 +102,22 @@ def run(
 
 
 class Process(Forked):
-    """A running plugin, for tests that interact with it; its streams are pipes."""
+    """A running plugin, for tests that interact with it; its input and output are pipes.
+
+    Its log is a file: at level DEBUG it fills a pipe that nobody reads, and then the plugin waits.
+    """
 
     def __init__(self, line: list[str], **streams: Any) -> None:
+        self._log = os.memfd_create("log")
+        weakref.finalize(self, os.close, self._log)
         pipe = subprocess.PIPE
-        super().__init__(line, **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **streams})
+        super().__init__(line, **{"stdin": pipe, "stdout": pipe, "stderr": self._log, **streams})
 
     @override
     def communicate(self, *options: Any, **more: Any) -> tuple[bytes, bytes]:
         """As `Popen.communicate`; passes the log to `leaks.saw`."""
-        printed, logged = super().communicate(*options, **more)
+        printed, _ = super().communicate(*options, **more)
+        logged = os.pread(self._log, os.fstat(self._log).st_size, 0)
         leaks.saw(logged)
         return printed, logged
 

@@ -12,12 +12,12 @@ import pytest
 
 import leaks
 from singer import Process, command, run, selecting
-from singer_input import contacts, lines, record, schema
+from singer_input import contacts, lines, record, schema, state
 from tap_voucherify.pagination.ordered_map import ordered_map
 from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.errors import StopSignalError, VoucherifyError
 from tap_voucherify.voucherify_client.shutdown import Shutdown
-from voucherify_sandbox import Fault, Sandbox
+from voucherify_sandbox import Fault, Readings, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +66,13 @@ def test_an_error_in_one_thread_ends_the_waits_of_all(
     fault: dict[str, Any],
     sentence: str,
 ) -> None:
-    """The response that ends the run comes while all other threads wait for an hour."""
+    """The response that ends the run comes while all other threads wait for an hour.
+
+    Nobody takes its result: that of a request before it, which waits, is taken first.
+    """
     rewarded.faults.add(
-        Fault(**fault, path=ACTIVITY, nth=[2], delay=1),
-        limited(HOUR, path=ACTIVITY, nth=[3]),
+        limited(HOUR, path=ACTIVITY, nth=[2], delay=0.5),
+        Fault(**fault, path=ACTIVITY, nth=[AT_ONCE], delay=1.5),
     )
     began = time.monotonic()
 
@@ -219,6 +222,27 @@ def test_an_error_in_one_thread_of_the_target_ends_the_waits_of_all(
     assert done.exit_code == 1, done.log
     assert time.monotonic() - began < SOON
     assert done.states == []
+
+
+@pytest.mark.parametrize("fault", [CYCLE_USED_UP, MORE_THAN_A_DAY], ids=["cycle", "day"])
+def test_what_is_in_flight_is_confirmed_without_the_wait_that_ends_the_run(
+    connection: dict[str, Any], fault: dict[str, Any]
+) -> None:
+    with Sandbox(readings=Readings(job_seconds=1)) as sandbox:
+        sandbox.faults.add(Fault(**fault, path="/v1/customers/bulk/async", nth=[2]))
+        loads = [[state({"seen": 0})], contacts(5), [state({"seen": 5})], contacts(9)[5:]]
+        began = time.monotonic()
+
+        done = run(
+            TARGET,
+            {**connection, "api_url": sandbox.url, "write_path": "bulk", "batch_size_rows": 5},
+            stdin=lines(*(message for load in loads for message in load)),
+            timeout=20,
+        )
+
+    assert done.exit_code == 1, done.log
+    assert done.states[-1] == {"seen": 5}
+    assert time.monotonic() - began < SOON
 
 
 def test_a_late_429_does_not_shorten_the_wait_of_the_target(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -181,6 +182,28 @@ def test_another_file_is_read_to_its_end_and_appended_to(
     assert done.returncode == 0, done.stderr
     assert kept(refused) == ["crm-1000", "crm-1001", "crm-8"]
     assert "crm-7" in held(project)
+
+
+def test_what_is_added_to_the_file_while_it_is_replayed_waits_for_the_next_replay(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    """A batch is in flight when two lines are added, and others are not read yet."""
+    refuse(config, 2)
+    project.faults.add(Fault(kind="slow_headers", seconds=0.5, method="POST", times=3))
+    with refused.open("ab") as file:
+        file.write(lines(*(record(number) for number in range(1, 3_000))).encode())
+
+    with ThreadPoolExecutor(1) as pool:
+        replayed = pool.submit(replay, tmp_path, refused, batch_size_rows=500)
+        while project.faults.injected == 0 and not replayed.done():
+            time.sleep(0.01)
+        with refused.open("ab") as file:
+            file.write(lines(record(8_000), record(8_001)).encode())
+        done = replayed.result()
+
+    assert done.returncode == 0, done.stderr
+    assert held(project) == {f"crm-{number}" for number in range(3_000)}
+    assert kept(refused) == ["crm-1000", "crm-1001", "crm-8000", "crm-8001"]
 
 
 def test_a_replay_clears_no_field_that_could_not_be_encoded(

@@ -252,6 +252,17 @@ def test_rows_that_move_come_again_and_none_is_lost(
     assert {key for key in throughout if api.stored[key]["updated_at"]} <= by_update
 
 
+def test_many_rows_never_updated_among_the_others_are_read_by_time() -> None:
+    """More of them in a row than the pages of one instant reach."""
+    api = filled(Api(Readings(never_updated="mixed")), [n * 1_000 for n in range(12_000)], 0)
+    api.stored["c00000"]["updated_at"] = at(1)
+
+    rows = list(changed_rows(api.fetch, BY_CREATION, BY_UPDATE, at(0), ReadStats()))
+
+    assert {row["id"] for _, row in rows} == api.stored.keys()
+    assert len(api.queries) <= 2 * 120 * 1.1
+
+
 @FEW
 @given(readings, populations(), st.integers(0, 2**16), st.data())
 def test_a_walk_cut_anywhere_goes_on_from_the_last_instant(
@@ -303,6 +314,33 @@ def side_by_side(
         fail=lambda _: None,
     )
     return windows.rows(span, lambda: at(now))
+
+
+def test_a_deletion_between_two_pages_of_a_window_skips_no_row() -> None:
+    """All pages after the deletion begin one row later, and all of them are full."""
+    api = filled(Api(), [number * 1_000 for number in range(9_000)])
+    whole, changed = dict(api.stored), threading.Condition()
+    answered: set[int] = set()
+
+    def fetch(query: Query) -> Page:
+        number = query.page or 0
+        with changed:
+            if number >= 20:
+                earlier = set(range(2, 20)) if number == 20 else {20}
+                changed.wait_for(lambda: earlier <= answered, timeout=30)
+            if number == 20:
+                del api.stored[min(api.stored)]
+            page = api.fetch(query)
+            answered.add(number)
+            changed.notify_all()
+        return page
+
+    windows = ParallelWindows(
+        fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+    )
+    rows = [row["id"] for _, row in windows.rows(Window(None, None), lambda: at(10**9))]
+
+    assert {*rows} >= whole.keys() - {min(whole)}
 
 
 @FEW

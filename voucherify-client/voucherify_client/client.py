@@ -17,9 +17,7 @@ import msgspec
 from .auth import Auth, BearerToken, KeyPair
 from .errors import (
     AccessError,
-    BulkLimitedError,
     DeniedError,
-    ExpiredDownloadError,
     MaxCallsError,
     NotFoundError,
     RefusedRequestError,
@@ -29,7 +27,6 @@ from .log_filter import filter_library_logs
 from .rate_limit import RateLimit
 from .responses import (
     BULK_LIMIT,
-    CYCLE_LIMIT,
     WRONG_API,
     Response,
     describe,
@@ -309,25 +306,7 @@ class Client:
         return _json_object(response, request.operation)
 
     def _send(self, request: Request, auth: Auth) -> Response:
-        """The response of the first attempt that succeeds.
-
-        An error that ends the run ends the waits of all other threads too.
-        """
-        try:
-            return self._repeat(request, auth)
-        except (
-            NotFoundError,
-            DeniedError,
-            RefusedRequestError,
-            BulkLimitedError,
-            ExpiredDownloadError,
-        ):
-            raise
-        except VoucherifyError as error:
-            self.fail(error)
-            raise
-
-    def _repeat(self, request: Request, auth: Auth) -> Response:
+        """The response of the first attempt that succeeds."""
         failed = limited = 0
         while True:
             response = self._authorized(request, auth)
@@ -454,16 +433,11 @@ class Client:
 
 
 def _delay_for_all(response: Response) -> float:
-    """Seconds in which no request should be sent because a limit is reached.
-
-    0 for a response that ends the run, and for a limit that concerns bulk requests alone.
-    """
-    if response.status != HTTPStatus.TOO_MANY_REQUESTS:
-        return 0.0
-    if limit_type(response) in {CYCLE_LIMIT, BULK_LIMIT}:
+    """Seconds in which no request should be sent because a limit is reached that concerns all."""
+    if response.status != HTTPStatus.TOO_MANY_REQUESTS or limit_type(response) == BULK_LIMIT:
         return 0.0
     delay = server_delay(response.status, response.headers, datetime.now(UTC))
-    return delay[0] if delay and delay[0] <= LONGEST_WAIT else 0.0
+    return delay[0] if delay else 0.0
 
 
 def _calls_left(response: Response) -> int | None:

@@ -33,7 +33,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as TransferTimeoutError
-from urllib3.util import make_headers
+from urllib3.util import Retry, make_headers
 
 from . import response_body
 from .responses import Response, read
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 """Seconds between two bytes of a response at most."""
+
+NO_RETRIES = Retry(total=False)
 
 TIME_OUT = "time-out"
 INSECURE = "no secure connection"
@@ -79,11 +81,11 @@ class Transport:
 
     Args:
         user_agent: what the requests call themselves.
-        max_concurrency: requests in flight at most; sizes each pool of connections.
+        max_concurrency: threads that make requests besides the main one.
     """
 
     def __init__(self, *, user_agent: str, max_concurrency: int) -> None:
-        self._adapter = _Adapter(pool_maxsize=max_concurrency, max_retries=0)
+        self._adapter = _Adapter(pool_maxsize=max_concurrency + 1)
         self._headers = {
             "Accept": "application/json",
             **make_headers(keep_alive=True, accept_encoding=True, user_agent=user_agent),
@@ -123,7 +125,7 @@ class Transport:
             f"{url.path or '/'}?{query}" if query else url.path or "/",
             body=body,
             headers=headers,
-            retries=False,
+            retries=NO_RETRIES,
             redirect=False,
             assert_same_host=False,
             timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),

@@ -122,11 +122,19 @@ class RefusedFile:
                 "replayed it, so it stays as it is: run again."
             )
         with self._writing():
+            self._keep_what_was_added(self._read_file.st_size)
             os.fsync(self._descriptor)
             self._replacement.replace(self._path)
             folder = os.open(self._path.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
+
+    def _keep_what_was_added(self, read: int) -> None:
+        """Keep lines that another program added behind what was there at the start."""
+        with self._path.open("rb") as file:
+            file.seek(read)
+            for line in file:
+                self._append(line.removesuffix(b"\n"))
 
     @property
     def _replacement(self) -> Path:
