@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,6 +222,20 @@ def test_half_a_request_is_dropped_and_keeps_no_other_out(receiver: Receiver, st
             while connection.recv(4_096):
                 pass
         assert time.monotonic() - began < 25
+
+
+def test_a_request_that_came_while_the_receiver_was_busy_is_read_before_it_is_dropped(
+    receiver: Receiver,
+) -> None:
+    """Behind it come more answered requests than connections may wait, all read at once."""
+    assert receiver.process is not None
+    receiver.process.send_signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(receiver.post, envelope())
+        time.sleep(0.3)
+        with half_sent(receiver, 700, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nP"):
+            receiver.process.send_signal(signal.SIGCONT)
+            assert posted.result()[0] == 204
 
 
 def test_bodies_in_flight_have_a_bound_and_small_ones_still_come_in(tmp_path: Path) -> None:

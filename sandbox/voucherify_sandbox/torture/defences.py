@@ -1035,6 +1035,13 @@ DEFENCES = (
         (*STORE, "-k", "after_a_restore"),
     ),
     Defence(
+        "receiver: the oldest connection has a last moment to complete its headers",
+        "tap_voucherify/webhooks/connections.py",
+        "next(iter(self._waiting)).drop_soon()",
+        "next(iter(self._waiting)).drop()",
+        (*RECEIVER, "-k", "was_busy"),
+    ),
+    Defence(
         "receiver: headers have a deadline",
         "tap_voucherify/webhooks/connections.py",
         "self._waiting[self] = self.loop.call_later(HEADER_SECONDS, self.drop)",

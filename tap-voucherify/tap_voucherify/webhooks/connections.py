@@ -17,11 +17,15 @@ HEADER_SECONDS = 10.0
 MAX_WAITING = 500
 """Connections without complete headers; a new one closes the oldest, so that none is refused."""
 
+LAST_SECONDS = 0.5
+"""Time for the oldest to complete its headers: they may have come and not been read yet."""
+
 
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 with a deadline for headers, which uvicorn does not have."""
 
     _waiting: dict[BoundedProtocol, asyncio.TimerHandle] = {}  # noqa: RUF012 - of all connections
+    _closing: dict[BoundedProtocol, asyncio.TimerHandle] = {}  # noqa: RUF012 - as above
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,6 +52,11 @@ class BoundedProtocol(H11Protocol):
         self._stop_waiting()
         self.transport.abort()
 
+    def drop_soon(self) -> None:
+        """Close the connection if its headers are not complete by then."""
+        self._stop_waiting()
+        self._closing[self] = self.loop.call_later(LAST_SECONDS, self.drop)
+
     def _wait_or_stop(self) -> None:
         is_answering = not getattr(self.cycle, "response_complete", True)
         if is_answering:
@@ -56,13 +65,14 @@ class BoundedProtocol(H11Protocol):
             self._wait()
 
     def _wait(self) -> None:
-        if self in self._waiting or self.transport.is_closing():
+        if self in self._waiting or self in self._closing or self.transport.is_closing():
             return
         self._waiting[self] = self.loop.call_later(HEADER_SECONDS, self.drop)
         if len(self._waiting) > MAX_WAITING:
-            next(iter(self._waiting)).drop()
+            next(iter(self._waiting)).drop_soon()
 
     def _stop_waiting(self) -> None:
-        timer = self._waiting.pop(self, None)
-        if timer is not None:
-            timer.cancel()
+        for timers in (self._waiting, self._closing):
+            timer = timers.pop(self, None)
+            if timer is not None:
+                timer.cancel()
