@@ -11,6 +11,7 @@ import tempfile
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,12 @@ class Run:
     stdout: str
     log: str
 
-    @property
+    @cached_property
     def messages(self) -> list[dict[str, Any]]:
         """The parsed lines of standard output; one that is not JSON fails the test."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
-    @property
+    @cached_property
     def complete_messages(self) -> list[dict[str, Any]]:
         """As `messages`, without a truncated last line."""
         lines = self.stdout.splitlines(keepends=True)

@@ -43,7 +43,8 @@ def test_a_bare_environment_takes_the_plugin_from_its_folder(
     venv.create(tmp_path, with_pip=installer == "pip")
     python = tmp_path / "bin" / "python"
     if installer == "pip":
-        done(python, "-m", "pip", "install", "--quiet", ROOT / plugin)
+        # What is not compiled at once is compiled when it is imported.
+        done(python, "-m", "pip", "install", "--quiet", "--no-compile", ROOT / plugin)
     else:
         uv = Path(sys.executable).with_name("uv")
         done(uv, "pip", "install", "--quiet", "--python", python, ROOT / plugin)
@@ -89,8 +90,8 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """An environment with the dependencies but without the plugins."""
-    venv.create(tmp_path / "venv", with_pip=True)
+    """An environment with the dependencies and pip but without the plugins."""
+    venv.create(tmp_path / "venv")
     ours = sysconfig.get_path("purelib")
     (theirs,) = (tmp_path / "venv").glob("lib/*/site-packages")
     (theirs / "dependencies.pth").write_text(f"{ours}\n")

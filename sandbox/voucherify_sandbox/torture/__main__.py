@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 WORKERS = 12
 """Cases at once; more than cores, because most of a case is waiting."""
 
-SAMPLE = {TAP: 16, f"{TAP} kills": 8, TARGET: 6, f"{TARGET} kills": 6}
+SAMPLE = {TAP: 8, f"{TAP} kills": 4, TARGET: 4, f"{TARGET} kills": 4}
 """Cases of each part in a sample; round trips take too long for one."""
 
 REQUESTS = {TAP: (34, 14), TARGET: (14, 14), ROUND_TRIP: (30, 30)}
@@ -79,13 +79,14 @@ def cases(options: argparse.Namespace) -> list[Case]:
     """The cases that the options select."""
     rng = Random(options.seed)
     found: list[Case] = []
-    for part in PARTS:
+    # One generator makes all of these, so they are made together or not at all.
+    for part in PARTS if any(_may_be_of(part, options) for part in PARTS) else ():
         given = _settings(options.tap_config if part == TAP else options.target_config)
         found += combinations(part, REQUESTS[part], rng, given)
         found += _kills(part, rng)
     for one in DIMENSIONS:
         config = options.tap_config if one.PART.startswith(TAP) else options.target_config
-        if config is None:
+        if config is None and _may_be_of(one.PART, options):
             found += one.cases(Random(f"{options.seed} {one.PART}"))
     if options.sample:
         found = [
@@ -98,6 +99,14 @@ def cases(options: argparse.Namespace) -> list[Case]:
     known = from_file(options.readings) if options.readings else {}
     found = [fixed(case, known) for case in found]
     return [case for case in found if options.case in {None, case.name}]
+
+
+def _may_be_of(part: str, options: argparse.Namespace) -> bool:
+    """Whether the options may select a case of a part, or of one that is called like it."""
+    if options.sample:
+        return True
+    start = (options.case or part.replace(" ", "-")).startswith(part.replace(" ", "-"))
+    return start and (part.startswith(options.only or "") or (options.only or "").startswith(part))
 
 
 def main(given: Sequence[str] | None = None) -> int:
