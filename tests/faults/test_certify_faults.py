@@ -44,8 +44,13 @@ def ends_clean(sandbox: Sandbox, folder: Path) -> None:
     sandbox.faults.clear()
     outcome = certify(sandbox, folder, only_clean_up=True)
     assert outcome.clean, outcome.reason
-    assert list(sandbox.project.customers) == []
+    assert is_empty(sandbox)
     assert right(outcome.probe.findings.readings())
+
+
+def is_empty(sandbox: Sandbox) -> bool:
+    """Whether nothing that `certify` made is left."""
+    return not sandbox.project.customers and not sandbox.project.exports.all
 
 
 def fault(rng: Random) -> Fault:
@@ -71,7 +76,7 @@ def test_a_fault_leaves_no_customer_behind_and_gives_no_wrong_answer(
         assert sandbox.calls <= MAX_CALLS
         assert right(outcome.probe.findings.readings())
         if outcome.clean:
-            assert list(sandbox.project.customers) == []
+            assert is_empty(sandbox)
         else:
             assert outcome.reason
         ends_clean(sandbox, tmp_path)
@@ -127,9 +132,27 @@ def test_a_killed_run_goes_on_or_cleans_up(place: Place, again: str, tmp_path: P
         killed(sandbox, tmp_path, place)
         outcome = certify(sandbox, tmp_path, only_clean_up=again == "clean up")
         assert outcome.clean, outcome.reason
-        assert list(sandbox.project.customers) == []
+        assert is_empty(sandbox)
         assert right(outcome.probe.findings.readings())
         assert sandbox.calls <= MAX_CALLS + 2
+
+
+@pytest.mark.parametrize("times", [1, 2, 6])
+@pytest.mark.parametrize("kind", ["cut_after", "cut_body", "truncated_json"])
+def test_an_export_whose_response_is_lost_is_deleted_and_no_other(
+    tmp_path: Path, kind: Any, times: int
+) -> None:
+    with Sandbox() as sandbox:
+        theirs = {"exported_object": "customer", "parameters": {"fields": ["id", "name"]}}
+        kept = sandbox.project.exports.create(theirs, "", "").id
+        sandbox.faults.add(Fault(kind=kind, path="/v1/exports", method="POST", times=times))
+
+        outcome = certify(sandbox, tmp_path)
+
+        assert outcome.clean, outcome.reason
+        assert list(sandbox.project.customers) == []
+        assert list(sandbox.project.exports.all) == [kept]
+        assert sandbox.calls <= MAX_CALLS
 
 
 @pytest.mark.parametrize("number", range(1, CALLS) if TORTURE else (2, 3, 20, 70))

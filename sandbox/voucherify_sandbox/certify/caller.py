@@ -26,6 +26,10 @@ SPARE_CALLS = 2
 JOB_LOOKS = 3
 """Looks at jobs that have not ended before their rows are deleted."""
 
+EXPORTS = "/v1/exports"
+EXPORTED = ("id", "source_id", "created_at", "updated_at", "name", "metadata")
+"""The fields of the probe's export, by which it is known."""
+
 TRIES = 5
 FEW_CALLS = "not enough calls are left"
 LONGEST_WAIT_SECONDS = 3_700
@@ -294,6 +298,8 @@ def without_strangers(exchange: Exchange, prefix: str) -> Exchange:
         body = {name: value for name, value in body.items() if name not in {"user", "log_id"}}
         if isinstance(rows := body.get("customers"), list):
             body["customers"] = [row if _is_own(row, prefix) else {} for row in rows]
+        if isinstance(rows := body.get("exports"), list):
+            body["exports"] = [{"id": row["id"], **OWN} for row in rows if is_own_export(row)]
     lines = exchange.text.split("\n")
     text = "\n".join([lines[0], *(line for line in lines[1:] if prefix in line or not line)])
     return replace(exchange, body=body, text=text)
@@ -301,6 +307,18 @@ def without_strangers(exchange: Exchange, prefix: str) -> Exchange:
 
 def _is_own(row: Any, prefix: str) -> bool:
     return isinstance(row, dict) and prefix in str(row.get("source_id")).casefold()
+
+
+def is_own_export(row: Any) -> bool:
+    """Whether an export is one of customers with the probe's fields, in their order."""
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        return False
+    parameters = row.get("parameters")
+    fields = parameters.get("fields") if isinstance(parameters, dict) else None
+    return row.get("exported_object") == "customer" and fields == list(EXPORTED)
+
+
+OWN = {"exported_object": "customer", "parameters": {"fields": list(EXPORTED)}}
 
 
 def whole_number(text: str | None) -> int | None:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from voucherify_sandbox.certify.caller import JOB_LOOKS, Unanswered
+from voucherify_sandbox.certify.caller import EXPORTS, JOB_LOOKS, Unanswered, is_own_export
 from voucherify_sandbox.certify.exchange import Call
-from voucherify_sandbox.certify.probe import customer_path, customers
+from voucherify_sandbox.certify.probe import OK, customer_path, customers
 
 if TYPE_CHECKING:
     from voucherify_sandbox.certify.probe import Probe
@@ -31,12 +31,15 @@ def clean_up(probe: Probe) -> bool:
     """
     probe.caller.begin_cleaning()
     _await_jobs(probe)
+    found_exports = False
     for _ in range(ROUNDS):
+        with suppress(Unanswered):
+            found_exports = found_exports or _note_exports(probe)
         for source_id in probe.notes.left:
             with suppress(Unanswered):
                 _delete(probe, source_id)
         _delete_exports(probe)
-        if not probe.notes.left:
+        if found_exports and all(probe.notes.exports.values()) and not probe.notes.left:
             with suppress(Unanswered):
                 if _proven(probe):
                     return True
@@ -81,10 +84,37 @@ def _delete(probe: Probe, source_id: str) -> None:
         probe.note_gone(source_id)
 
 
+def _note_exports(probe: Probe) -> bool:
+    """Note the probe's exports whose identity was lost with a response; True once all are known.
+
+    Raises:
+        Unanswered: the exports cannot be listed.
+    """
+    requests = [one for one in probe.notes.calls.values() if one["path"] == EXPORTS]
+    if all(_is_settled(probe, one["number"]) for one in requests if one["method"] == "POST"):
+        return True
+    listed = probe.caller.get(EXPORTS, limit=20, order="-created_at")
+    exports = listed.json.get("exports")
+    if listed.status != OK or not isinstance(exports, list):
+        raise Unanswered(f"the exports cannot be listed: {listed.words}")
+    for export in exports:
+        if is_own_export(export) and export["id"] not in probe.notes.exports:
+            probe.notes.write({"export": export["id"], "ended": False})
+    return True
+
+
+def _is_settled(probe: Probe, number: int) -> bool:
+    """Whether a response says what became of a request."""
+    response = probe.notes.responses.get(number)
+    return response is not None and (
+        REFUSED <= response.status < FAILED or response.json.get("id") in probe.notes.exports
+    )
+
+
 def _delete_exports(probe: Probe) -> None:
     for export in [one for one, over in probe.notes.exports.items() if not over]:
         with suppress(Unanswered):
-            exchange = probe.caller.send("DELETE", f"/v1/exports/{quote(export, safe='')}")
+            exchange = probe.caller.send("DELETE", f"{EXPORTS}/{quote(export, safe='')}")
             if exchange.status in {200, 204, 404}:
                 probe.note_ended("export", export)
 
@@ -93,7 +123,7 @@ def _proven(probe: Probe) -> bool:
     """Whether the list holds no row of the notes; one that it holds is to be deleted again."""
     probe.caller.pause(max(PROOF_SECONDS, probe.lag + 1))
     found = False
-    for row in customers(probe.caller.get("/v1/customers", limit=100)):
+    for row in customers(probe.caller.get("/v1/customers", limit=100, order="-created_at")):
         source_id = str(row.get("source_id") or "")
         # The random prefix is that of this probe, whatever became of the rest of a key.
         if probe.notes.prefix in source_id.casefold() and DELETED not in source_id:

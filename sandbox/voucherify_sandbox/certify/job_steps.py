@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from voucherify_sandbox.certify.caller import Unanswered
+from voucherify_sandbox.certify.caller import EXPORTED, EXPORTS, Unanswered
 from voucherify_sandbox.certify.exchange import Call, address_problem
 from voucherify_sandbox.certify.probe import (
     A_SECOND,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.exchange import Exchange, Json
 
 MANY = 1001
-EXPORTED = ("id", "source_id", "created_at", "updated_at", "name", "metadata")
 
 
 def bulk(probe: Probe) -> None:
@@ -180,13 +179,13 @@ def export(probe: Probe) -> None:
         "exported_object": "customer",
         "parameters": {"order": "created_at", "fields": EXPORTED, "filters": filters},
     }
-    made = probe.caller.send("POST", "/v1/exports", body)
+    made = probe.caller.send("POST", EXPORTS, body)
     identity = made.json.get("id")
     if made.status != OK or not isinstance(identity, str):
         raise Unanswered(f"it was refused: {made.words}")
     if identity not in probe.notes.exports:
         probe.notes.write({"export": identity, "ended": False})
-    path = f"/v1/exports/{quote(identity, safe='')}"
+    path = f"{EXPORTS}/{quote(identity, safe='')}"
     text = _file(probe, path)
     deleted = probe.caller.send("DELETE", path)
     if deleted.status in {200, 204, 404}:

@@ -1035,6 +1035,13 @@ DEFENCES = (
         (*STORE, "-k", "after_a_restore"),
     ),
     Defence(
+        "certify: an export whose response was lost is looked for",
+        "voucherify_sandbox/certify/cleanup.py",
+        "found_exports = found_exports or _note_exports(probe)",
+        "found_exports = True",
+        (*CERTIFY, "-k", "export_whose"),
+    ),
+    Defence(
         "receiver: the oldest connection has a last moment to complete its headers",
         "tap_voucherify/webhooks/connections.py",
         "next(iter(self._waiting)).drop_soon()",
