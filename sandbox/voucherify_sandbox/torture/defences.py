@@ -232,14 +232,14 @@ DEFENCES = (
         "tap_voucherify/pagination/parallel_windows.py",
         "return has_all and answer.page.total == self.total and len(self._ids) == expected",
         "return has_all and len(self._ids) == expected",
-        WALK,
+        ("tests/unit/test_tap_walk.py", "-k", "deletion_between"),
     ),
     Defence(
         "tap: a page waits for an answer requested after it",
         "tap_voucherify/pagination/parallel_windows.py",
         "while self._waiting and self._waiting[0].arrived <= self._confirmed:",
         "while self._waiting:",
-        WALK,
+        ("tests/unit/test_tap_walk.py", "-k", "deletion_between"),
     ),
     Defence(
         "tap: rows that change places within an instant are noticed",
