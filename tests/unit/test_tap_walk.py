@@ -322,7 +322,7 @@ def test_a_deletion_between_two_pages_of_a_window_skips_no_row(counted: str) -> 
 
     The first of them may still count the row.
     """
-    api = filled(Api(), [number * 1_000 for number in range(9_000)])
+    api = filled(Api(), [number * 1_000 for number in range(3_000)])
     whole, changed = dict(api.stored), threading.Condition()
     answered: set[int] = set()
 
