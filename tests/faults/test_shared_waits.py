@@ -71,8 +71,8 @@ def test_an_error_in_one_thread_ends_the_waits_of_all(
     Nobody takes its result: that of a request before it, which waits, is taken first.
     """
     rewarded.faults.add(
-        limited(HOUR, path=ACTIVITY, nth=[2], delay=0.5),
-        Fault(**fault, path=ACTIVITY, nth=[AT_ONCE], delay=1.5),
+        limited(HOUR, path=ACTIVITY, nth=[2], delay=2),
+        Fault(**fault, path=ACTIVITY, nth=[4], delay=3),
     )
     began = time.monotonic()
 
