@@ -62,6 +62,15 @@ example-dagster: $(VENV)/demo.done examples/dagster/.venv/done ## the jobs as Da
 example-scaling: $(VENV)/demo.done examples/dagster/.venv/done examples/scaling/.venv/done ## a first load in eight slices, states in a bucket
 	$(BIN)/python -m examples.scaling.run
 
+bridges/%/.venv/done: bridges/%/requirements.txt bridges/%/pyproject.toml */pyproject.toml
+	$(PYTHON) -m venv bridges/$*/.venv
+	bridges/$*/.venv/bin/python -m pip install -q --require-hashes -r $<
+	bridges/$*/.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e ./tap-voucherify -e ./target-voucherify -e bridges/$*
+	@touch $@
+
+bridge-dlt: $(VENV)/dev.done bridges/dlt/.venv/done ## dlt pipelines into DuckDB and into the sandbox
+	$(BIN)/python -m pytest -n 4 tests/bridges/test_dlt.py
+
 lint: $(VENV)/dev.done ## style, imports, declared dependencies, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,10 +83,11 @@ lint: $(VENV)/dev.done ## style, imports, declared dependencies, generated docum
 docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 	$(BIN)/cog -r -I tools $(DOCUMENTS)
 
-type: $(VENV)/dev.done ## mypy, strict
+type: $(VENV)/dev.done bridges/dlt/.venv/done ## mypy, strict
 	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo tests/benchmarks examples/stage.py examples/*/run.py --exclude "benchmarks/(yardsticks|plots)"
+	$(BIN)/mypy --python-executable bridges/dlt/.venv/bin/python bridges/dlt/dlt_voucherify
 
-test: $(VENV)/dev.done ## the whole test suite
+test: $(VENV)/dev.done bridges/dlt/.venv/done ## the whole test suite
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 .venv-site/done: tools/requirements/site.txt
@@ -129,9 +139,9 @@ bench-webhooks: $(VENV)/dev.done ## webhooks a second, compared with an app that
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and without download addresses
-	for file in tools/requirements/*.in examples/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
+	for file in tools/requirements/*.in examples/*/requirements.in bridges/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove files made by these targets, except those in git
-	rm -rf .venv .venv-* .bench examples/*/.venv site dist dist-sbom report.html .demo .services .meltano output
+	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures site dist dist-packages dist-check audit services example-airflow example-dagster example-scaling lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures site dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

@@ -31,7 +31,16 @@ READMES = {
 
 ORDER = {
     "Start": ["index", "quick-start", "recipes"],
-    "Use": ["scheduling", "transform", "report", "operating", "messages", "scaling", "streams"],
+    "Use": [
+        "scheduling",
+        "dlt",
+        "transform",
+        "report",
+        "operating",
+        "messages",
+        "scaling",
+        "streams",
+    ],
     "Reference": ["tap", "target", "sandbox", "changelog"],
     "Trust": ["how-a-sync-works"],
     "Project": ["contributing", "security"],

@@ -47,9 +47,11 @@ def test_the_workflow_gives_each_variable_that_its_jobs_read() -> None:
     assert read - given == {"MELTANO_PROJECT_ROOT", "WAREHOUSE_PATH"}
 
 
-@pytest.mark.parametrize("folder", ["airflow", "dagster", "scaling"])
-def test_what_an_example_installs_is_pinned_with_hashes_and_without_addresses(folder: str) -> None:
-    locked = (EXAMPLES / folder / "requirements.txt").read_text()
+@pytest.mark.parametrize(
+    "folder", ["examples/airflow", "examples/dagster", "examples/scaling", "bridges/dlt"]
+)
+def test_what_a_platform_needs_is_pinned_with_hashes_and_without_addresses(folder: str) -> None:
+    locked = (ROOT / folder / "requirements.txt").read_text()
     pins = re.findall(r"^[a-z0-9._-]+==", locked, re.MULTILINE)
 
     assert len(pins) > 20

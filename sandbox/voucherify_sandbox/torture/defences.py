@@ -22,7 +22,8 @@ from voucherify_sandbox.torture.document import put
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = ("tap_voucherify", "target_voucherify")
 SANDBOX = "voucherify_sandbox"
-FOLDERS = {SANDBOX: "sandbox"}
+BRIDGE = "dlt_voucherify"
+FOLDERS = {SANDBOX: "sandbox", BRIDGE: "bridges/dlt"}
 """Folders of packages that are not called like them."""
 
 TIMEOUT = 600
@@ -64,6 +65,7 @@ SIDE = ("tests/faults/test_tap_side_by_side.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 CERTIFY = ("tests/faults/test_certify_faults.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
+DLT = ("tests/bridges/test_dlt.py",)
 
 DEFENCES = (
     Defence(
@@ -1069,6 +1071,41 @@ DEFENCES = (
         "if body:",
         (*RECEIVER, "-k", "does_not_stop_the_others"),
     ),
+    Defence(
+        "dlt: a tap that fails fails the run of dlt",
+        "dlt_voucherify/plugins.py",
+        "    _raise_for(tap.returncode, TAP)\n",
+        "",
+        (*DLT, "-k", "tap_that_fails"),
+    ),
+    Defence(
+        "dlt: the tap reads what is selected only",
+        "dlt_voucherify/source.py",
+        'stream["stream"] in selected',
+        "True",
+        (*DLT, "-k", "left_out"),
+    ),
+    Defence(
+        "dlt: of two versions of a row the later one stays",
+        "dlt_voucherify/source.py",
+        ', "dedup_sort": "desc"',
+        "",
+        (*DLT, "-k", "two_versions"),
+    ),
+    Defence(
+        "dlt: a batch is done when the target has acknowledged it",
+        "dlt_voucherify/plugins.py",
+        'if not states or json.loadb(states[-1]) != messages[-1]["value"]:',
+        "if False:",
+        (*DLT, "-k", "acknowledges_less"),
+    ),
+    Defence(
+        "dlt: a null column is there",
+        "dlt_voucherify/destination.py",
+        "{**nulls, **row}",
+        "row",
+        (*DLT, "-k", "null_clears"),
+    ),
 )
 
 
@@ -1100,7 +1137,7 @@ def switched_off(defence: Defence) -> str:
 def caught_by(defence: Defence) -> str | None:
     """The first test that fails without the defence; `None` if all pass."""
     with tempfile.TemporaryDirectory(prefix="defence") as folder:
-        for package in (*PLUGINS, SANDBOX):
+        for package in (*PLUGINS, SANDBOX, BRIDGE):
             inside = FOLDERS.get(package, package.replace("_", "-"))
             shutil.copytree(ROOT / inside / package, Path(folder, package))
         for copy in copies(defence, Path(folder)):
