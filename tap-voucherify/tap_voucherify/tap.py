@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib import Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_voucherify import settings
 from tap_voucherify.pagination.endpoints import CUSTOMERS, page_of
-from tap_voucherify.records.metadata_types import RESOURCES, with_metadata_types
+from tap_voucherify.records.metadata_types import RESOURCES, as_json_text, with_metadata_types
 from tap_voucherify.rewards.event_types import unknown_types
 from tap_voucherify.state import project_digest, refuse_foreign, value_of
 from tap_voucherify.streams.catalog import STREAMS, MetadataSchemas
@@ -119,12 +120,31 @@ class TapVoucherify(GracefulTap):
 
     @override
     def discover_streams(self) -> Sequence[VoucherifyStream]:
-        return [stream(self) for stream in STREAMS]
+        streams = [stream(self) for stream in STREAMS]
+        if self._has_metadata_as_json:
+            for stream in streams:
+                stream.override_schema(as_json_text(stream.schema))
+        return streams
+
+    @property
+    def _has_metadata_as_json(self) -> bool:
+        return bool(self.config.get("metadata_as_json"))
+
+    @override
+    def setup_mapper(self) -> None:
+        """Set up the mapper, which takes the schemas of a catalog that may not know the setting."""
+        if self._has_metadata_as_json and self.input_catalog:
+            for entry in self.input_catalog.streams:
+                entry.schema = Schema.from_dict(as_json_text(entry.schema.to_dict()))
+        super().setup_mapper()
 
     @override
     def run_discovery(self) -> str:
-        """Print the catalog with the project's types of metadata, which cost one call."""
-        definitions = self._metadata_schemas()
+        """Print the catalog with the project's types of metadata, which cost one call.
+
+        JSON text needs no types.
+        """
+        definitions = [] if self._has_metadata_as_json else self._metadata_schemas()
         for name, stream in self.streams.items():
             if isinstance(stream, VoucherifyStream) and name in RESOURCES:
                 stream.override_schema(with_metadata_types(stream.schema, name, definitions))

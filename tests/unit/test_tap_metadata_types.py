@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
+from filling import fill
 from singer import run
-from tap_voucherify.records.metadata_types import with_metadata_types
+from tap_voucherify.records.metadata_types import as_json_text, with_metadata_types
 from voucherify_sandbox import Fault
 
 if TYPE_CHECKING:
@@ -150,3 +151,72 @@ def test_a_sync_with_a_catalog_takes_its_types_and_does_not_ask_again(
         "new": {"age": 40, "vip": True, "x": [1]},
     }
     assert "became null" not in done.log
+
+
+def test_only_objects_without_fixed_members_become_text() -> None:
+    free = {"type": ["object", "null"], "properties": {}, "additionalProperties": True}
+    fixed = {"type": "object", "properties": {"city": {"type": "string"}, "extra": free}}
+    made = as_json_text(
+        {
+            "type": "object",
+            "properties": {
+                "metadata": {**fixed, "description": "The project's own."},
+                "address": fixed,
+                "items": {"type": "array", "items": free},
+            },
+        }
+    )["properties"]
+
+    text = {"type": ["string", "null"]}
+    assert made["metadata"] == {**text, "description": "The project's own."}
+    assert made["address"]["properties"] == {"city": {"type": "string"}, "extra": text}
+    assert made["items"] == {"type": "array", "items": text}
+
+
+@pytest.mark.parametrize("has_catalog", [False, True])
+def test_metadata_as_json_changes_no_value_and_costs_no_call(
+    sandbox: Sandbox, connection: dict[str, Any], tmp_path: Path, *, has_catalog: bool
+) -> None:
+    sandbox.clock.advance(-86_400)
+    fill(sandbox.project)
+    sandbox.clock.advance(3_600)
+    catalog = tmp_path / "catalog.json"
+    # Discovered without the setting, and with types of the project.
+    catalog.write_text(run("tap_voucherify", connection, "--discover").stdout)
+    options = ("--catalog", str(catalog)) if has_catalog else ()
+    sandbox.forget_requests()
+    plain = run("tap_voucherify", connection, *options)
+    calls = sandbox.calls
+    sandbox.forget_requests()
+
+    text = run("tap_voucherify", {**connection, "metadata_as_json": True}, *options)
+
+    assert sandbox.calls == calls
+    schemas = {one["stream"]: one["schema"] for one in text.messages if one["type"] == "SCHEMA"}
+    assert schemas["customers"]["properties"]["metadata"]["type"] == ["string", "null"]
+    for message in text.messages:
+        if message["type"] == "RECORD":
+            assert jsonschema_rs.is_valid(schemas[message["stream"]], message["record"])
+    for stream in ("customers", "reward_events"):
+        assert [parsed(record) for record in text.records(stream)] == plain.records(stream)
+    assert any(isinstance(one["metadata"], str) for one in text.records("customers"))
+
+
+def parsed(value: Any) -> Any:
+    """The value with the objects that are JSON text in it."""
+    if isinstance(value, dict):
+        return {key: parsed(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [parsed(part) for part in value]
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def test_discovery_of_metadata_as_json_needs_no_call(
+    sandbox: Sandbox, connection: dict[str, Any]
+) -> None:
+    found = run("tap_voucherify", {**connection, "metadata_as_json": True}, "--discover")
+
+    streams = {stream["stream"]: stream for stream in json.loads(found.stdout)["streams"]}
+    columns = streams["customers"]["schema"]["properties"]
+    assert columns["metadata"]["type"] == ["string", "null"]
+    assert sandbox.calls == 0

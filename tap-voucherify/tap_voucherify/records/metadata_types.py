@@ -9,6 +9,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from tap_voucherify.records.conformance import types_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -55,6 +57,28 @@ def with_metadata_types(
             properties, dict
         ):
             made["properties"]["metadata"]["properties"] = _typed(properties)
+    return made
+
+
+def as_json_text(schema: Schema, name: str = "") -> dict[str, Any]:
+    """A schema in which objects without a fixed set of members are JSON text, as is `metadata`.
+
+    Records conform to it by themselves: a value whose schema allows text only becomes JSON text.
+
+    Args:
+        schema: of a stream or a part of it.
+        name: of the property.
+    """
+    if "object" in types_of(schema) and (name == "metadata" or not schema.get("properties")):
+        text = {"description": schema["description"]} if "description" in schema else {}
+        return {**TEXT, **text}
+    made = dict(schema)
+    if "properties" in made:
+        made["properties"] = {
+            key: as_json_text(part, key) for key, part in made["properties"].items()
+        }
+    if "items" in made:
+        made["items"] = as_json_text(made["items"])
     return made
 
 

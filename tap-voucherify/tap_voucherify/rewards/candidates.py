@@ -45,7 +45,12 @@ def may_have_rewards(row: Row) -> bool:
 
 
 def _is_zero(value: Any) -> bool:
-    """Whether every counter inside is zero; `last_order_date` counts nothing and may be null."""
+    """Whether every counter inside is zero; `last_order_date` counts nothing and may be null.
+
+    With `metadata_as_json` an object inside may be JSON text.
+    """
+    if isinstance(value, str) and value.startswith("{"):
+        value = msgspec.json.decode(value)
     if isinstance(value, Mapping):
         return all(
             _is_zero(v) for k, v in value.items() if not (k == "last_order_date" and v is None)
