@@ -67,10 +67,13 @@ def wrong(outcome: Outcome, readings: Readings) -> dict[str, Any]:
 
 
 def probed(readings: Readings, folder: Path) -> Outcome:
-    """Probe a sandbox; it is clean afterwards and within its calls."""
+    """Probe a sandbox; all is gone afterwards, within its calls.
+
+    Where a job shows no status, nothing tells that it ended.
+    """
     with Sandbox(readings=readings) as sandbox:
         outcome = certify(sandbox, folder)
-        assert outcome.clean, outcome.reason
+        assert outcome.clean is (readings.null_fields != "everywhere"), outcome.reason
         assert list(sandbox.project.customers) == []
         assert sandbox.project.exports.all == {}
         assert sandbox.calls <= MAX_CALLS

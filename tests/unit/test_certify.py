@@ -283,7 +283,9 @@ def test_ids_addresses_and_queries_are_redacted() -> None:
     assert redaction.text("certify.test@example.invalid") == "certify.test@example.invalid"
 
 
-def test_strangers_are_forgotten_before_anything_is_noted() -> None:
+def test_strangers_are_forgotten_before_anything_is_noted(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "notes.jsonl")
+    notes.prefix = "cert-1"
     rows = [{"source_id": "cert-1-a", "name": "A"}, {"source_id": "jane", "name": "Jane"}]
     kept = without_strangers(
         Exchange(
@@ -292,7 +294,7 @@ def test_strangers_are_forgotten_before_anything_is_noted() -> None:
             body={"customers": rows, "user": "Jane"},
             text="id,source_id\r\n1,cert-1-a\r\n2,jane\r\n",
         ),
-        "cert-1",
+        notes,
     )
     assert kept.body == {"customers": [rows[0], {}]}
     assert kept.text == "id,source_id\r\n1,cert-1-a\r\n"

@@ -131,6 +131,12 @@ class Caller:
         return last.at if last else self._clock.time()
 
     @property
+    def age(self) -> float:
+        """Seconds since the last request of the notes."""
+        now = self._clock.time()
+        return now - max((float(one["at"]) for one in self.notes.calls.values()), default=now)
+
+    @property
     def replaying(self) -> bool:
         """Whether the next request is in the notes."""
         return self._number + 1 in self.notes.calls
@@ -224,9 +230,7 @@ class Caller:
         now = self._clock.time()
         self.notes.calling(number, call, now)
         self.sent += 1
-        self.notes.called(
-            number, without_strangers(self._connection.send(call, now), self.notes.prefix)
-        )
+        self.notes.called(number, without_strangers(self._connection.send(call, now), self.notes))
 
     def _check_calls(self) -> None:
         if self.cleaning and self.sent >= MAX_CALLS:
@@ -291,22 +295,42 @@ def _refuse_to_go_on(exchange: Exchange) -> None:
         raise Stopped(_ADVICE[exchange.status])
 
 
-def without_strangers(exchange: Exchange, prefix: str) -> Exchange:
-    """The response without customers and users that are none of the probe's."""
+def without_strangers(exchange: Exchange, notes: Notes) -> Exchange:
+    """The response without customers, jobs and users that are none of the probe's.
+
+    A response that is somebody else's customer was meant for another request: it counts as lost,
+    because its id must never be that of a row to delete.
+    """
     body = exchange.body
     if isinstance(body, dict):
+        if "source_id" in body and body.get("object") == "customer" and not is_own(body, notes):
+            return Exchange(status=0, at=exchange.at)
         body = {name: value for name, value in body.items() if name not in {"user", "log_id"}}
         if isinstance(rows := body.get("customers"), list):
-            body["customers"] = [row if _is_own(row, prefix) else {} for row in rows]
+            body["customers"] = [row if is_own(row, notes) else {} for row in rows]
         if isinstance(rows := body.get("exports"), list):
             body["exports"] = [{"id": row["id"], **OWN} for row in rows if is_own_export(row)]
+        if isinstance(jobs := body.get("async_actions"), list):
+            body["async_actions"] = [_without_result(job) for job in jobs]
     lines = exchange.text.split("\n")
-    text = "\n".join([lines[0], *(line for line in lines[1:] if prefix in line or not line)])
+    text = "\n".join([lines[0], *(line for line in lines[1:] if notes.prefix in line or not line)])
     return replace(exchange, body=body, text=text)
 
 
-def _is_own(row: Any, prefix: str) -> bool:
-    return isinstance(row, dict) and prefix in str(row.get("source_id")).casefold()
+def _without_result(job: Any) -> Any:
+    """A job of a list, which may be somebody else's and name customers."""
+    return {name: job.get(name) for name in ("id", "status")} if isinstance(job, dict) else {}
+
+
+def is_own(row: Any, notes: Notes) -> bool:
+    """Whether a customer was made by the probe: by its key, its name or its noted id.
+
+    The name tells where a project does not keep a key that it finds invalid.
+    """
+    if not isinstance(row, dict):
+        return False
+    named = f"{row.get('source_id')} {row.get('name')}".casefold()
+    return notes.prefix in named or (row.get("id") in notes.made.values() and bool(row.get("id")))
 
 
 def is_own_export(row: Any) -> bool:

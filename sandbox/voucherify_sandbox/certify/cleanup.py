@@ -6,7 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from voucherify_sandbox.certify.caller import EXPORTS, JOB_LOOKS, Unanswered, is_own_export
+from voucherify_sandbox.certify.caller import (
+    EXPORTS,
+    JOB_LOOKS,
+    Stopped,
+    Unanswered,
+    is_own,
+    is_own_export,
+)
 from voucherify_sandbox.certify.exchange import Call
 from voucherify_sandbox.certify.probe import OK, customer_path, customers
 
@@ -14,7 +21,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.probe import Probe
 
 ROUNDS = 4
-LOOK_SECONDS = 10
+LOOK_SECONDS = 20
 PROOF_SECONDS = 3
 """Seconds from the last deletion to the list that proves it."""
 
@@ -27,10 +34,10 @@ def clean_up(probe: Probe) -> bool:
     """Delete the rows and exports of the notes; whether the list proves that they are gone.
 
     Raises:
-        Stopped: no further request is possible.
+        Stopped: no further request is possible, or a job could still make a customer again.
     """
     probe.caller.begin_cleaning()
-    _await_jobs(probe)
+    over = _jobs_over(probe)
     found_exports = False
     for _ in range(ROUNDS):
         with suppress(Unanswered):
@@ -42,16 +49,18 @@ def clean_up(probe: Probe) -> bool:
         if found_exports and all(probe.notes.exports.values()) and not probe.notes.left:
             with suppress(Unanswered):
                 if _proven(probe):
+                    if not over:
+                        raise Stopped("a background task has not ended, so rows may come back")
                     return True
     return False
 
 
-def _await_jobs(probe: Probe) -> None:
+def _jobs_over(probe: Probe) -> bool:
     """Wait for jobs: one that is still queued could create a customer again."""
     known = [job for job, over in probe.notes.jobs.items() if not over]
     lost = _lost_job(probe)
     if not known and not lost:
-        return
+        return True
     for look in range(JOB_LOOKS):
         probe.caller.pause(LOOK_SECONDS * look)
         with suppress(Unanswered):
@@ -59,7 +68,8 @@ def _await_jobs(probe: Probe) -> None:
             if isinstance(listed, list) and all(_is_over(one) for one in listed):
                 for job in known:
                     probe.note_ended("job", job)
-                return
+                return True
+    return False
 
 
 def _is_over(action: Any) -> bool:
@@ -123,10 +133,10 @@ def _proven(probe: Probe) -> bool:
     """Whether the list holds no row of the notes; one that it holds is to be deleted again."""
     probe.caller.pause(max(PROOF_SECONDS, probe.lag + 1))
     found = False
+    # Newest first: whoever else uses the project cannot have moved the rows off the page.
     for row in customers(probe.caller.get("/v1/customers", limit=100, order="-created_at")):
-        source_id = str(row.get("source_id") or "")
-        # The random prefix is that of this probe, whatever became of the rest of a key.
-        if probe.notes.prefix in source_id.casefold() and DELETED not in source_id:
+        source_id = str(row.get("source_id") or row.get("id") or "")
+        if is_own(row, probe.notes) and DELETED not in source_id:
             probe.notes.write({"left": source_id, "id": row.get("id")})
             found = True
     return not found

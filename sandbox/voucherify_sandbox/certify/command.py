@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,18 +100,22 @@ def _probe(options: argparse.Namespace, connection: Connection, notes: Notes, cl
             _on_signals(clock)
         return agreed
 
+    only_clean_up = options.clean_up or bool(notes.made and not options.throw_away)
     if notes.made:
-        say("Going on from the notes of a run that was cut.")
+        if not only_clean_up:
+            say("Going on from the notes of a run that was cut.")
         _on_signals(clock)
     caller = Caller(connection, notes, clock, say)
-    outcome = run(caller, say, confirm, only_clean_up=options.clean_up)
+    outcome = run(caller, say, confirm, only_clean_up=only_clean_up)
     return _finish(options, notes, outcome)
 
 
 def say(line: str) -> None:
     """Show a line to the user."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    # Cleaning up goes on when nobody reads any more.
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def _keys(options: argparse.Namespace) -> tuple[str, str]:
@@ -164,8 +169,7 @@ def _finish(options: argparse.Namespace, notes: Notes, outcome: Outcome) -> int:
         _write(out / RECORDING, recording.lines(notes))
     if found := findings.readings():
         _write(out / READINGS, json.dumps(found, indent=2) + "\n")
-        sys.stdout.write(table(findings))
-        sys.stdout.write(f"\n{len(found)} readings in {out / READINGS}\n")
+        _show(f"{table(findings)}\n{len(found)} readings in {out / READINGS}\n")
     say(f"{outcome.probe.caller.used} API calls.")
     if outcome.reason:
         say(f"It ended early: {outcome.reason}.")
@@ -177,6 +181,15 @@ def _finish(options: argparse.Namespace, notes: Notes, outcome: Outcome) -> int:
     notes.remove()
     say("All that was made is gone." if notes.made else "Nothing was made.")
     return int(bool(outcome.reason) and not options.clean_up)
+
+
+def _show(text: str) -> None:
+    """Show the table; where nobody reads it, the readings still are in their file."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        say("The table could not be shown.")
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Json = dict[str, Any]
+
+ID = re.compile(r"\b(?:(?:[a-z]{1,12}_)+|v-)(?=[a-z]*[0-9A-Z])[A-Za-z0-9]{10,}\b")
+QUERY = re.compile(r"(https?://[^\s?\"]+)\?[^\s\"]*")
+EMAIL = re.compile(r"[\w.+-]+@(?!example\.invalid)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 
 TIMEOUT_SECONDS = 60
 """For a whole exchange, however slowly the bytes arrive."""
@@ -67,7 +72,8 @@ class Exchange:
     def words(self) -> str:
         """Status, key and details of an error, for the table."""
         parts = [str(self.status), *(str(self.json.get(name, "")) for name in ("key", "details"))]
-        return " ".join(part for part in parts if part)[:120]
+        text = without_people(" ".join(part for part in parts if part))
+        return "".join(letter for letter in text if letter.isprintable())[:120]
 
     def to_json(self) -> Json:
         """As an object."""
@@ -77,6 +83,11 @@ class Exchange:
     def from_json(cls, values: Json) -> Self:
         """From such an object."""
         return cls(**values)
+
+
+def without_people(text: str) -> str:
+    """A text without ids, queries of URLs and foreign e-mail addresses."""
+    return ID.sub("id", EMAIL.sub("e-mail", QUERY.sub(r"\1", text)))
 
 
 def address_problem(url: str) -> str | None:
@@ -123,7 +134,7 @@ class Connection:
             raw = response.read(MAX_BYTES)
             if response.length:
                 raise http.client.IncompleteRead(raw)
-            return _exchange(call, response, raw, at)
+            return _exchange(call, response, self._without_keys(raw), at)
         finally:
             timer.cancel()
             connection.close()
@@ -135,6 +146,12 @@ class Connection:
         if call.body is None:
             return None, headers
         return json.dumps(call.body).encode(), {**headers, "Content-Type": "application/json"}
+
+    def _without_keys(self, raw: bytes) -> bytes:
+        """A body that does not repeat the keys, as the text of an error may."""
+        for key in self._keys.values():
+            raw = raw.replace(key.encode(), b"[key]")
+        return raw
 
     def may_have_keys(self, path: str) -> bool:
         """Whether a path or URL is on the host of the API or the download host of its region."""

@@ -43,7 +43,7 @@ def bulk(probe: Probe) -> None:
     ]
     bad: list[Json] = [
         {"source_id": probe.source_id("case"), "birthdate": "31.02.2020"},
-        {"source_id": [odd], "name": "Certify Odd Row"},
+        {"source_id": [odd], "name": f"Certify Odd Row {probe.notes.prefix}"},
     ]
     for key in (new, odd):
         probe.note_row(key)

@@ -53,7 +53,8 @@ def look(probe: Probe) -> None:
     listed = probe.page(limit=MOST_CUSTOMERS + 1)
     total = listed.json.get("total")
     probe.customers = max(len(customers(listed)), total if isinstance(total, int) else 0)
-    if probe.customers > MOST_CUSTOMERS:
+    # A page may be smaller than it was asked to be, and `total` may be missing.
+    if probe.customers > MOST_CUSTOMERS or listed.json.get("has_more"):
         found = f"more than {MOST_CUSTOMERS} customers"
         raise Stopped(f"it has {found}; take a project that holds nothing but tests")
     limit, left = (listed.headers.get(f"x-rate-limit-{name}") for name in ("limit", "remaining"))
@@ -348,7 +349,7 @@ def delete(probe: Probe) -> None:
     again = probe.write("POST", "/v1/customers", {"source_id": key, "name": "Certify Again"})
     identity = again.json.get("id")
     if again.status != OK or not isinstance(identity, str):
-        probe.note_gone(key)
+        probe.note_refused(key, again)
         probe.findings.answer("deleted_key", f"refused: {again.words}")
         return
     probe.note_row(key, identity)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.exchange import Exchange, Json
     from voucherify_sandbox.certify.notes import Notes
 
-OK, ACCEPTED, NO_CONTENT, NOT_FOUND = 200, 202, 204, 404
+OK, ACCEPTED, NO_CONTENT, REFUSED, NOT_FOUND = 200, 202, 204, 400, 404
 JOB_PAUSES = (1, 2, 4, 8, 15)
 """Seconds before each poll of a job or an export."""
 
@@ -84,13 +84,21 @@ class Probe:
             exchange = self.write("POST", CUSTOMERS, {"source_id": key, **fields})
             identity = exchange.json.get("id")
             if exchange.status != OK or not isinstance(identity, str):
-                self.note_gone(key)
+                self.note_refused(key, exchange)
                 return exchange
             self.note_row(key, identity)
             if not (fresh and exchange.repeated):
                 self.rows[label] = exchange.json
                 return exchange
         raise Unanswered("the responses to its requests were lost")
+
+    def note_refused(self, source_id: str, exchange: Exchange) -> None:
+        """Note that a row does not exist, if the only request for it was refused.
+
+        One that was repeated may have been refused because the first had made the row.
+        """
+        if exchange.status >= REFUSED and not exchange.repeated:
+            self.note_gone(source_id)
 
     def note_gone(self, source_id: str) -> None:
         """Note that a row does not exist."""

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from voucherify_sandbox.certify.exchange import EMAIL, ID, QUERY
 from voucherify_sandbox.certify.questions import MEMBERS
 
 if TYPE_CHECKING:
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
 
     from voucherify_sandbox.certify.exchange import Json
     from voucherify_sandbox.certify.notes import Notes
-
-_ID = re.compile(r"\b(?:[a-z]{1,12}_|v-)(?=[a-z]*[0-9A-Z])[A-Za-z0-9]{10,}\b")
-_QUERY = re.compile(r"(https?://[^\s?\"]+)\?[^\s\"]*")
-_EMAIL = re.compile(r"[\w.+-]+@(?!example\.invalid)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 
 _NAMES = (
     "a b c d e n z code key message details error statusCode total has_more data_ref customers data"
@@ -35,6 +32,9 @@ _NAMES = (
 KNOWN = MEMBERS | frozenset(_NAMES.split())
 """Members whose values are shown; of any other only the type is."""
 
+NAMED_BY_THE_PROJECT = frozenset(("campaigns", "properties"))
+"""Objects whose members have the names of campaigns or of metadata keys."""
+
 _BRACKETS = re.compile(r"\[\w+\]$")
 
 
@@ -48,8 +48,8 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """A text without ids, queries of URLs and foreign e-mail addresses."""
-        text = _QUERY.sub(r"\1", text).replace(self._prefix, "cert")
-        return _ID.sub(lambda found: self._alias(found[0]), _EMAIL.sub("e-mail", text))
+        text = QUERY.sub(r"\1", text).replace(self._prefix, "cert")
+        return ID.sub(lambda found: self._alias(found[0]), EMAIL.sub("e-mail", text))
 
     def _alias(self, identity: str) -> str:
         kind = re.split(r"[_-]", identity)[0]
@@ -62,13 +62,13 @@ class Redaction:
         if isinstance(value, list):
             return [self.value(part) for part in value]
         if isinstance(value, dict):
-            return {
-                self.text(name): self.value(part)
-                if _BRACKETS.sub("", name) in KNOWN
-                else type(part).__name__
-                for name, part in value.items()
-            }
+            return {self.text(name): self._member(name, part) for name, part in value.items()}
         return value
+
+    def _member(self, name: str, value: Any) -> Any:
+        if name in NAMED_BY_THE_PROJECT and isinstance(value, dict):
+            return {f"{name}_{number}": "…" for number in range(1, len(value) + 1)}
+        return self.value(value) if _BRACKETS.sub("", name) in KNOWN else type(value).__name__
 
 
 def recorded(notes: Notes) -> Iterator[Json]:

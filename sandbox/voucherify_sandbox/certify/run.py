@@ -51,6 +51,8 @@ STEPS = (
 
 
 FINISHED = "finished"
+LONGEST_CUT_SECONDS = 86_400
+"""Within which a project that was looked at is taken to be the same."""
 
 
 @dataclass
@@ -82,6 +84,8 @@ def run(
     probe = Probe(caller, notes)
     if only_clean_up:
         notes.stop("only cleaning up")
+    elif notes.made and caller.age > LONGEST_CUT_SECONDS:
+        notes.stop("the run was cut more than a day ago, and the project may be in use now")
     reason = _asked(probe, say, confirm)
     if not notes.made:
         return Outcome(probe, clean=True, reason=reason)
