@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.readings import Readings
 
+IMPORT = "CUSTOMERS.IMPORT_CSV"
 _REPORT_LIFE = timedelta(hours=24)
 _STEP = 10  # a faulty job loses or refuses the first row of every ten
 
@@ -41,6 +42,8 @@ class Job:
     updated_at: datetime | None = None
     done: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    """The numbers of the rows in `errors`, from 1."""
     report: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
@@ -54,7 +57,10 @@ class Job:
             return
         count = len(self.rows) // 2 if self.fault == "stops" else len(self.rows)
         for position, row in enumerate(self.rows[:count]):
+            before = len(self.errors)
             self._one(row, spoiled=position % _STEP == 0)
+            if len(self.errors) > before:
+                self.places.append(position + 1)
 
     def _one(self, row: Json, *, spoiled: bool) -> None:
         if spoiled and self.fault in {"loses", "lies"}:
@@ -104,12 +110,27 @@ class Job:
     def _result(self, readings: Readings, reports: list[str]) -> Json:
         listed = readings.errors_listed
         short = self.done > 0 and self.fault == "miscounts"
+        if self.type == IMPORT:
+            return self._import_result(self.done - short)
         return {
             "done_count": self.done - short,
             "failed_count": len(self.errors),
             "reports": reports,
             "reports_available_till": (self.updated_at or self.created_at) + _REPORT_LIFE,
             "errors": self.errors if listed < 0 else self.errors[:listed],
+        }
+
+    def _import_result(self, done: int) -> Json:
+        failed = [
+            {"source_id": error["source_id"], "row": row, "reason": error["details"]}
+            for row, error in zip(self.places, self.errors, strict=True)
+        ]
+        text = f"{done} customers imported, {len(failed)} failed"
+        return {
+            "message": text,
+            "done_count": done,
+            "failed_count": len(failed),
+            "failed": failed,
         }
 
 

@@ -80,6 +80,13 @@ class People:
         metadata.check(fields.get("metadata") or {}, self.rules, creating=True)
         return self._create(fields)
 
+    def overwrite(self, fields: Mapping[str, Any]) -> Customer:
+        """Create by `source_id`, or replace the whole profile, as the import of a file does."""
+        customer = self.with_source_id(str(fields.get("source_id") or ""))
+        if customer is None:
+            return self.upsert(fields, bulk=True)
+        return self.update(customer, fields, bulk=True, whole=True)
+
     def _create(self, fields: Mapping[str, Any]) -> Customer:
         customer = self.add(fields.get("source_id"), self._clock.now())
         customer.profile, customer.metadata = changed(customer, fields, self._readings)
@@ -97,11 +104,14 @@ class People:
         self._version += 1
         return customer
 
-    def update(self, customer: Customer, fields: Mapping[str, Any], *, bulk: bool) -> Customer:
-        """Set the fields; readings decide whether `updated_at` moves."""
+    def update(
+        self, customer: Customer, fields: Mapping[str, Any], *, bulk: bool, whole: bool = False
+    ) -> Customer:
+        """Set the fields, all of them if `whole`; readings decide whether `updated_at` moves."""
         check_fields(fields, self._readings)
         metadata.check(fields.get("metadata") or {}, self.rules, creating=False)
-        profile, data = changed(customer, fields, self._readings)
+        before = Customer("", 0, None, customer.created_at) if whole else customer
+        profile, data = changed(before, fields, self._readings)
         same = profile == customer.profile and data == customer.metadata
         moves = self._readings.unchanged_write_updates or not same
         self.touch(customer, moves=moves and (self._readings.bulk_write_updates or not bulk))

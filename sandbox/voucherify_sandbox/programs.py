@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from voucherify_sandbox.ids import IdGenerator
 
 
+def code_name(kind: str, *, referral: bool) -> str:
+    """The readable beginning of a code."""
+    return "REF" if referral else kind[:4]
+
+
 @dataclass
 class Programs:
     """The program objects of a project by id."""
@@ -69,7 +74,11 @@ class Programs:
             "name": name,
             "campaign_type": kind,
             "type": "AUTO_UPDATE",
-            "voucher": {"type": VOUCHER_TYPES[kind], "is_referral_code": referral},
+            "voucher": {
+                "type": VOUCHER_TYPES[kind],
+                "is_referral_code": referral,
+                "code_config": self._code_config(kind, referral=referral),
+            },
             "auto_join": False,
             "join_once": True,
             "use_voucher_metadata_schema": False,
@@ -88,6 +97,17 @@ class Programs:
         }
         self.campaigns[campaign["id"]] = campaign
         return campaign
+
+    @staticmethod
+    def _code_config(kind: str, *, referral: bool) -> Json:
+        """How the codes of a campaign are made."""
+        prefix = f"{code_name(VOUCHER_TYPES[kind], referral=referral)}-"
+        return {
+            "length": 8,
+            "charset": "0123456789ABCDEF",
+            "prefix": prefix,
+            "pattern": f"{prefix}########",
+        }
 
     def add_referral_campaign(
         self,
@@ -176,7 +196,7 @@ class Programs:
         referral = bool(campaign["is_referral_code"])
         voucher: Json = {
             "id": self.ids.new("v"),
-            "code": self.ids.code("REF" if referral else kind[:4]),
+            "code": self.ids.code(code_name(kind, referral=referral)),
             "campaign": campaign["name"],
             "campaign_id": campaign["id"],
             "category_id": None,
@@ -231,8 +251,8 @@ class Programs:
         }
         self.holders[holder["id"]] = holder
 
-    def publish(self, voucher: Json, customer: Customer) -> Json:
-        """Add a publication of one code to one customer."""
+    def publish(self, voucher: Json, customer: Customer, more: Json) -> Json:
+        """Add a publication of one code to one customer; `more` holds members of the request."""
         publication: Json = {
             "id": self.ids.new("pub"),
             "object": "publication",
@@ -246,6 +266,7 @@ class Programs:
             "customer": customer.simple(),
             "vouchers_id": [voucher["id"]],
             "voucher": simple_voucher(voucher),
+            **more,
         }
         self.publications[publication["id"]] = publication
         return publication

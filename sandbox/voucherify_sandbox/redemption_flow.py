@@ -92,9 +92,9 @@ class RedemptionFlow:
             return self.people.upsert(customer)
         return self.people.find(customer) or self.people.upsert({"source_id": customer})
 
-    def publish(self, voucher: Json, customer: Customer) -> Json:
+    def publish(self, voucher: Json, customer: Customer, more: Json | None = None) -> Json:
         """Publish one code to a customer, and record the event."""
-        publication = self.programs.publish(voucher, customer)
+        publication = self.programs.publish(voucher, customer, more or {})
         payload = {
             "customer": customer.simple(),
             "campaign": simple_campaign(self.programs.campaigns[voucher["campaign_id"]]),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from voucherify_sandbox.endpoints import customers, exports, jobs, oauth, programs
+from voucherify_sandbox.endpoints import customers, exports, jobs, oauth, programs, publications
 from voucherify_sandbox.errors import ApiError, refusal
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ class Route:
         return {part[1:-1]: unquote(value) for part, value in pairs if part.startswith("{")}
 
 
+IMPORT = "/v1/customers/importCSV"
 _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/customers", customers.list_customers),
     ("POST", "/v1/customers", customers.create_customer),
     ("POST", "/v1/customers/bulk/async", jobs.update_in_bulk),
     ("POST", "/v1/customers/metadata/async", jobs.update_metadata_in_bulk),
+    ("POST", IMPORT, jobs.import_file),
     ("GET", "/v1/customers/{customerId}", customers.get_customer),
     ("PUT", "/v1/customers/{customerId}", customers.update_customer),
     ("DELETE", "/v1/customers/{customerId}", customers.delete_customer),
@@ -59,6 +61,7 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/redemptions", programs.list_redemptions),
     ("GET", "/v1/redemptions/{redemptionId}", programs.get_redemption),
     ("GET", "/v1/publications", programs.list_publications),
+    ("POST", "/v1/publications", publications.create_publication),
     ("GET", "/v1/rewards", programs.list_rewards),
     ("GET", "/v1/rewards/{rewardId}", programs.get_reward),
     ("GET", "/v1/rewards/{rewardId}/assignments", programs.list_reward_assignments),
@@ -88,8 +91,16 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/events", programs.track_event),
 )
 ROUTES = tuple(Route(*line) for line in _TABLE)
-BULK = frozenset(("/v1/customers/bulk/async", "/v1/customers/metadata/async"))
-FORMS = frozenset(route.template for route in ROUTES if route.template.startswith("/v1/oauth/"))
+BULK = frozenset(("/v1/customers/bulk/async", "/v1/customers/metadata/async", IMPORT))
+MEDIA_TYPES = {
+    IMPORT: "multipart/form-data",
+    **{
+        route.template: "application/x-www-form-urlencoded"
+        for route in ROUTES
+        if route.template.startswith("/v1/oauth/")
+    },
+}
+"""Media types of bodies that are not JSON, by path."""
 
 
 def find(method: str, raw_path: str) -> tuple[Route, dict[str, str]]:

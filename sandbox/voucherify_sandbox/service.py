@@ -169,9 +169,7 @@ def _with_id(body: Any, request: Request) -> object:
 
 def _check_media_types(request: Request, route: routes.Route) -> None:
     """415 for an unexpected content type, 406 for an `Accept` without JSON."""
-    expected = "application/json"
-    if route.template in routes.FORMS:
-        expected = "application/x-www-form-urlencoded"
+    expected = routes.MEDIA_TYPES.get(route.template, "application/json")
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.body and sent != expected:
         details = f"Content-Type should be {expected}"

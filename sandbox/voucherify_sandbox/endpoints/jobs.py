@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from voucherify_sandbox import csv_import
 from voucherify_sandbox.errors import invalid_payload, not_found, plain_error, refusal
-from voucherify_sandbox.jobs import Job
+from voucherify_sandbox.jobs import IMPORT, Job
 from voucherify_sandbox.messages import Request, Response
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ def update_metadata_in_bulk(project: Project, request: Request) -> Response:
     rows = [{"source_id": key, "metadata": metadata} for key in keys]
 
     return _submit(project, request, "CUSTOMERS.METADATA_UPDATE", rows)
+
+
+def import_file(project: Project, request: Request) -> Response:
+    """Queue the import of a CSV file, which replaces whole customers."""
+    _check_size(request)
+    rows = csv_import.rows(csv_import.uploaded(request), project.people.rules)
+
+    return _submit(project, request, IMPORT, rows)
 
 
 def _check_size(request: Request) -> None:
@@ -84,7 +93,10 @@ def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json])
         if not isinstance(row, dict):
             raise invalid_payload("Item should be object")
         before = len(project.people.by_id)
-        project.people.upsert(row, bulk=True)
+        if kind == IMPORT:
+            project.people.overwrite(row)
+        else:
+            project.people.upsert(row, bulk=True)
         return len(project.people.by_id) == before
 
     job = Job(
