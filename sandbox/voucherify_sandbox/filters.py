@@ -72,6 +72,11 @@ def _like(value: object, wanted: object) -> Any:
     return _text(wanted)
 
 
+def _listed(values: Any) -> list[Any]:
+    """The values of an operator; a single one may stand for a list of it."""
+    return values if isinstance(values, list) else [values]
+
+
 def from_query(query: Mapping[str, str]) -> tuple[str, Conditions]:
     """The junction and the conditions in the parameters of a request."""
     conditions: Conditions = {}
@@ -85,7 +90,7 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Conditions]:
 def from_json(filters: Json) -> tuple[str, Conditions]:
     """The junction and the conditions in the body of an export request."""
     conditions = {
-        name: {operator: list(values) for operator, values in part["conditions"].items()}
+        name: {operator: _listed(values) for operator, values in part["conditions"].items()}
         for name, part in filters.items()
         if isinstance(part, dict) and isinstance(part.get("conditions"), dict)
     }
@@ -101,7 +106,7 @@ def tester(
         for name, operators in conditions.items()
         for operator, values in operators.items()
     ]
-    join = any if junction == "or" and checks else all
+    join = any if junction.lower() == "or" and checks else all
 
     def test(row: Json) -> bool:
         return join(holds(row.get(name), values) for name, holds, values in checks)

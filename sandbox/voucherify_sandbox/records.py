@@ -25,7 +25,7 @@ class Records:
     orders: dict[str, Json] = field(default_factory=dict)
 
     def order(self, order: Json, customer: Customer, voucher: Json | None = None) -> Json:
-        """Add a paid order of `order["amount"]`, less the discount of a voucher."""
+        """Add an order of `order["amount"]`, less the discount of a voucher; paid if not said."""
         redeemed = voucher or {}
         percent = (redeemed.get("discount") or {}).get("percent_off", 0)
         amount = int(order["amount"])
@@ -34,7 +34,7 @@ class Records:
         paid: Json = {
             "id": self.ids.new("ord"),
             "source_id": order.get("source_id"),
-            "status": "PAID",
+            "status": order.get("status") or "PAID",
             "created_at": self.clock.now(),
             "updated_at": None,
             "amount": amount,

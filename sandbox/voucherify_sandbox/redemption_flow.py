@@ -77,13 +77,16 @@ class RedemptionFlow:
         return redemption
 
     def place_order(self, order: Json, customer: Customer) -> Json:
-        """Add a paid order without a redemption; the counters of the customer follow."""
+        """Add an order without a redemption; of a paid one the customer's counters follow."""
         placed = self.records.order(order, customer)
         bought = {"customer": customer.simple(), "referrer": None, "order": deepcopy(placed)}
         now = self.delayed.clock.now()
-        for change in ("created", "paid"):
+        is_paid = placed["status"] == "PAID"
+        for change in ("created", "paid") if is_paid else ("created",):
             self.people.record(customer, f"customer.order.{change}", bought, now)
-        self.delayed.after_settling(lambda at: self._count_order(customer, placed["amount"], at))
+        if is_paid:
+            amount = placed["amount"]
+            self.delayed.after_settling(lambda at: self._count_order(customer, amount, at))
         return placed
 
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:

@@ -231,11 +231,11 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ("total", "remaining"): (lambda w: total(w.four()), 1),
     ("total", "absent"): (lambda w: total(w.four()), None),
     ("has_more_in_page_mode", False): (
-        lambda w: w.four().wire.get("customers", limit=2).get("has_more"),
+        lambda w: w.four().wire.get("customers", limit=2, page=1).get("has_more"),
         None,
     ),
     ("has_more_in_page_mode", True): (
-        lambda w: w.four().wire.get("customers", limit=2).get("has_more"),
+        lambda w: w.four().wire.get("customers", limit=2, page=1).get("has_more"),
         True,
     ),
     ("has_more_in_cursor_mode", False): (

@@ -101,3 +101,50 @@ def test_a_code_is_published_once(sandbox: Sandbox, wire: Wire) -> None:
     sandbox.project.create_referral_campaign("Friends", referrer_reward={"gift_credit": 1})
     code = sandbox.project.referral_code("Friends", "ann")
     assert publish(wire, voucher=code)["key"] == "voucher_already_published"
+
+
+@pytest.mark.parametrize("status", [None, "CREATED", "CANCELED", "FULFILLED", "PAID"])
+def test_only_a_paid_order_counts(status: str | None, sandbox: Sandbox, wire: Wire) -> None:
+    body = {"source_id": "o1", "amount": 500, "customer": {"source_id": "ann"}}
+    placed = wire("POST", "/v1/orders", body | ({"status": status} if status else {})).body
+    assert (placed["status"], placed["updated_at"]) == (status or "CREATED", None)
+    sandbox.project.settle()
+    kinds = [one["type"] for one in wire("GET", "/v1/customers/ann/activity").body["data"]]
+    counted = wire("GET", "/v1/customers/ann").body["summary"]["orders"]["total_count"]
+    assert "customer.order.created" in kinds
+    assert ("customer.order.paid" in kinds, counted) == (
+        (True, 1) if status == "PAID" else (False, 0)
+    )
+
+
+def test_an_order_of_an_unknown_status_is_refused(wire: Wire) -> None:
+    body = {"status": "SENT", "amount": 1, "customer": {"source_id": "ann"}}
+    assert wire("POST", "/v1/orders", body).status == 400
+
+
+def test_a_list_without_page_says_whether_more_follow(sandbox: Sandbox, wire: Wire) -> None:
+    sandbox.project.add_customers(3)
+    for limit in (2, 3):
+        found = wire("GET", "/v1/customers", limit=limit).body
+        assert (found["total"], found["has_more"]) == (3, limit == 2)
+
+
+@pytest.mark.parametrize("junction", ["and", "AND", "or", "OR"])
+def test_a_filter_takes_one_value_for_a_list(junction: str, sandbox: Sandbox, wire: Wire) -> None:
+    for key, name in (("a", "Ann"), ("b", "Bob")):
+        sandbox.project.upsert_customer({"source_id": key, "name": name})
+    filters = {
+        "junction": junction,
+        "name": {"conditions": {"$is": "Ann"}},
+        "created_at": {"conditions": {"$before": "2000-01-01T00:00:00Z"}},
+    }
+    body = {
+        "exported_object": "customer",
+        "parameters": {"fields": ["source_id"], "filters": filters},
+    }
+    made = wire("POST", "/v1/exports", body).body
+    for _ in range(4):
+        found = wire("GET", f"/v1/exports/{made['id']}").body
+    path = found["result"]["url"].removeprefix(sandbox.url)
+    lines = wire("GET", path).content.decode().splitlines()[1:]
+    assert lines == (["a"] if junction.lower() == "or" else [])

@@ -48,9 +48,9 @@ def list_customers(project: Project, request: Request) -> Response:
     }
     if found.total is not None:
         body["total"] = found.total
-    cursor = query.starting_after is not None
-    readings = project.readings
-    if readings.has_more_in_cursor_mode if cursor else readings.has_more_in_page_mode:
+    # A live list without `page` has it before there is a cursor.
+    paged, readings = query.page is not None, project.readings
+    if readings.has_more_in_page_mode if paged else readings.has_more_in_cursor_mode:
         body["has_more"] = found.has_more
     return Response(200, body)
 

@@ -45,6 +45,7 @@ VOUCHERS = Rules(
     windows=_CHANGED,
     equals={"campaign": "campaign", "campaign_id": "campaign_id"},
 )
+ORDER_STATUSES = ("CREATED", "PAID", "CANCELED", "FULFILLED")
 ORDERS = Rules(data_ref="orders", orders=_CHANGED, default="created_at")
 
 
@@ -192,13 +193,14 @@ def list_orders(project: Project, request: Request) -> Response:
 
 
 def create_order(project: Project, request: Request) -> Response:
-    """Place a paid order; of other statuses nothing is imitated."""
+    """Place an order; of a status other than paid only the creation is imitated."""
     order = request.object()
     customer, amount = order.get("customer"), order.get("amount")
     if not isinstance(customer, dict) or not isinstance(amount, int) or amount < 0:
         raise invalid_payload("Properties .customer and .amount are required")
-    if order.get("status") != "PAID":
-        raise invalid_payload("Property .status should be PAID")
+    order["status"] = order.get("status") or ORDER_STATUSES[0]
+    if order["status"] not in ORDER_STATUSES:
+        raise invalid_payload(f"Property .status should be one of {', '.join(ORDER_STATUSES)}")
     known = project.people.find(str(customer.get("id") or customer.get("source_id")))
     buyer = known or project.redemption_flow.customer(customer)
     return Response(200, project.show(project.redemption_flow.place_order(order, buyer)))
