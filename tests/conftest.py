@@ -64,3 +64,7 @@ def project() -> Iterator[Sandbox]:
         definition = {"photo": {"type": "image_url", "optional": True}}
         running.project.define_metadata("customer", definition, allow_defined_only=False)
         yield running
+
+
+collect_ignore = [] if "PRISM" in os.environ else ["prism"]
+"""Prism is started from npm; `make prism` and `make torture` do that."""

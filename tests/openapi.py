@@ -33,6 +33,13 @@ class Description:
             for name, schema in self._document["components"]["schemas"].items()
         }
 
+    def lenient_document(self) -> dict[str, Any]:
+        """The whole description with the lenient schemas, for judges that read a document."""
+        made: dict[str, Any] = _lenient_parts(self._document)
+        made["components"]["schemas"] = self._schemas
+        # What may be null stands in a list of types, which is of this version.
+        return {**made, "openapi": "3.1.0"}
+
     @property
     def operations(self) -> set[tuple[str, str]]:
         """Every (METHOD, path template)."""
@@ -208,6 +215,18 @@ def lenient(schema: Any) -> Any:
     if "oneOf" in schema:
         made["anyOf"] = lenient(schema["oneOf"])
     return _nullable(made)
+
+
+def _lenient_parts(node: Any) -> Any:
+    """A part of the document with lenient schemas in it."""
+    if isinstance(node, list):
+        return [_lenient_parts(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: lenient(value) if key == "schema" else _lenient_parts(value)
+        for key, value in node.items()
+    }
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Exchange:
     status: int
     kind: str
     answer: bytes
+    violations: str = ""
+    """What Prism, which may stand between, finds wrong with it."""
 
     @property
     def answered(self) -> Any:
@@ -36,11 +38,18 @@ class Exchange:
 
 
 class Recorder:
-    """Listens on a loopback port and keeps every exchange, in the order of the responses."""
+    """Listens on a loopback port and keeps every exchange, in the order of the responses.
+
+    Attributes:
+        upstream: the address of the sandbox, or of what stands before it.
+        host: the header Host to send; `None` keeps that of the request.
+    """
 
     def __init__(self, sandbox: str) -> None:
         self.exchanges: list[Exchange] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(urlsplit(sandbox)))
+        self.upstream = sandbox
+        self.host: str | None = None
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = Thread(target=self._server.serve_forever)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -58,22 +67,34 @@ class Recorder:
         self._thread.join()
         self._server.server_close()
 
-    def _handler(self, sandbox: Any) -> type[BaseHTTPRequestHandler]:
-        kept = self.exchanges
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        recorder = self
 
         class Handler(BaseHTTPRequestHandler):
             def pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                onward = http.client.HTTPConnection(sandbox.netloc, timeout=30)
+                netloc = urlsplit(recorder.upstream).netloc
+                onward = http.client.HTTPConnection(netloc, timeout=30)
                 # The header Host is kept, so that the download URL of an export points here.
-                onward.request(self.command, self.path, body or None, dict(self.headers))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                host = headers["host"] if recorder.host is None else recorder.host
+                onward.request(self.command, self.path, body or None, {**headers, "host": host})
                 answer = onward.getresponse()
                 content = answer.read()
                 onward.close()
-                headers = {name.lower(): value for name, value in self.headers.items()}
                 kind = answer.headers.get_content_type()
-                kept.append(
-                    Exchange(self.command, self.path, headers, body, answer.status, kind, content)
+                said = answer.headers.get("sl-violations", "")
+                recorder.exchanges.append(
+                    Exchange(
+                        self.command,
+                        self.path,
+                        headers,
+                        body,
+                        answer.status,
+                        kind,
+                        content,
+                        violations=said,
+                    )
                 )
                 self.send_response_only(answer.status)
                 for name, value in answer.headers.items():

@@ -4,105 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-import filling
+from api_runs import RUNS, connection_of, project_of
 from openapi import METHODS, Description, description
 from recorder import Exchange, Recorder
-from singer import run
-from singer_input import PROPERTIES, TEXT, lines, record, schema
-from target_run import load
-from voucherify_sandbox import Fault, Readings, Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-TAP = "tap_voucherify"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
-READ_WHOLE = {"rewards", "reward_assignments", "segments", "metadata_schemas", "customer_deletions"}
-"""The streams that cannot be sliced."""
-DATES = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2030-01-01T00:00:00Z"}
 KEYS = {"x-app-id", "x-app-token"}
-
-Config = dict[str, Any]
-
-
-@cache
-def discovered() -> str:
-    return run(TAP, {}, "--discover").stdout
-
-
-def every_stream(config: Config, folder: Path) -> None:
-    """A first run of every stream, and a second one from its state."""
-    catalog = json.loads(discovered())
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                is_whole = stream["tap_stream_id"] in READ_WHOLE
-                entry["metadata"]["selected"] = not (is_whole and "end_date" in config)
-    path, state = folder / "catalog.json", folder / "state.json"
-    path.write_text(json.dumps(catalog))
-    first = run(TAP, config, "--catalog", str(path))
-    state.write_text(json.dumps(first.states[-1] if first.states else {}))
-    again = run(TAP, config, "--catalog", str(path), "--state", str(state))
-    assert first.exit_code == again.exit_code == 0, first.log + again.log
-
-
-def tapped(*more: str, **settings: Any) -> Callable[[Config, Path], None]:
-    def tap(config: Config, _: Path) -> None:
-        done = run(TAP, {**config, **settings}, *more)
-        assert done.exit_code == 0, done.log
-
-    return tap
-
-
-COLUMNS = {**PROPERTIES, "_sdc_deleted_at": TEXT, "address": {"type": ["null", "object"]}}
-
-
-def written(*records: dict[str, Any], **settings: Any) -> Callable[[Config, Path], None]:
-    def target(config: Config, _: Path) -> None:
-        done = load({**config, "max_delete_percent": 100, **settings}, given)
-        assert done.error is None
-
-    given = lines(schema(COLUMNS), *records)
-    return target
-
-
-FULL = record(
-    1,
-    description="from the CRM",
-    birthdate="1990-01-31",
-    address={"city": "Łódź", "country": "PL"},
-    metadata={"tier": "gold", "age": 40, "newsletter": True, "tags": ["a"]},
-)
-EMPTY = record(1, **dict.fromkeys(("name", "email", "phone", "metadata", "address")))
-GONE = record(2, _sdc_deleted_at="2026-01-01T00:00:00Z")
-
-RUNS: dict[str, Callable[[Config, Path], None]] = {
-    "tap, every stream, and again": every_stream,
-    "tap, with tokens": tapped(auth_method="oauth"),
-    "tap, every customer asked": tapped(reward_events_scan="all"),
-    "tap, a slice": lambda config, folder: every_stream({**config, **DATES}, folder),
-    "tap, an export": tapped(customers_backfill="export"),
-    "tap, --test": tapped("--test"),
-    "tap, --discover": tapped("--discover"),
-    "target, bulk": written(FULL, record(3)),
-    "target, single": written(FULL, record(3), write_path="single"),
-    "target, nulls in bulk": written(EMPTY, nulls="send"),
-    "target, nulls singly": written(EMPTY, nulls="send", write_path="single"),
-    "target, with tokens": written(FULL, auth_method="oauth"),
-    "target, deletes": written(GONE, on_delete="delete"),
-    "target, permanent deletes": written(GONE, on_delete="permanent_delete"),
-    "target, a dry run": written(FULL, GONE, dry_run=True, on_delete="delete"),
-    "target, a request refused whole": written(*map(record, range(8))),
-}
-
 
 MUST_USE: dict[str, set[str]] = {
     "tap, every stream, and again": {
@@ -139,23 +52,8 @@ MUST_USE: dict[str, set[str]] = {
 @pytest.mark.parametrize("name", RUNS)
 def test_requests_and_answers_are_as_published(name: str, tmp_path: Path) -> None:
     published = description()
-    readings = Readings(bulk_max_records=5) if "refused whole" in name else Readings()
-    with Sandbox(readings=readings) as sandbox:
-        # More customers share a timestamp than a page holds, so numbered pages are read.
-        sandbox.clock.set(datetime(2026, 3, 1, tzinfo=UTC))
-        sandbox.project.add_customers(120, prefix="tied", updated_at=sandbox.clock.now())
-        filling.fill(sandbox.project)
-        sandbox.project.upsert_customer({"source_id": "crm-2"})
-        sandbox.clock.set(None)
-        if "again" in name:
-            sandbox.faults.add(Fault(kind="server_error", nth=[20]))
-        with Recorder(sandbox.url) as recorder:
-            config = {
-                "application_id": sandbox.application_id,
-                "secret_key": sandbox.secret_key,
-                "api_url": recorder.url,
-            }
-            RUNS[name](config, tmp_path)
+    with project_of(name) as sandbox, Recorder(sandbox.url) as recorder:
+        RUNS[name](connection_of(sandbox, recorder.url), tmp_path)
 
     assert [wrong for one in recorder.exchanges for wrong in problems(published, one)] == []
     used = {" ".join(operation(published, one)) for one in recorder.exchanges}

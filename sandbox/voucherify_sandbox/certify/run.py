@@ -111,6 +111,8 @@ def _asked(probe: Probe, say: Callable[[str], None], confirm: Callable[[int], bo
             return "nothing was written"
         for step in STEPS:
             _take(step, probe, say)
+        if not probe.rows:
+            return "no customer could be created, so nothing could be asked"
     except (Stopped, Interrupted) as stop:
         return str(stop)
     except Unanswered as lost:
