@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api_runs import connection_of
 from singer import run, selecting
 from tap_run import Message, extract
+from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from voucherify_sandbox import Sandbox
 
 DAY = 86_400.0
 
@@ -188,3 +189,25 @@ def test_a_number_that_covers_every_reward_is_named_first(
     helped = run("tap_voucherify", {**connection, "max_calls": int(advice)}, *options)
     assert helped.exit_code == 0, helped.log
     assert "ends every run" not in helped.log
+
+
+def test_few_numbers_lead_through_pages_of_customers_that_were_never_updated(
+    tmp_path: Path,
+) -> None:
+    options, path = selecting(tmp_path, "customers"), tmp_path / "state.json"
+    readings = Readings(never_updated="first", never_updated_in_filters=True)
+    with Sandbox(readings=readings) as sandbox:
+        config = connection_of(sandbox, sandbox.url)
+        sandbox.clock.advance(-DAY)
+        sandbox.project.add_customers(2_000)
+        sandbox.clock.advance(DAY)
+        path.write_text(json.dumps(run("tap_voucherify", config, *options).states[-1]))
+        options, calls, numbers = [*options, "--state", str(path)], 5, 0
+        while True:
+            done = run("tap_voucherify", {**config, "max_calls": calls}, *options)
+            if not done.exit_code:
+                break
+            calls, numbers = int(re.findall(r"at least (\d+)", done.log)[0]), numbers + 1
+
+    assert '"complete": true' in done.log
+    assert numbers <= 2

@@ -246,6 +246,13 @@ DEFENCES = (
         ("tests/faults/test_tap_few_calls.py", "-k", "turn"),
     ),
     Defence(
+        "tap: the number of calls that helps covers an instant with many rows",
+        "tap_voucherify/streams/stream.py",
+        "self.stats.instant_calls + 6, ",
+        "",
+        (*FEW, "-k", "few_numbers"),
+    ),
+    Defence(
         "tap: an empty page ends no read while the API counts more",
         "tap_voucherify/pagination/time_cursor.py",
         "return not self.rows and (self.has_more is True or counts_more)",

@@ -18,6 +18,7 @@ This module knows no HTTP: the function `fetch` returns a page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -153,6 +154,8 @@ class ReadStats:
         total: `total` of the first response, which counts all rows or those of the filter.
         calls: requests made.
         heeds_filters: whether `total` counts only what a filter selects; `None`: not known yet.
+        instant_calls: calls for the rows of the last instant that was read by page number, as far
+            as its first page tells.
         is_counted: whether the caller compares the rows with a count at the end.
         started: returns when the read began. What came since belongs to the next run, or a list
             that grows with every request would have no end.
@@ -162,6 +165,7 @@ class ReadStats:
     total: int | None = None
     calls: int = 0
     heeds_filters: bool | None = None
+    instant_calls: int = 0
     is_counted: bool = False
     started: Callable[[], datetime] | None = None
 
@@ -387,6 +391,8 @@ class TimeCursor:
         """The pages of a query from the first to its last, or to the last that the API serves."""
         for number in range(1, LAST_PAGE_BY_TIME + 1):
             page = self._fetch_listed(replace(query, page=number))
+            pages = min(LAST_PAGE_BY_TIME, math.ceil((page.total or 0) / PAGE_ROWS))
+            self._stats.instant_calls = pages * (1 + PASSES_OF_AN_INSTANT)
             yield page
             if not page.may_have_successor:
                 return

@@ -203,7 +203,7 @@ class ChildStream(IncrementalStream):
 
     @override
     def _least_calls(self, spent: int) -> int:
-        return max(2 * spent + 2, self.least_calls)
+        return max(2 * spent + 2, self.stats.instant_calls + 6, self.least_calls)
 
     def since_params(self, since: datetime) -> dict[str, str]:
         """Parameters that leave out rows created before `since`, if the list takes any."""

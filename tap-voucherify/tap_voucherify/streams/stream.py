@@ -214,7 +214,7 @@ class VoucherifyStream(Stream):
     def _least_calls(self, spent: int) -> int:
         """Calls with which a run that was cut after `spent` calls can surely go further."""
         pages = math.ceil((self.stats.total or 0) / PAGE_ROWS)
-        return max(2 * spent + 2, pages + 4, self.least_calls)
+        return max(2 * spent + 2, pages + 4, self.stats.instant_calls + 6, self.least_calls)
 
     def _with_state_messages(self) -> Iterator[dict[str, Any]]:
         """The records, with a STATE message and a check for signals between two of them when due.
