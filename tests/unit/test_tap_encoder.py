@@ -59,12 +59,15 @@ def row(**values: Any) -> dict[str, Any]:
     return {"id": "cust_1", "created_at": AT, **values}
 
 
-def read(content: bytes, name: str = "customers") -> tuple[bool, list[dict[str, Any]]]:
+def read(
+    content: bytes, name: str = "customers", encoder: RecordEncoder | None = None
+) -> tuple[bool, list[dict[str, Any]]]:
     """Whether the rows of a page are text, and their records."""
-    body = ENCODERS[name].page(content)
+    encoder = encoder or ENCODERS[name]
+    body = encoder.page(content)
     assert (body["total"], body["has_more"], body["data_ref"]) == (7, True, name)
     rows = body[name]
-    made = [bytes(ENCODERS[name].record(one, LATER)) for one in rows]
+    made = [bytes(encoder.record(one, LATER)) for one in rows]
     assert not any(b"\n" in one or b"\r" in one for one in made)
     assert len({isinstance(one, TextRow) for one in rows}) <= 1
     return all(isinstance(one, TextRow) for one in rows), [json.loads(one) for one in made]
@@ -124,10 +127,21 @@ OTHERS = {
 
 @pytest.mark.parametrize("sent", OTHERS.values(), ids=OTHERS)
 def test_a_row_that_does_not_conform_is_made_to(sent: dict[str, Any]) -> None:
-    is_text, records = read(page(row(), sent))
+    encoder = encoder_of(SCHEMAS["customers"])
+    for rows in ((row(), sent), (sent, row()), (row(), row())):
+        _, records = read(page(*rows), encoder=encoder)
 
-    assert not is_text
-    assert records == [conformed(row()), conformed(sent)]
+        assert records == [conformed(one) for one in rows]
+
+
+def test_columns_that_do_not_conform_are_found_one_after_the_other() -> None:
+    encoder = encoder_of(SCHEMAS["customers"])
+    pages = [(row(name=1),), (row(), row(address=[])), (row(name=2, phone=3), row(loyalty=4))]
+    for rows in pages:
+        is_text, records = read(page(*rows), encoder=encoder)
+
+        assert is_text
+        assert records == [conformed(one) for one in rows]
 
 
 def test_a_row_without_an_id_stays_without() -> None:
@@ -322,6 +336,10 @@ def test_every_row_gives_the_record_of_its_general_conformance(
     if not replaced:
         assert records == expected
         assert dict(encoder.nulled) == dict(conformance.nulled)
+        for one, wanted in zip(sent, expected, strict=True):  # pages after another
+            text = json.dumps({**body, name: [one]}, ensure_ascii=False).encode()
+            (found,) = encoder.page(text)[name]
+            assert json.loads(bytes(encoder.record(found, LATER))) == wanted
 
 
 @settings(deadline=None)

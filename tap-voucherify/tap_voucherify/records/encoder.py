@@ -1,14 +1,16 @@
 """Make records of the rows of a stream, as JSON text.
 
-A row is decoded twice, without making objects of most of it: once into the types of the schema,
-which checks every value, and once into the text of each column, of which the record is put
-together. Nearly every row conforms to its schema as it is; in any other row, the columns that do
-not are decoded and made to.
+A page is decoded twice, without making objects of most of it: once into the types of the schema,
+which checks every value, and once into the text of each column, of which records are put together.
+Nearly every row conforms to its schema as it is. A column that does not is left out of the first
+check from then on: it is checked by itself in each row, and made to conform.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -17,10 +19,15 @@ from tap_voucherify.records.conformance import Conformance, Schema, is_instant
 from tap_voucherify.records.row_types import Instant, decoder, members, row_of, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 Record = msgspec.Raw
 """The JSON text of a record."""
+
+PageDecoder = msgspec.json.Decoder[Any]
+Check = Callable[[bytes | msgspec.Raw], Any]
+"""Raises for text that does not conform."""
 
 PAGING = ("id", "created_at", "updated_at", "date")
 """Members of a row that paging needs."""
@@ -36,15 +43,35 @@ decode = msgspec.json.Decoder().decode
 
 
 class TextRow(dict[str, Any]):
-    """The members that paging needs of a row that conforms to its schema as it is.
+    """The members that paging needs of a row whose columns conform to their schema as they are.
 
     Attributes:
         columns: a struct with the text of each column.
+        suspects: columns that are not checked yet.
     """
 
-    __slots__ = ("columns",)
+    __slots__ = ("columns", "suspects")
 
     columns: msgspec.Struct
+    suspects: AbstractSet[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PageDecoders:
+    """How a page is checked and its rows taken apart.
+
+    Attributes:
+        check: takes a page only if its rows conform in all columns but the suspect ones.
+        rows: gives the rows.
+        suspects: columns that did not conform in some row.
+        opened: columns with members inside that the schema does not name. These are decoded, since
+            what they hold may not be readable.
+    """
+
+    check: PageDecoder
+    rows: PageDecoder
+    suspects: frozenset[str] = frozenset()
+    opened: frozenset[str] = frozenset()
 
 
 class RecordEncoder:
@@ -67,20 +94,20 @@ class RecordEncoder:
         chosen = {key: known[key] for key in known if key in columns or key == added}
         names = [*dict.fromkeys((*chosen, *PAGING))]
         texts = members(dict.fromkeys(names, msgspec.Raw))
-        whole = members({**dict.fromkeys(names, Any), **dict.fromkeys(PAGING, msgspec.Raw)})
         fields = dict(zip(names, texts.__struct_fields__, strict=True))
         # What the tap sets needs no check, and times are checked where they are decoded for paging.
         times = {key for key in PAGING if type_of(chosen.get(key, {})) == Instant | None}
-        others = {key: part for key, part in chosen.items() if key not in {added, *times}}
-        self._name = name
+        self._checked = {key: chosen[key] for key in chosen if key not in {added, *times}}
+        self._name, self._names = name, names
         conformance = Conformance(schema)
         self.nulled, self._conform = conformance.nulled, conformance.column
-        self._pages = [
-            (_page_decoder(name, row_of(others, closed=True)), _page_decoder(name, texts)),
-            (_page_decoder(name, row_of(others)), _page_decoder(name, whole)),
-        ]
+        self._page_of_texts = _page_decoder(name, texts)
+        self._decoders = self._decoders_for(frozenset(), frozenset())
         self._text_row, self._check_row = decoder(texts), decoder(row_of(chosen)).decode
-        self._checks = {key: decoder(type_of(part)).decode for key, part in chosen.items()}
+        self._checks, self._closed_checks = (
+            {key: decoder(type_of(part, closed=closed)).decode for key, part in chosen.items()}
+            for closed in (False, True)
+        )
         self._paging = [(key, fields[key], key in times - {added}) for key in PAGING]
         self._hidden = [fields[key] for key in PAGING if key not in chosen]
         self._added, self._fields = added or "", fields
@@ -94,18 +121,66 @@ class RecordEncoder:
         if not _has_nul(content):
             # A line end between two values would end the message; inside a value it is escaped.
             content = content.replace(b"\n", b" ").replace(b"\r", b" ")
-            for typed, texts in self._pages:
-                with suppress(msgspec.ValidationError):
-                    typed.decode(content)
-                    return self._body(texts.decode(content))
+            with suppress(msgspec.ValidationError):
+                return self._text_page(content)
         return decode(content)
 
-    def _body(self, page: Any) -> dict[str, Any]:
-        rows = page.rows if page.data_ref == self._name else page.data
-        body = {key: getattr(page, key) for key in ("data_ref", *OTHERS)}
-        return {**body, page.data_ref: [self._row(columns) for columns in rows]}
+    def _text_page(self, content: bytes) -> dict[str, Any]:
+        """A page of rows as text.
 
-    def _row(self, columns: Any) -> TextRow:
+        Raises:
+            msgspec.ValidationError: it is of another form.
+        """
+        while True:
+            decoders = self._decoders
+            with suppress(msgspec.ValidationError):
+                decoders.check.decode(content)
+                return self._body(decoders.rows.decode(content), decoders.suspects)
+            self._decoders = self._adapted(decoders, content)
+
+    def _adapted(self, decoders: PageDecoders, content: bytes) -> PageDecoders:
+        """The decoders for a page whose rows do not conform as those before did.
+
+        Raises:
+            msgspec.ValidationError: the reason is none of its columns.
+        """
+        rows = self._rows_of(self._page_of_texts.decode(content))
+        suspects = decoders.suspects | self._failing(rows, self._checks)
+        opened = (decoders.opened | self._failing(rows, self._closed_checks)) - suspects
+        if (suspects, opened) == (decoders.suspects, decoders.opened):
+            raise msgspec.ValidationError
+        return self._decoders_for(suspects, opened)
+
+    def _failing(self, rows: list[Any], checks: Mapping[str, Check]) -> frozenset[str]:
+        """The columns that a check refuses in some row."""
+        return frozenset(
+            key
+            for key in self._checked
+            for columns in rows
+            if (text := getattr(columns, self._fields[key])) is not msgspec.UNSET
+            and not _passes(checks[key], text)
+        )
+
+    def _decoders_for(self, suspects: AbstractSet[str], opened: AbstractSet[str]) -> PageDecoders:
+        checked = {
+            key: type_of(part, closed=key not in opened)
+            for key, part in self._checked.items()
+            if key not in suspects
+        }
+        columns = {key: Any if key in opened else msgspec.Raw for key in self._names}
+        check, rows = (_page_decoder(self._name, members(each)) for each in (checked, columns))
+        return PageDecoders(check, rows, frozenset(suspects), frozenset(opened))
+
+    def _rows_of(self, page: Any) -> list[Any]:
+        rows: list[Any] = page.rows if page.data_ref == self._name else page.data
+        return rows
+
+    def _body(self, page: Any, suspects: AbstractSet[str]) -> dict[str, Any]:
+        body = {key: getattr(page, key) for key in ("data_ref", *OTHERS)}
+        rows = [self._row(columns, suspects) for columns in self._rows_of(page)]
+        return {**body, page.data_ref: rows}
+
+    def _row(self, columns: Any, suspects: AbstractSet[str]) -> TextRow:
         row = TextRow()
         for key, field, is_time in self._paging:
             text = getattr(columns, field)
@@ -113,7 +188,11 @@ class RecordEncoder:
                 row[key] = value = decode(text)
                 if is_time and not (value is None or is_instant(value)):
                     raise msgspec.ValidationError
-        row.columns = columns
+        for key in suspects:
+            text = getattr(columns, self._fields[key])
+            if text is not msgspec.UNSET:
+                decode(text)  # to raise now what cannot be read
+        row.columns, row.suspects = columns, suspects
         return row
 
     def record(self, row: dict[str, Any], added: str | None = None) -> Record:
@@ -126,7 +205,12 @@ class RecordEncoder:
         Raises:
             VoucherifyError: a required value has no form that the schema allows.
         """
-        columns = row.columns if isinstance(row, TextRow) else self._conforming(row, added)
+        if isinstance(row, TextRow):
+            columns: Any = row.columns
+            self._check_columns(columns, row.suspects)
+            row.suspects = frozenset()
+        else:
+            columns = self._conforming(row, added)
         for field in self._hidden:
             setattr(columns, field, msgspec.UNSET)
         if added is not None:
@@ -141,18 +225,21 @@ class RecordEncoder:
         except (UnicodeEncodeError, RecursionError):
             text = encode({key: self._conform(key, row[key]) for key in self._checks if key in row})
         columns, has_nul = self._text_row.decode(text), _has_nul(text)
-        if not has_nul and _passes(self._check_row, text):
-            return columns
-        for key, check in self._checks.items():
+        if has_nul or not _passes(self._check_row, text):
+            self._check_columns(columns, self._checks, has_nul=has_nul)
+        return columns
+
+    def _check_columns(self, columns: Any, names: Iterable[str], *, has_nul: bool = False) -> None:
+        """Make the columns conform that do not."""
+        for key in names:
             column = getattr(columns, self._fields[key])
             if column is msgspec.UNSET:
                 continue
-            if not _passes(check, column) or (has_nul and _has_nul(bytes(column))):
+            if not _passes(self._checks[key], column) or (has_nul and _has_nul(bytes(column))):
                 setattr(columns, self._fields[key], self._conform(key, decode(column)))
-        return columns
 
 
-def _passes(check: Callable[[Any], Any], text: bytes | msgspec.Raw) -> bool:
+def _passes(check: Check, text: bytes | msgspec.Raw) -> bool:
     try:
         check(text)
     except msgspec.ValidationError:
