@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import calls, document, growth, lag, quota, speed
+from benchmarks import calls, document, growth, lag, quota, scarce, speed
 from benchmarks.measurement import FOLDER, ROOT
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RESULTS = FOLDER / "results.json"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SMALL = 1_000
-MEASURED = ("speed", "data", "quota", "calls", "growth", "lag")
+MEASURED = ("speed", "data", "quota", "scarce", "calls", "growth", "lag")
 KIND_ROUNDS = 3
 """Rounds of a part with many contestants at most."""
 
@@ -74,7 +74,11 @@ def _data(given: argparse.Namespace) -> None:
 
 
 def _growth(given: argparse.Namespace) -> None:
-    _keep(growth=growth.measured(given.sizes), ledger=growth.ledger(max(given.sizes)))
+    _keep(
+        growth=growth.measured(given.sizes),
+        sizes=growth.by_record_size(given.rows),
+        ledger=growth.ledger(max(given.sizes)),
+    )
 
 
 def _document(_given: argparse.Namespace) -> None:
@@ -97,6 +101,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "speed": _speed,
     "data": _data,
     "quota": lambda given: _keep(quota=quota.measured(given.rows)),
+    "scarce": lambda _: _keep(scarce=scarce.measured()),
     "calls": lambda given: _keep(calls=calls.measured(given.rows)),
     "growth": _growth,
     "lag": lambda _: _keep(lag=lag.measured()),

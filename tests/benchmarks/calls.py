@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurement import FOLDER, cost_of, log_progress
 from benchmarks.speed import catalog_of, settings, tap, target
-from voucherify_sandbox import Sandbox
+from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
@@ -20,14 +20,20 @@ SPREAD = timedelta(days=200)
 CHANGED, REWARDED = 1_000, 40
 """Customers that a nightly sync changes, and those of them that got a reward."""
 
+INSTANTS = 20
+"""Bulk loads that made all customers, each in an instant."""
+
+JOB_SECONDS = 2.0
+AN_HOUR = timedelta(hours=1)
 SECONDS_BETWEEN_CHANGES = 0.01
 
 
 def measured(count: int) -> dict[str, int]:
     """Calls by task."""
-    with Sandbox() as sandbox:
+    # A live job ends after a time, not after a number of polls.
+    with Sandbox(readings=Readings(job_polls=0, job_seconds=JOB_SECONDS)) as sandbox:
         # Metadata in the mapping would cost one more call, for its schema.
-        plain = {"mapping": {"name": "name", "email": "email"}, **_keys(sandbox)}
+        plain: dict[str, Any] = {"mapping": {"name": "name", "email": "email"}, **_keys(sandbox)}
         found = {"written": _calls(sandbox, target(sandbox.url, count, **plain))}
     with Sandbox() as sandbox:
         sandbox.project.add_customers(
@@ -36,8 +42,20 @@ def measured(count: int) -> dict[str, int]:
         by_export = {**_keys(sandbox), "customers_backfill": "export"}
         found["list"] = _calls(sandbox, tap(sandbox.url, **_keys(sandbox)))
         found["export"] = _calls(sandbox, tap(sandbox.url, **by_export))
+    found["instants"] = _in_instants(count)
     log_progress(f"calls: {found}")
     return {**found, **later_runs(min(count, 20_000))}
+
+
+def _in_instants(count: int) -> int:
+    """Calls of a first run by list where thousands of customers have one creation time."""
+    with Sandbox() as sandbox:
+        begin = datetime.now(UTC) - SPREAD
+        for number in range(INSTANTS):
+            sandbox.project.add_customers(
+                count // INSTANTS, prefix=f"load-{number}", created_at=begin + number * AN_HOUR
+            )
+        return _calls(sandbox, tap(sandbox.url, **_keys(sandbox)))
 
 
 def later_runs(count: int) -> dict[str, int]:

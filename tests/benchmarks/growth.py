@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurement import FOLDER, Contestant, cost_of, log_progress, server
+from benchmarks.records import SIZES
 from benchmarks.speed import tap, target
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ def measured(sizes: Iterable[int]) -> dict[str, list[dict[str, Any]]]:
             found["tap"].append(_line(size, tap(served.url)))
             found["target"].append(_line(size, target(served.url, size)))
     return found
+
+
+def by_record_size(count: int) -> dict[str, dict[str, Any]]:
+    """The cost of writing customers in records of several sizes."""
+    with server(1) as served:
+        return {size: _line(count, target(served.url, count, size=size)) for size in SIZES}
 
 
 def ledger(size: int) -> dict[str, Any]:

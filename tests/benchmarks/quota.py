@@ -27,12 +27,16 @@ FORMER = 1
 
 
 def measured(count: int) -> list[dict[str, Any]]:
-    """The share of the quota that first runs use, by stream, calls at once and plan."""
+    """The share of the quota that first runs use, by stream, calls at once and plan.
+
+    The first is of many customers, the second of events; the next two are of fewer customers.
+    """
     calls = round(CALLS_A_SECOND * PERIOD)
     return [
         _customers(3 * count, calls, at_once=8),
         _events(count // 33, round(CALLS_A_SECOND * LONGER_PERIOD)),
-        _customers(2 * count, calls, at_once=8),
+        _customers(count, calls, at_once=8),
+        _customers(count // 2, calls, at_once=8),
         _customers(min(count, 5_000), calls, at_once=FORMER),
         _customers(min(count, 30_000), calls // 20 * 10, at_once=8),
     ]

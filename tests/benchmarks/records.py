@@ -41,6 +41,19 @@ STATE_EVERY = 10_000
 """Records between two STATE messages, as in tap-postgres."""
 
 
+SIZES = {"0.1 kB": 0, "0.4 kB": None, "1 kB": 700, "10 kB": 9_700}
+"""Letters of the description of a record by its size as a message; `None`: as it is, 0: no more
+than a name."""
+
+
+def sized(number: int, letters: int | None) -> dict[str, Any]:
+    """One customer in a message of another size."""
+    if letters == 0:
+        return {"source_id": f"crm-{number:09}", "name": f"Customer {number}"}
+    made = record(number)
+    return made if letters is None else {**made, "description": "x" * letters}
+
+
 def record(number: int) -> dict[str, Any]:
     """One customer of the CRM, 0.4 kB as a message."""
     return {
@@ -61,9 +74,9 @@ def record(number: int) -> dict[str, Any]:
     }
 
 
-def ready_made(folder: Path, count: int) -> Path:
+def ready_made(folder: Path, count: int, size: str = "0.4 kB") -> Path:
     """The file with SCHEMA, RECORD and STATE messages of `count` customers."""
-    path = folder / f"records-{count}.singer"
+    path = folder / f"records-{count}-{size.replace(' ', '-')}.singer"
     if path.exists():
         return path
     unfinished = path.with_suffix(".unfinished")
@@ -71,7 +84,7 @@ def ready_made(folder: Path, count: int) -> Path:
         schema = {"stream": "customers", "schema": SCHEMA, "key_properties": ["source_id"]}
         print(_line("SCHEMA", **schema), file=file)
         for number in range(count):
-            print(_line("RECORD", stream="customers", record=record(number)), file=file)
+            print(_line("RECORD", stream="customers", record=sized(number, SIZES[size])), file=file)
             if number % STATE_EVERY == STATE_EVERY - 1:
                 print(_line("STATE", value={"position": number}), file=file)
         print(_line("STATE", value={"position": count}), file=file)

@@ -119,6 +119,11 @@ class Limit:
         return 0.0 if self._used <= self.calls else self._ends - now
 
     @property
+    def a_minute(self) -> int:
+        """Calls of a minute, which is what the API says of its plans."""
+        return int(min(self.calls * 60 / self.period, 1_000_000))
+
+    @property
     def left(self) -> int:
         """Calls left in the period."""
         return int(max(0, min(self.calls, 1_000_000) - self._used))
@@ -160,7 +165,8 @@ class Connection(asyncio.Protocol):
         ANSWERED.append((time.monotonic(), status))
         head = (
             f"HTTP/1.1 {status} X\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"
-            f"Content-Type: application/json\r\nX-Rate-Limit-Remaining: {self._limit.left}\r\n"
+            f"Content-Type: application/json\r\nX-Rate-Limit-Limit: {self._limit.a_minute}\r\n"
+            f"X-Rate-Limit-Remaining: {self._limit.left}\r\n"
             f"{retry_after}Content-Length: {len(content)}\r\n\r\n"
         ).encode()
         if not isinstance(self._transport, asyncio.WriteTransport):

@@ -92,11 +92,11 @@ def tap(
     return Contestant(TAP, [*DISCOVER[:-1], *files])
 
 
-def target(url: str, count: int, **more: Any) -> Contestant:
-    """The target, writing `count` customers."""
+def target(url: str, count: int, *, size: str = "0.4 kB", **more: Any) -> Contestant:
+    """The target, writing `count` customers in records of a size."""
     config = settings(url, **{"mapping": records.MAPPING, **more})
     line = [sys.executable, "-m", "target_voucherify", "--config", config]
-    return Contestant(TARGET, line, records.ready_made(FOLDER, count))
+    return Contestant(TARGET, line, records.ready_made(FOLDER, count, size))
 
 
 def readers(url: str, *, yardsticks: bool) -> list[Contestant]:

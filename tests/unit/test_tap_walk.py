@@ -309,7 +309,7 @@ def side_by_side(
     windows = SmallWindows(
         fetch or api.locked_fetch,
         BY_CREATION,
-        concurrency=concurrency,
+        concurrency=lambda: concurrency,
         stats=ReadStats(),
         fail=lambda _: None,
     )
@@ -343,7 +343,7 @@ def test_a_deletion_between_two_pages_of_a_window_skips_no_row(counted: str) -> 
         return page
 
     windows = ParallelWindows(
-        fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+        fetch, BY_CREATION, concurrency=lambda: 8, stats=ReadStats(), fail=lambda _: None
     )
     rows = [row["id"] for _, row in windows.rows(Window(None, None), lambda: at(10**9))]
 
@@ -434,7 +434,7 @@ def test_a_burst_costs_one_call_a_hundred_rows() -> None:
     late = [10**12 + number * 1_000 for number in range(10)]
     api = filled(Api(), [*early, *late])
     windows = ParallelWindows(
-        api.locked_fetch, BY_CREATION, concurrency=3, stats=ReadStats(), fail=lambda _: None
+        api.locked_fetch, BY_CREATION, concurrency=lambda: 3, stats=ReadStats(), fail=lambda _: None
     )
 
     rows = list(windows.rows(Window(None, None), lambda: at(10**13)))
@@ -450,7 +450,7 @@ def test_thousands_of_one_instant_cost_little_more(rows_an_instant: int, ties: A
     api = filled(Api(Readings(ties=ties)), times)
     stats = ReadStats()
     windows = ParallelWindows(
-        api.locked_fetch, BY_CREATION, concurrency=8, stats=stats, fail=lambda _: None
+        api.locked_fetch, BY_CREATION, concurrency=lambda: 8, stats=stats, fail=lambda _: None
     )
 
     rows = list(windows.rows(Window(None, None), lambda: at(10**12)))
@@ -465,7 +465,7 @@ def test_an_instant_beyond_the_pages_of_a_window_is_an_error_in_few_calls() -> N
     """No window holds it, and hours without rows lie before it."""
     api = filled(Api(), [*(number * 1_000 for number in range(150)), *[10**11] * 10_000])
     windows = ParallelWindows(
-        api.locked_fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+        api.locked_fetch, BY_CREATION, concurrency=lambda: 8, stats=ReadStats(), fail=lambda _: None
     )
 
     with pytest.raises(VoucherifyError, match="share one instant"):
@@ -478,7 +478,7 @@ def test_an_instant_that_no_window_holds_is_read_by_time() -> None:
     times = [*range(0, 150_000, 1_000), *[10**11] * 9_850, *range(10**12, 10**12 + 150_000, 1_000)]
     api = filled(Api(Readings(ties="stable")), times)
     windows = ParallelWindows(
-        api.locked_fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+        api.locked_fetch, BY_CREATION, concurrency=lambda: 8, stats=ReadStats(), fail=lambda _: None
     )
 
     rows = list(windows.rows(Window(None, None), lambda: at(10**13)))
@@ -502,7 +502,7 @@ def test_few_pages_are_read_ahead_of_those_given() -> None:
     ahead, around = 2 * 16, 4  # the first query twice, the page behind a window, the page given
     api = filled(Api(), [number * 1_000 for number in range(9_000)])
     read = ParallelWindows(
-        api.locked_fetch, BY_CREATION, concurrency=8, stats=ReadStats(), fail=lambda _: None
+        api.locked_fetch, BY_CREATION, concurrency=lambda: 8, stats=ReadStats(), fail=lambda _: None
     ).rows(Window(None, None), lambda: at(10**9))
 
     for number, _ in enumerate(read, 1):

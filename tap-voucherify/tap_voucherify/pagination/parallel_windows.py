@@ -66,6 +66,10 @@ SHORT_LIST = 1_000
 CALLS_PER_THREAD = 60
 """Calls under `max_calls` for which a further page is read ahead: those read ahead may be lost."""
 
+CALLS_OF_A_THREAD = 100
+"""Calls a minute that each thread makes at 0.6 s a response: more threads use hardly more of a
+quota, and what they read ahead is lost if the run is stopped."""
+
 ROWS_BY_TIME = 1_000
 """Rows, about, that are read by time where the pages of a window changed."""
 
@@ -152,7 +156,8 @@ class ParallelWindows:
     Args:
         fetch: returns a page; called from several threads.
         endpoint: the list, ordered by a time that never changes.
-        concurrency: pages requested side by side.
+        concurrency: returns how many pages are requested side by side, once the first response has
+            said how many calls there are.
         stats: gets what the read costs, and `total` of the first response.
         fail: ends the waits of all reading threads when the read ends early.
     """
@@ -165,13 +170,14 @@ class ParallelWindows:
         fetch: Fetch,
         endpoint: TimeOrderedEndpoint,
         *,
-        concurrency: int,
+        concurrency: Callable[[], int],
         stats: ReadStats,
         fail: Callable[[Exception], None],
     ) -> None:
         self._fetch = fetch
         self._endpoint = endpoint
-        self._concurrency = concurrency
+        self._allowed_concurrency = concurrency
+        self._concurrency = 1
         self._stats = stats
         self._fail = fail
         self._lock = Lock()
@@ -201,6 +207,7 @@ class ParallelWindows:
         total = self._stats.total = first.total
         begin = self._endpoint.instant(first.rows[0]) if first.rows else None
         end = whole_millisecond(min(settled(), span.until or LATEST))
+        self._concurrency = self._allowed_concurrency()
         is_long = self._concurrency > 1 and (total or 0) > self.short_list
         if not is_long or begin is None or begin >= end:
             pages = {query: first}  # the read by time begins with the same query

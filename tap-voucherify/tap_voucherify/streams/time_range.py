@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,6 +10,7 @@ from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import Get, pages_of, sent_before
 from tap_voucherify.pagination.parallel_windows import (
+    CALLS_OF_A_THREAD,
     CALLS_PER_THREAD,
     ParallelWindows,
     Window,
@@ -183,14 +185,20 @@ def rows_created(
 ) -> Iterator[TimedRow]:
     """What was created in a span, ascending; pages are read side by side where that pays.
 
-    What was read ahead when `max_calls` is used up is lost, so few calls are used in turn.
+    What was read ahead when `max_calls` is used up or the run is stopped is lost, so few calls are
+    used in turn.
     """
     client = stream.client
-    affordable = client.calls_left // CALLS_PER_THREAD
+
+    def concurrency() -> int:
+        quota = math.inf if client.usage.quota_limit is None else client.usage.quota_limit
+        useful = min(client.calls_left / CALLS_PER_THREAD, quota / CALLS_OF_A_THREAD)
+        return int(max(1, min(stream.config["max_concurrency"], useful)))
+
     windows = ParallelWindows(
         fetch,
         endpoint,
-        concurrency=int(max(1, min(stream.config["max_concurrency"], affordable))),
+        concurrency=concurrency,
         stats=stream.stats,
         fail=client.fail,
     )
