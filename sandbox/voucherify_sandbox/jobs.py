@@ -147,6 +147,8 @@ class JobQueue:
         self._clock = clock
         self._readings = readings
         self.all: dict[str, Job] = {}
+        self._free_since: datetime | None = None
+        """When the last job ended."""
 
     @property
     def waiting(self) -> list[Job]:
@@ -180,22 +182,26 @@ class JobQueue:
         for job in self.waiting:
             self._begin(job)
             if job.fault != "hangs":
-                self._complete(job)
+                self._complete(job, self._clock.now())
 
     def _begin(self, job: Job) -> None:
-        job.begun_at = job.begun_at or self._clock.now()
+        if job.begun_at is None:
+            by_time = max(job.created_at, self._free_since or job.created_at)
+            job.begun_at = self._clock.now() if self._readings.job_polls else by_time
 
     def _move(self, job: Job) -> None:
         readings = self._readings
         elapsed = (self._clock.now() - (job.begun_at or job.created_at)).total_seconds()
         due = job.polls >= readings.job_polls and elapsed >= readings.job_seconds
         if due and job.fault != "hangs":
-            self._complete(job)
+            now = self._clock.now()
+            in_time = timedelta(seconds=readings.job_seconds) + (job.begun_at or now)
+            self._complete(job, now if readings.job_polls else in_time)
         elif job.polls > 1 or readings.job_polls < 3:  # noqa: PLR2004 - three polls show each status
             job.status = "IN_PROGRESS"
             job.updated_at = self._clock.now()
 
-    def _complete(self, job: Job) -> None:
+    def _complete(self, job: Job, ended: datetime) -> None:
         job.run()
-        job.updated_at = self._clock.now()
+        job.updated_at = self._free_since = ended
         job.status = "FAILED" if job.fault in {"fails", "stops"} else "DONE"

@@ -23,7 +23,7 @@ CHANGED, REWARDED = 1_000, 40
 INSTANTS = 20
 """Bulk loads that made all customers, each in an instant."""
 
-JOB_SECONDS = 2.0
+JOB_SECONDS = 1.0
 AN_HOUR = timedelta(hours=1)
 SECONDS_BETWEEN_CHANGES = 0.01
 
