@@ -95,6 +95,9 @@ test: $(VENV)/dev.done bridges/dlt/.venv/done ## the whole test suite
 	.venv-site/bin/python -m pip install -q --require-hashes -r $<
 	@touch $@
 
+certify-picture: $(VENV)/dev.done ## draw what certify shows in a terminal, for docs/certify.md
+	$(BIN)/python tools/terminal_picture.py docs/images/certify.svg tests/data/readings/as-documented.json
+
 site: .venv-site/done ## the documents as a site; fails on a dead link
 	.venv-site/bin/mkdocs build --strict
 
@@ -132,6 +135,7 @@ prism: $(VENV)/dev.done .venv-prism/done ## Prism validates every request and re
 
 torture: $(VENV)/dev.done prism ## all readings, faults and kills: half an hour
 	$(BIN)/voucherify-sandbox torture --document docs/reliability.md
+	for project in tests/data/readings/*.json; do $(BIN)/voucherify-sandbox torture --sample --readings $$project || exit 1; done
 	TORTURE=1 LOGLEVEL=DEBUG $(BIN)/python -m pytest -n 6 -q tests/faults
 
 defences: $(VENV)/dev.done ## disable one defence at a time and expect a failing test: a quarter of an hour
@@ -154,4 +158,4 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

@@ -25,6 +25,7 @@ from voucherify_sandbox.torture.cases import (
 from voucherify_sandbox.torture.defences import DEFENCES, Defence, caught_by, switched_off
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECTS = sorted((ROOT / "tests" / "data" / "readings").glob("*.json"))
 
 
 def bench(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -43,6 +44,18 @@ def bench(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[s
 @pytest.mark.timeout(900)  # a minute on an idle machine
 def test_a_sample_of_every_kind_loses_nothing() -> None:
     done = bench("--sample", "--workers", "4")
+
+    assert done.returncode == 0, done.stdout
+    assert ", 0 failed" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("project", "part"),
+    [*((path, "tap kills") for path in PROJECTS), (PROJECTS[-1], "target kills")],
+    ids=lambda one: one if isinstance(one, str) else one.stem,
+)
+def test_a_sample_under_the_readings_of_a_project_loses_nothing(project: Path, part: str) -> None:
+    done = bench("--sample", "--only", part, "--readings", str(project), "--workers", "2")
 
     assert done.returncode == 0, done.stdout
     assert ", 0 failed" in done.stdout.splitlines()[-1]
