@@ -63,13 +63,6 @@ MOST_CHANGE = 8
 SHORT_LIST = 1_000
 """Rows up to which a list is read by time: it takes few requests in any case."""
 
-CALLS_PER_THREAD = 60
-"""Calls under `max_calls` for which a further page is read ahead: those read ahead may be lost."""
-
-CALLS_OF_A_THREAD = 100
-"""Calls a minute that each thread makes at 0.6 s a response: more threads use hardly more of a
-quota, and what they read ahead is lost if the run is stopped."""
-
 ROWS_BY_TIME = 1_000
 """Rows, about, that are read by time where the pages of a window changed."""
 

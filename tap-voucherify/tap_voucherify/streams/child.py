@@ -273,7 +273,7 @@ class ChildStream(IncrementalStream):
         for parent, body in ordered_map(
             first_page,
             queue.after(self._position.position),
-            concurrency=self.config["max_concurrency"],
+            concurrency=self.concurrency,
             fail=self.client.fail,
         ):
             for page in self._pages(parent.id, body, params):

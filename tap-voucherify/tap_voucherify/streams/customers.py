@@ -109,9 +109,8 @@ class Customers(TimeRangeStream):
         for instant, row in super()._changed(fetch, since):
             named.discard(str(row["id"]))
             yield instant, row
-        concurrency = self.config["max_concurrency"]
         for _, found in ordered_map(
-            self._one, sorted(named), concurrency=concurrency, fail=self.client.fail
+            self._one, sorted(named), concurrency=self.concurrency, fail=self.client.fail
         ):
             if found is not None:
                 yield modified_at(found, self.name), found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from tap_voucherify.pagination.ordered_map import useful_threads
 from tap_voucherify.pagination.position import past
 from tap_voucherify.streams.stream import VoucherifyStream
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso, whole_millisecond
@@ -58,6 +59,14 @@ class IncrementalStream(VoucherifyStream):
     limits = ("start_date", "end_date", "max_calls")
     positions: ClassVar[Mapping[str, type[Position]]] = {}
     """The kinds of positions in the stream's state, by their names there."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests side by side: few where there are few calls, because some may be lost."""
+        client = self.client
+        most = self.config["max_concurrency"]
+        return useful_threads(most, client.calls_left, client.usage.quota_limit)
+
     run_range = RunRange()
     newest: datetime | None = None
     """The latest time of a row that was read."""

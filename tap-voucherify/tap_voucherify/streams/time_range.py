@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,8 +9,6 @@ from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import Get, pages_of, sent_before
 from tap_voucherify.pagination.parallel_windows import (
-    CALLS_OF_A_THREAD,
-    CALLS_PER_THREAD,
     ParallelWindows,
     Window,
 )
@@ -183,23 +180,12 @@ class TimeRangeStream(IncrementalStream):
 def rows_created(
     stream: IncrementalStream, fetch: Fetch, endpoint: TimeOrderedEndpoint, span: Window
 ) -> Iterator[TimedRow]:
-    """What was created in a span, ascending; pages are read side by side where that pays.
-
-    What was read ahead when `max_calls` is used up or the run is stopped is lost, so few calls are
-    used in turn.
-    """
-    client = stream.client
-
-    def concurrency() -> int:
-        quota = math.inf if client.usage.quota_limit is None else client.usage.quota_limit
-        useful = min(client.calls_left / CALLS_PER_THREAD, quota / CALLS_OF_A_THREAD)
-        return int(max(1, min(stream.config["max_concurrency"], useful)))
-
+    """What was created in a span, ascending; pages are read side by side where that pays."""
     windows = ParallelWindows(
         fetch,
         endpoint,
-        concurrency=concurrency,
+        concurrency=lambda: stream.concurrency,
         stats=stream.stats,
-        fail=client.fail,
+        fail=stream.client.fail,
     )
-    return windows.rows(span, lambda: client.run_started - stream.lookback)
+    return windows.rows(span, lambda: stream.client.run_started - stream.lookback)
