@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from conftest import Meltano
     from voucherify_sandbox import Sandbox
 
-CONTACTS = 50
+CONTACTS = 500
+CALLS_AN_HOUR = 100
+"""What the smallest plan allows."""
 
 
 def commands() -> str:
@@ -63,6 +65,7 @@ def test_the_quick_start_leads_to_a_filled_warehouse(
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / ".env").stat().st_mode & 0o077 == 0
     assert len(sandbox.project.customers) == CONTACTS
+    assert sandbox.calls <= CALLS_AN_HOUR
     with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
         rows = warehouse.execute("SELECT count(*) FROM analytics.stg_customers").fetchone()
     assert rows == (CONTACTS,)
