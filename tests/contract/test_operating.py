@@ -140,6 +140,10 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "faults/test_tap_movement.py::test_a_row_that_is_counted_and_never_listed_fails_once_and_then_is_a_warning",
         "faults/test_tap_movement.py::test_a_list_cut_short_once_is_read_to_its_end_by_the_next_run",
     ),
+    "`start_date` is removed or set earlier than in the runs before": (
+        "faults/test_tap_movement.py::test_a_read_cut_under_a_later_start_date_begins_anew",
+        "faults/test_tap_movement.py::test_a_bookmark_behind_a_start_date_stays_and_says_what_is_not_read",
+    ),
     "more than 9,900 rows in one millisecond": (
         "faults/test_tap_situations.py::test_more_rows_of_one_millisecond_than_the_pages_reach",
     ),

@@ -395,6 +395,89 @@ def kill_at(sandbox: Sandbox, process: Process, number: int) -> None:
         time.sleep(0.001)
 
 
+BEGUN = {"replication_key_value": (LONG_AGO - timedelta(days=1)).isoformat()}
+"""The bookmark of a stream whose rows all came since."""
+
+LATER_RUN = pytest.mark.parametrize("is_later_run", [False, True], ids=["first", "later"])
+
+
+@LATER_RUN
+@pytest.mark.parametrize("total", TOTALS)
+@pytest.mark.parametrize("stream", ["orders", "publications"], indirect=True)
+def test_a_row_pulled_onto_an_earlier_page_comes_with_the_run_that_goes_on(
+    sandbox: Sandbox, tap: Tap, stream: str, total: Any, *, is_later_run: bool
+) -> None:
+    populate(sandbox, stream, 1_500)
+    sandbox.readings.change(total=total)
+    tap.state = {"bookmarks": {stream: BEGUN}} if is_later_run else {}
+    gone = {"action": "remove", "kind": stream, "position": 1_490}
+    sandbox.movements.add(Movement(action=gone, nth=(5,)))
+    cut = tap.run(max_calls=9)
+    assert cut.exit_code == 0, cut.log
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert set(rows_of(sandbox, stream)) <= tap.found
+
+
+@LATER_RUN
+@pytest.mark.parametrize("total", TOTALS)
+@pytest.mark.parametrize("stream", ["orders", "publications"], indirect=True)
+def test_rows_that_go_between_two_runs_hide_none_from_the_run_that_goes_on(
+    sandbox: Sandbox, tap: Tap, stream: str, total: Any, *, is_later_run: bool
+) -> None:
+    populate(sandbox, stream, 1_500)
+    sandbox.readings.change(total=total)
+    tap.state = {"bookmarks": {stream: BEGUN}} if is_later_run else {}
+    tap.run(max_calls=9)
+    rows = rows_of(sandbox, stream)
+    for key in sorted(rows, key=lambda key: rows[key]["created_at"])[-250:]:
+        del rows[key]
+    sandbox.forget_requests()
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert set(rows) <= tap.found
+    assert total == "absent" or sandbox.calls <= 16
+
+
+@pytest.mark.parametrize("stream", ["customers", "orders", "vouchers"], indirect=True)
+def test_a_read_cut_under_a_later_start_date_begins_anew(
+    sandbox: Sandbox, tap: Tap, stream: str
+) -> None:
+    populate(sandbox, stream, 1_500)
+    times = sorted(row["created_at"] for row in rows(sandbox, stream))
+    tap.run(start_date=times[700].isoformat(), max_calls=6)
+    assert not tap.is_complete
+
+    done = tap.run(start_date=times[300].isoformat())
+
+    assert done.exit_code == 0, done.log
+    wanted = {one["id"] for one in rows(sandbox, stream) if one["created_at"] >= times[300]}
+    assert wanted <= tap.found
+
+
+def test_a_bookmark_behind_a_start_date_stays_and_says_what_is_not_read(
+    sandbox: Sandbox, tap: Tap
+) -> None:
+    customers(sandbox, 450)
+    later = (LONG_AGO + timedelta(days=15)).isoformat()
+    tap.run(start_date=later)
+    same = tap.run(start_date=later)
+    found = set(tap.found)
+
+    done, again = tap.run(), tap.run()
+
+    assert tap.found == found
+    assert ["remove the state of that stream" in one.log for one in (same, done, again)] == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_a_list_cut_short_once_is_read_to_its_end_by_the_next_run(
     sandbox: Sandbox, tap: Tap
 ) -> None:
@@ -468,6 +551,6 @@ def test_a_slice_looks_at_no_state_and_leaves_none(sandbox: Sandbox, tap: Tap, s
 
 def rows(sandbox: Sandbox, stream: str) -> list[dict[str, Any]]:
     return [
-        {"created_at": getattr(row, "created_at", None) or row["created_at"]}
-        for row in rows_of(sandbox, stream).values()
+        {"id": key, "created_at": getattr(row, "created_at", None) or row["created_at"]}
+        for key, row in rows_of(sandbox, stream).items()
     ]

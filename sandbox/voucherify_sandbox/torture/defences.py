@@ -45,6 +45,7 @@ WALK = ("tests/unit/test_tap_walk.py", "tests/faults/test_tap_customers.py")
 INPUT = ("tests/faults/test_tap_bad_input.py",)
 FEW = ("tests/faults/test_tap_few_calls.py",)
 PAGING = ("tests/unit/test_tap_paging.py",)
+MOVEMENT = ("tests/faults/test_tap_movement.py",)
 READINGS = ("tests/faults/test_tap_readings.py",)
 EVENTS = ("tests/standard/test_tap_reward_events.py",)
 BULK = ("tests/faults/test_target_bulk.py", "-k", "not nothing_is_lost")
@@ -265,6 +266,34 @@ DEFENCES = (
         "goes_on = page.has_more or page.may_have_successor or counts_more",
         "goes_on = page.may_have_successor",
         PAGING,
+    ),
+    Defence(
+        "tap: a cut read by page number goes on before the first page in doubt",
+        "tap_voucherify/streams/paged.py",
+        "self._kept = at.to_state()",
+        "pass",
+        (*MOVEMENT, "-k", "pulled_onto"),
+    ),
+    Defence(
+        "tap: a cut read by page number finds its page again where rows went",
+        "tap_voucherify/streams/paged.py",
+        "if times and max(times) > at.newest:",
+        "if True:",
+        (*MOVEMENT, "-k", "go_between_two_runs"),
+    ),
+    Defence(
+        "tap: a read that was cut under a later start_date begins anew",
+        "tap_voucherify/streams/incremental.py",
+        "if began is not None and (asked is None or asked < began):",
+        "if False:",
+        (*MOVEMENT, "-k", "later_start_date"),
+    ),
+    Defence(
+        "tap: a scan of reward events that was cut is not gone on with under other settings",
+        "tap_voucherify/streams/child.py",
+        "if self._position.asked != self.asked:",
+        "if False:",
+        ("tests/standard/test_tap_reward_events.py", "-k", "cheap_scan or asked_for_later"),
     ),
     Defence(
         "tap: pages overlap by a millisecond",

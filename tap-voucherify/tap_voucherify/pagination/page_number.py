@@ -55,6 +55,8 @@ class NumberedPages:
         started: when the read began. Rows that came since are given if they are met, but nothing
             is read again for them, or the read of a busy list would never end.
         number: the page being read; rows of earlier pages were all given.
+        in_doubt: whether a row may have been pulled onto an earlier page, or have changed places
+            with one of it, unseen.
         last_page: the last page that the API serves.
         untimed_among: whether rows without the time may stand by their creation among the others,
             although no page has shown it yet.
@@ -70,6 +72,7 @@ class NumberedPages:
     number: int = 1
     last_page: int = LAST_PAGE
     untimed_among: bool = False
+    in_doubt: bool = False
     capped: bool = False
     first_total: int | None = None
     distinct: set[str] = field(default_factory=set)
@@ -85,10 +88,11 @@ class NumberedPages:
         """Each row once; some may be older than `since`."""
         first = self.number
         for number in range(first, self.last_page + 1):
-            self.number = number
             page = self._fetch(number)
+            is_last = self._is_last(number, page)
+            self.number, self.in_doubt = number, self._tied or self._shrank()
             yield from self._deduplicate(page)
-            if self._is_last(page):
+            if is_last:
                 break
         else:
             # Rows that come meanwhile push others off the last page, which were read before.
@@ -144,10 +148,10 @@ class NumberedPages:
             return False
         return parse(time, what="the time of a row") >= self.started()
 
-    def _is_last(self, page: Page) -> bool:
+    def _is_last(self, number: int, page: Page) -> bool:
         """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""
         self._totals.append(page.total)
-        passed = (self.number - 1) * PAGE_ROWS + len(page.rows)
+        passed = (number - 1) * PAGE_ROWS + len(page.rows)
         goes_on = page.counts_more and passed < (page.total or 0)
         self._ended = not (page.may_have_successor or goes_on)
         if not page.rows:

@@ -12,8 +12,11 @@ from tap_voucherify.voucherify_client.timestamps import parse, to_iso
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-INSTANTS = frozenset(("started", "reached", "since", "until", "changed"))
+INSTANTS = frozenset(("started", "reached", "since", "until", "changed", "newest"))
 """Members of positions that are instants."""
+
+MAY_COME = frozenset(("until", "newest"))
+"""Those that may lie in the future: rows carry any time."""
 
 EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2200))
 """Instants beyond these are mistakes, and the ends of the calendar leave no room to reckon."""
@@ -65,7 +68,7 @@ class Position:
 def _value(name: str, kind: str, value: Any) -> Any:
     what = f"`{name}` in the state"
     if name in INSTANTS:
-        return _plausible(value, what) if name == "until" else past(value, what)
+        return _plausible(value, what) if name in MAY_COME else past(value, what)
     if "int" in kind:
         return count_of(value, name)
     if not isinstance(value, str):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tap_voucherify.pagination.position import Position
     from tap_voucherify.records.encoder import Record
 
+BEGAN = "start_date"
+"""The member of a stream's state with the latest `start_date` that left rows out of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRange:
@@ -79,6 +82,8 @@ class IncrementalStream(VoucherifyStream):
     @override
     def rows(self) -> Iterator[Record | None]:
         until = self.time_setting("end_date")
+        if until is None and self.keeps_state:
+            self._heed_start_date()
         since = self._since() if until is None else self.time_setting("start_date")
         self.run_range = RunRange(since, until)
         return self.rows_in(self.run_range)
@@ -147,6 +152,30 @@ class IncrementalStream(VoucherifyStream):
         """The instant of a setting such as `start_date`."""
         value = self.config.get(name)
         return None if value is None else parse(value, what=f"The setting {name}")
+
+    def _heed_start_date(self) -> None:
+        """Note the `start_date` that the state was begun with, and compare it with this run's.
+
+        Where that one is later, a read that was cut lacks rows that this run shall have, so it
+        begins anew; a bookmark behind it speaks for none of them, and stays.
+        """
+        asked, bookmark = self.time_setting("start_date"), self.bookmark
+        text = self.stream_state.get(BEGAN)
+        began = None if text is None else parse(text, what=f"`{BEGAN}` in the state")
+        if began is not None and (asked is None or asked < began):
+            if bookmark is None or bookmark < began:
+                for name in self.positions:
+                    self.stream_state.pop(name, None)
+            else:
+                self.logger.warning(
+                    "%s: earlier runs began at start_date %s, and what changed before is not read "
+                    "by a later one: remove the state of that stream to read it again.",
+                    self.name,
+                    text,
+                )
+            self.stream_state.pop(BEGAN)
+        if asked is not None and (bookmark is None or asked > bookmark):
+            self.stream_state[BEGAN] = to_iso(asked)
 
     def _since(self) -> datetime | None:
         bookmark, start_date = self.bookmark, self.time_setting("start_date")

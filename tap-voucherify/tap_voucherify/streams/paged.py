@@ -146,10 +146,12 @@ class PagePosition(FullRead):
     Attributes:
         time: the time that orders the list being read.
         page: its page being read; rows of earlier pages were all written.
+        newest: that time of the first row of the page, so that it is found again where rows went.
     """
 
     time: str = ""
     page: int = 1
+    newest: datetime | None = None
 
     newest_first: ClassVar[bool] = True
 
@@ -158,7 +160,9 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     """A list read page by page from its newest row back to the bookmark, 10,000 rows at most.
 
     Rows that come or move to the front meanwhile belong to the next run: the bookmark is the
-    instant the read began. A run that was cut goes on at its page, one page of overlap.
+    instant the read began. A run that was cut goes on at its page, one page of overlap, or where
+    that page's rows are by then. While a row may have been pulled onto a page that was read, the
+    position stays behind that page, because a run that goes on knows nothing of the pages before.
 
     Attributes:
         times: the times that order the list, each newest first; `created_at` comes last and, after
@@ -169,8 +173,10 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     times: ClassVar[tuple[str, ...]] = ("created_at",)
 
     _position = PagePosition()
-    _first_seen: tuple[str, Page] | None = None
-    """The first page by a time, if `_first_page` read it."""
+    _kept: dict[str, Any] | None = None
+    """The position before the first page that is in doubt, while the pages are read."""
+    _first_seen: tuple[str, int, Page] | None = None
+    """A page by a time that was read to find where to begin."""
 
     @override
     def rows_in(self, run: RunRange) -> Iterator[Record | None]:
@@ -210,14 +216,17 @@ class NewestFirstStream(PagedStream, IncrementalStream):
 
     @override
     def write_position(self) -> None:
-        self.save("pages", self._position)
+        if self._kept is None or self.report.complete:
+            self.save("pages", self._position)
+        else:
+            self.stream_state["pages"] = self._kept
 
     def _pages(self, time: str, since: datetime | None) -> NumberedPages | None:
         """The pages by one time, from where an earlier run was cut; `None` if there is no page."""
-        begin: int | None = max(1, self._position.page - 1)
+        begin: int | None = self._resumed(time)
         untimed_among = False
-        if time != self._position.time:
-            self._position.time, self._position.page = time, 1
+        if begin is None:
+            self._position.time, self._position.page, self._position.newest = time, 1, None
             begin = 1
             if time != self.times[-1]:
                 begin, untimed_among = self._first_page(time)
@@ -228,6 +237,25 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         )
         pages.untimed_among = untimed_among
         return pages
+
+    def _resumed(self, time: str) -> int | None:
+        """The page to go on with: the last that begins before the first row not written.
+
+        Rows that went meanwhile have pulled that row to an earlier page. `None` if the list was
+        not begun by this time, or no page tells.
+        """
+        at = self._position
+        if time != at.time or at.newest is None:
+            return None
+        for number in range(at.page - 1, 0, -1):
+            page = self._page(time, number)
+            times = _times(page, time)
+            if times and max(times) > at.newest:
+                self._first_seen = (time, number, page)
+                return number
+            if page.rows and not times:
+                return None
+        return 1
 
     def _started(self) -> datetime:
         return self._position.started or self.client.run_started
@@ -240,7 +268,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         as well stand by their creation among the others: then the read begins at the first page.
         """
         first = self._page(time, 1)
-        self._first_seen = (time, first)
+        self._first_seen = (time, 1, first)
         if not first.may_have_successor or _has_time(first, time):
             return 1, False
         created = places_descend(time, first.rows)
@@ -257,8 +285,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
                 high, edge = middle, page
             else:
                 low = middle + 1
-        times = [parse(row[time], what=f"`{time}` of a row") for row in edge.rows if row.get(time)]
-        is_later = created is not None and created + LONGEST_RESOLUTION >= max(times)
+        is_later = created is not None and created + LONGEST_RESOLUTION >= max(_times(edge, time))
         is_mixed = is_later and places_descend(time, edge.rows) is not None
         return (1 if is_mixed else low - 1), False
 
@@ -271,8 +298,8 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             )
 
     def _page(self, time: str, number: int) -> Page:
-        if self._first_seen is not None and (time, number) == (self._first_seen[0], 1):
-            page, self._first_seen = self._first_seen[1], None
+        if self._first_seen is not None and (time, number) == self._first_seen[:2]:
+            page, self._first_seen = self._first_seen[2], None
             return page
         page = self.get_page(self.path, limit=PAGE_ROWS, order=f"-{time}", page=number)
         self._position.begin(self.client.run_started, page.total)
@@ -283,7 +310,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     ) -> Iterator[Record | None]:
         """The rows of the run's range; if `never_updated`, only those without `updated_at`."""
         for row in rows:
-            self._position.page = pages.number
+            self._note_page(row, pages)
             text = row.get(str(pages.time_field))
             is_read_by_creation = text is None and pages.time_field != self.times[-1]
             if is_read_by_creation or (never_updated and row.get("updated_at")):
@@ -294,11 +321,21 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             self.note(instant)
             if self.run_range.holds(instant):
                 yield self._record(row, instant)
+        self._kept = None
         self.refuse_capped(
             pages,
             "older ones were not read and the bookmark stays where it was: set start_date to an "
             "instant those rows reach back to, and get the older ones as an export.",
         )
+
+    def _note_page(self, row: Row, pages: NumberedPages) -> None:
+        at = self._position
+        if pages.in_doubt and self._kept is None:
+            self._kept = at.to_state()
+        if at.page != pages.number or at.newest is None:
+            text = row.get(str(pages.time_field))
+            at.newest = None if text is None else parse(text, what=f"the time of {self.name}")
+            at.page = pages.number
 
     def _record(self, row: Row, instant: datetime) -> Record:
         if len(self.times) > 1:
@@ -319,3 +356,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
 
 def _has_time(page: Page, time: str) -> bool:
     return any(row.get(time) for row in page.rows)
+
+
+def _times(page: Page, time: str) -> list[datetime]:
+    return [parse(row[time], what=f"`{time}` of a row") for row in page.rows if row.get(time)]
