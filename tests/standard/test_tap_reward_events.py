@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -307,6 +308,60 @@ def test_the_audit_says_how_much_the_cheap_way_had_missed(sandbox: Sandbox, tap:
     assert set(events(cheap)).isdisjoint(missed)
     assert missed <= set(events(audit))
     assert f"would have missed {len(missed)} events of this audit" in audit.log
+
+
+@pytest.fixture
+def members(sandbox: Sandbox) -> list[str]:
+    """Twenty customers of two hours ago, who have never taken part in anything."""
+    sandbox.clock.set(datetime.now(UTC) - timedelta(hours=2))
+    sandbox.project.create_referral_campaign(
+        "Events", referee_reward={"gift_credit": 3}, custom_event="signed_up"
+    )
+    keys = [f"member-{number}" for number in range(20)]
+    for key in keys:
+        sandbox.project.upsert_customer({"source_id": key})
+    return keys
+
+
+def reward_each(sandbox: Sandbox, members: list[str]) -> None:
+    """Reward each member now, without a redemption."""
+    sandbox.clock.set(None)
+    for key, friend in pairwise([*members, members[0]]):
+        code = sandbox.project.referral_code("Events", key)
+        sandbox.project.track_event("signed_up", friend, {"code": code})
+    sandbox.project.settle()
+
+
+def test_an_audit_asks_everyone_although_a_cheap_scan_was_cut(
+    sandbox: Sandbox, tap: Tap, members: list[str]
+) -> None:
+    tap.only("reward_events")
+    tap.run()
+    reward_each(sandbox, members)
+    cut = tap.run(max_calls=9)
+    assert "scan" in tap.state["bookmarks"]["reward_events"], cut.log
+    sandbox.forget_requests()
+
+    audit = tap.run(reward_events_scan="all")
+
+    asked = {one.path for one in sandbox.requests if one.path.endswith("/activity")}
+    assert audit.exit_code == 0, audit.log
+    assert len(asked) == len(sandbox.project.customers)
+    assert happened(sandbox) <= set(tap.ever)
+
+
+def test_a_type_asked_for_later_comes_of_everyone_whom_the_cut_run_would_have_asked(
+    sandbox: Sandbox, tap: Tap, members: list[str]
+) -> None:
+    reward_each(sandbox, members)
+    tap.only("reward_events")
+    cut = tap.run(reward_event_types=["customer.referred"], max_calls=9)
+    assert "scan" in tap.state["bookmarks"]["reward_events"], cut.log
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert set(events(done)) == happened(sandbox)
 
 
 @pytest.mark.parametrize("asked_for", [False, True], ids=["as it comes", "asked for"])

@@ -69,6 +69,7 @@ class ParentPosition(Position):
         since: where in it; `None`: at its start.
         last_source: name of the source in which the part ends; empty: behind the last source.
         until: where in it; the part ends before this instant. `None` until it is collected.
+        asked: what is asked of which parents, as `ChildStream.asked`.
     """
 
     position: str = ""
@@ -76,6 +77,7 @@ class ParentPosition(Position):
     since: datetime | None = None
     last_source: str = ""
     until: datetime | None = None
+    asked: str = ""
 
     def begin_part(self, source: str, since: datetime) -> None:
         """Begin a part whose parents are not known yet."""
@@ -201,6 +203,11 @@ class ChildStream(IncrementalStream):
     def sources(self, since: datetime | None) -> list[ParentSource]:
         """The lists that name the parents that may have rows created at or after `since`."""
 
+    @property
+    def asked(self) -> str:
+        """What is asked of which parents, as far as settings say; no other read is gone on with."""
+        return ""
+
     @override
     def _least_calls(self, spent: int) -> int:
         return max(2 * spent + 2, self.stats.instant_calls + 6, self.least_calls)
@@ -227,6 +234,8 @@ class ChildStream(IncrementalStream):
             run: the time range.
         """
         self._position = ParentPosition.from_state(self.saved("scan"))
+        if self._position.asked != self.asked:
+            self._position = ParentPosition(asked=self.asked)
         with queue:
             yield from self._read_parts(queue, run)
         self.log_complete()

@@ -7,7 +7,9 @@ whose counters leave room for a reward, and customers that redemptions name.
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -97,6 +99,12 @@ class RewardEvents(ChildStream):
             queue = None
         self._knows_changed = queue is not None
         return self.read_parents(IdQueue() if queue is None else queue, run)
+
+    @property
+    @override
+    def asked(self) -> str:
+        settings = [self.config["reward_events_scan"], *sorted(self.config["reward_event_types"])]
+        return blake2b(json.dumps(settings).encode(), digest_size=8).hexdigest()
 
     @override
     def since_params(self, since: datetime) -> dict[str, str]:
