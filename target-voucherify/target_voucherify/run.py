@@ -19,6 +19,7 @@ from target_voucherify.acknowledgement.state_fence import StateFence
 from target_voucherify.acknowledgement.summary import Summary
 from target_voucherify.context import RunContext
 from target_voucherify.entities.metadata_schema import read_schema
+from target_voucherify.entities.source_id import folded
 from target_voucherify.errors import InputError, NotACustomerError
 from target_voucherify.voucherify_client.client import Client, Connection
 from target_voucherify.voucherify_client.errors import (
@@ -364,11 +365,11 @@ class Run:
         return key in self._batch or self._writer.in_flight(key)
 
     def _warn_of_case(self, batch: Batch) -> None:
-        if len({key.casefold() for key in batch.rows}) < len(batch.rows):
+        if len({folded(key) for key in batch.rows}) < len(batch.rows):
             self.log_once(
                 "case",
-                "Some keys differ only in upper and lower case; they are sent as different "
-                "customers",
+                "Some keys differ only in case, spaces or the form of letters; they are sent as "
+                "different customers",
             )
 
 

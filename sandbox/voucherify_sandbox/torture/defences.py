@@ -816,6 +816,13 @@ DEFENCES = (
         DELETIONS,
     ),
     Defence(
+        "target: keys that differ only in spaces or the form of letters are not deleted",
+        "target_voucherify/entities/source_id.py",
+        'unicodedata.normalize("NFKC", key.strip()).casefold()',
+        "key.casefold()",
+        DELETIONS,
+    ),
+    Defence(
         "target: a replay sends nothing that a newer record has replaced",
         "target_voucherify/acknowledgement/ledger.py",
         "            return self._execute(newer, (customer, at)).fetchone() is not None\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def is_plain(key: Any) -> bool:
     """Whether a key can be sent as it is; nearly all can, and this check is cheap."""
     return type(key) is str and key.isprintable() and key[-1:] not in {" ", ""}
+
+
+def folded(key: str) -> str:
+    """What a key has in common with those that a service may take for the same.
+
+    Whether Voucherify heeds case, spaces at the beginning and the form of letters (é in one
+    character or in two) is not published.
+    """
+    return unicodedata.normalize("NFKC", key.strip()).casefold()
 
 
 def to_source_id(

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from target_voucherify.acknowledgement.complete_streams import CompleteStreams
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.refused_line import refused_at
+from target_voucherify.entities.source_id import folded
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
 from target_voucherify.writing.concurrent_requests import send_all
 
@@ -47,9 +48,10 @@ UNSAFE = Reason(
 
 AMBIGUOUS = Reason(
     "ambiguous_case",
-    "another source_id differs from it only in upper and lower case; if Voucherify takes both for "
-    "one, deleting it deletes the other",
-    "another source_id differs from it only in upper and lower case; delete it in the dashboard",
+    "another source_id differs from it only in case, spaces or the form of letters; if Voucherify "
+    "takes both for one, deleting it deletes the other",
+    "another source_id differs from it only in case, spaces or the form of letters; delete it in "
+    "the dashboard",
 )
 
 
@@ -203,21 +205,18 @@ class Deletions:
         return sum(self._execute(mark, (key,)).rowcount for key in keys)
 
     def _ambiguous_keys(self, missing: list[str]) -> set[str]:
-        """Keys to delete that differ only in case from another one of this run or of the ledger.
-
-        Whether Voucherify tells them apart is not published.
-        """
-        doomed = {key.casefold(): key for key in (*self._pending_keys(), *missing)}
+        """Keys to delete that a service may take for another one of this run or of the ledger."""
+        doomed = {folded(key): key for key in (*self._pending_keys(), *missing)}
         if not doomed:
             return set()
         self._write_seen()
         seen = (key for (key,) in self._execute("SELECT source_id FROM seen"))
         several = {
-            key.casefold()
+            folded(key)
             for key in chain(seen, self._context.ledger.keys())
-            if doomed.get(key.casefold(), key) != key
+            if doomed.get(folded(key), key) != key
         }
-        return {key for key in chain(self._pending_keys(), missing) if key.casefold() in several}
+        return {key for key in chain(self._pending_keys(), missing) if folded(key) in several}
 
     def _pending_keys(self) -> Iterator[str]:
         return (key for (key,) in self._execute("SELECT source_id FROM pending"))
