@@ -443,6 +443,28 @@ def test_rows_that_go_between_two_runs_hide_none_from_the_run_that_goes_on(
     assert total == "absent" or sandbox.calls <= 16
 
 
+@pytest.mark.parametrize("timestamps", ["milliseconds", "seconds"])
+@pytest.mark.parametrize("stream", ["customers", "orders", "vouchers"], indirect=True)
+def test_a_row_first_updated_between_the_two_reads_of_a_run_comes_with_it(
+    sandbox: Sandbox, tap: Tap, stream: str, timestamps: Any
+) -> None:
+    populate(sandbox, stream, 250)
+    sandbox.readings.change(timestamps=timestamps)
+    for row in rows_of(sandbox, stream).values():
+        if isinstance(row, dict):
+            row.pop("updated_at", None)
+    tap.state = {"bookmarks": {stream: BEGUN}}
+    before = set(rows_of(sandbox, stream))
+    position = 130 if stream == "orders" else 230
+    first = {"action": "change", "kind": stream, "position": position, "fields": {"metadata": {}}}
+    sandbox.movements.add(Movement(action=first, nth=(3,)))
+
+    done = tap.run(max_concurrency=1)
+
+    assert done.exit_code == 0, done.log
+    assert before <= tap.found
+
+
 @pytest.mark.parametrize("stream", ["customers", "orders", "vouchers"], indirect=True)
 def test_a_read_cut_under_a_later_start_date_begins_anew(
     sandbox: Sandbox, tap: Tap, stream: str

@@ -13,7 +13,7 @@ import pytest
 
 from singer import Run, run
 from tap_run import REWARD_EVENT_TYPES
-from voucherify_sandbox import Fault, Sandbox
+from voucherify_sandbox import Fault, Movement, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -330,6 +330,31 @@ def reward_each(sandbox: Sandbox, members: list[str]) -> None:
         code = sandbox.project.referral_code("Events", key)
         sandbox.project.track_event("signed_up", friend, {"code": code})
     sandbox.project.settle()
+
+
+def test_events_of_a_customer_who_is_first_updated_during_the_run_are_read(
+    sandbox: Sandbox, tap: Tap
+) -> None:
+    sandbox.readings.change(recalculation_updates=False)
+    sandbox.clock.set(datetime.now(UTC) - timedelta(hours=2))
+    sandbox.project.create_referral_campaign(
+        "Events", referee_reward={"gift_credit": 3}, custom_event="signed_up"
+    )
+    code = sandbox.project.referral_code("Events", "member")
+    tap.only("reward_events")
+    tap.run()
+    for number in range(150):
+        sandbox.clock.advance(1)
+        friend = {"source_id": f"friend-{number}"}
+        sandbox.project.track_event("signed_up", friend, {"code": code})
+    sandbox.clock.set(None)
+    update = {"action": "update_customer", "key": "friend-140", "fields": {"name": "Moved"}}
+    sandbox.movements.add(Movement(action=update, nth=(3,)))
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert happened(sandbox) <= set(tap.ever)
 
 
 def test_an_audit_asks_everyone_although_a_cheap_scan_was_cut(

@@ -268,6 +268,13 @@ DEFENCES = (
         PAGING,
     ),
     Defence(
+        "tap: a row first updated between the two reads of a run comes with one of them",
+        "tap_voucherify/pagination/replication_value.py",
+        "end(parse(text, what=UPDATED), text) <= started",
+        "True",
+        (*MOVEMENT, "-k", "first_updated"),
+    ),
+    Defence(
         "tap: a cut read by page number goes on before the first page in doubt",
         "tap_voucherify/streams/paged.py",
         "self._kept = at.to_state()",

@@ -11,6 +11,7 @@ from tap_voucherify.pagination.time_cursor import (
     Row,
     TimedRow,
     TimeOrderedEndpoint,
+    end,
     rows_by_time,
 )
 from tap_voucherify.voucherify_client.errors import VoucherifyError
@@ -19,6 +20,8 @@ from tap_voucherify.voucherify_client.timestamps import normalize, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+UPDATED = "`updated_at` of a row"
 
 
 def modified_at(row: Row, stream: str) -> datetime:
@@ -53,6 +56,16 @@ def _text(row: Row, stream: str) -> str:
     return text
 
 
+def is_in_read_by_update(row: Row, started: datetime | None) -> bool:
+    """Whether a read by the time of update has a row for sure.
+
+    Not one that was updated since the read began: it may have had no such time when the read came
+    by, and the read by creation only shows it later.
+    """
+    text = row.get("updated_at")
+    return bool(text) and (started is None or end(parse(text, what=UPDATED), text) <= started)
+
+
 def changed_rows(
     fetch: Fetch,
     by_creation: TimeOrderedEndpoint,
@@ -64,9 +77,10 @@ def changed_rows(
 
     It is not published whether a filter on `updated_at` ever selects a row that was never updated.
     So those are read by `created_at`; two ascending reads merged are one ascending stream, which
-    can be cut and resumed anywhere.
+    can be cut and resumed anywhere. A row that is first updated meanwhile may come in both.
     """
     created = rows_by_time(fetch, by_creation, since=since, stats=stats)
-    never_updated = ((at, row) for at, row in created if not row.get("updated_at"))
+    started = stats.started or (lambda: None)
+    never_updated = ((at, row) for at, row in created if not is_in_read_by_update(row, started()))
     updated = rows_by_time(fetch, by_update, since=since, stats=stats)
     return heapq.merge(never_updated, updated, key=lambda timed: timed[0])

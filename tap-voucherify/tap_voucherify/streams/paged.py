@@ -11,7 +11,7 @@ from typing_extensions import override
 from tap_voucherify.pagination.endpoints import page_of
 from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages, places_descend
 from tap_voucherify.pagination.position import count_of
-from tap_voucherify.pagination.replication_value import modified_at
+from tap_voucherify.pagination.replication_value import is_in_read_by_update, modified_at
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row
 from tap_voucherify.pagination.total_check import (
     FullRead,
@@ -308,12 +308,14 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     def _wanted(
         self, rows: Iterator[Row], pages: NumberedPages, *, never_updated: bool
     ) -> Iterator[Record | None]:
-        """The rows of the run's range; if `never_updated`, only those without `updated_at`."""
+        """The rows of the run's range; if `never_updated`, those that no read by update has."""
         for row in rows:
             self._note_page(row, pages)
             text = row.get(str(pages.time_field))
             is_read_by_creation = text is None and pages.time_field != self.times[-1]
-            if is_read_by_creation or (never_updated and row.get("updated_at")):
+            if is_read_by_creation or (
+                never_updated and is_in_read_by_update(row, self._started())
+            ):
                 yield None
                 continue
             what = f"`{pages.time_field}` of {self.name}"
