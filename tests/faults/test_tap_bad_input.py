@@ -36,6 +36,7 @@ def sentences(log: str) -> list[str]:
         pytest.param({"start_date": "yesterday"}, "start_date is not an ISO 8601", id="date"),
         pytest.param({"max_concurrency": 0}, "max_concurrency does not fit", id="no requests"),
         pytest.param({"lookback_window": -1}, "lookback_window does not fit", id="looking ahead"),
+        pytest.param({"lookback_window": 10**11}, "lookback_window does not fit", id="ages ago"),
         pytest.param({"reward_events_scan": "some"}, "must be changed or all", id="scan"),
         pytest.param({"max_cals": 9}, "no setting max_cals; the nearest is max_calls", id="name"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
 import threading
 import time
@@ -441,6 +442,27 @@ def test_rows_that_go_between_two_runs_hide_none_from_the_run_that_goes_on(
     assert done.exit_code == 0, done.log
     assert set(rows) <= tap.found
     assert total == "absent" or sandbox.calls <= 16
+
+
+@pytest.mark.parametrize("total", ["filtered", "absent"])
+@pytest.mark.parametrize("stream", ["orders", "publications"], indirect=True)
+def test_pages_of_one_instant_need_a_number_of_calls_that_is_soon_named(
+    sandbox: Sandbox, tap: Tap, stream: str, total: Any
+) -> None:
+    populate(sandbox, stream, 1_500)
+    sandbox.readings.change(total=total, ties="random")
+    for row in rows_of(sandbox, stream).values():
+        row["created_at"] = LONG_AGO
+        row.pop("updated_at", None)
+    calls, numbers = 8, 0
+
+    while not tap.is_complete and numbers <= 2:
+        done = tap.run(max_calls=calls)
+        if named := re.findall(r"ends every run before .* at least (\d+)", done.log):
+            calls, numbers = int(named[0]), numbers + 1
+
+    assert tap.is_complete
+    assert set(rows_of(sandbox, stream)) <= tap.found
 
 
 @pytest.mark.parametrize("timestamps", ["milliseconds", "seconds"])

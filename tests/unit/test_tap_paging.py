@@ -177,12 +177,17 @@ def test_a_list_without_a_count_is_read_down_and_up_again() -> None:
     assert listed.asked == [1, 2, 3, *([3, 2, 1, 1, 2, 3] * 3)]
 
 
+@pytest.mark.parametrize("number", [1, 60])
 @pytest.mark.parametrize(("count", "capped"), [(9_999, False), (10_000, False), (10_001, True)])
-def test_the_cap_of_the_pages_is_told(count: int, capped: bool) -> None:  # noqa: FBT001 - a table
+def test_the_cap_of_the_pages_is_told(
+    count: int,
+    capped: bool,  # noqa: FBT001 - a table
+    number: int,
+) -> None:
     listed = listing(count)
-    pages = NumberedPages(listed.page, ReadStats(), "time")
+    pages = NumberedPages(listed.page, ReadStats(), "time", number=number)
 
-    assert len(list(pages.rows())) == min(count, 10_000)
+    assert len(list(pages.rows())) == min(count, 10_000) - (number - 1) * PAGE_ROWS
     assert pages.capped is capped
     assert max(listed.asked) <= 100
 

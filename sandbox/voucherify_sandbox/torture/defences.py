@@ -268,9 +268,16 @@ DEFENCES = (
         PAGING,
     ),
     Defence(
+        "tap: a list of as many rows as its pages reach is whole for a run that goes on, too",
+        "tap_voucherify/pagination/page_number.py",
+        "before = (first - 1) * PAGE_ROWS",
+        "before = 0",
+        (*PAGING, "-k", "cap_of"),
+    ),
+    Defence(
         "tap: a row first updated between the two reads of a run comes with one of them",
         "tap_voucherify/pagination/replication_value.py",
-        "end(parse(text, what=UPDATED), text) <= started",
+        "end(parse(text, what=UPDATED), text) <= started()",
         "True",
         (*MOVEMENT, "-k", "first_updated"),
     ),

@@ -97,7 +97,8 @@ class NumberedPages:
         else:
             # Rows that come meanwhile push others off the last page, which were read before.
             total = self._totals[-1] if self.time_field is None else self.first_total
-            self.capped = total is None or len(self.distinct) < total
+            before = (first - 1) * PAGE_ROWS
+            self.capped = total is None or before + len(self.distinct) < total
         if self.number == first or self._is_proven():
             return
         numbers = pages_to_reread(

@@ -18,7 +18,7 @@ from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import normalize, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
 UPDATED = "`updated_at` of a row"
@@ -56,14 +56,16 @@ def _text(row: Row, stream: str) -> str:
     return text
 
 
-def is_in_read_by_update(row: Row, started: datetime | None) -> bool:
+def is_in_read_by_update(row: Row, started: Callable[[], datetime] | None) -> bool:
     """Whether a read by the time of update has a row for sure.
 
     Not one that was updated since the read began: it may have had no such time when the read came
     by, and the read by creation only shows it later.
     """
     text = row.get("updated_at")
-    return bool(text) and (started is None or end(parse(text, what=UPDATED), text) <= started)
+    if not text:
+        return False
+    return started is None or end(parse(text, what=UPDATED), text) <= started()
 
 
 def changed_rows(
@@ -80,7 +82,6 @@ def changed_rows(
     can be cut and resumed anywhere. A row that is first updated meanwhile may come in both.
     """
     created = rows_by_time(fetch, by_creation, since=since, stats=stats)
-    started = stats.started or (lambda: None)
-    never_updated = ((at, row) for at, row in created if not is_in_read_by_update(row, started()))
+    rest = ((at, row) for at, row in created if not is_in_read_by_update(row, stats.started))
     updated = rows_by_time(fetch, by_update, since=since, stats=stats)
-    return heapq.merge(never_updated, updated, key=lambda timed: timed[0])
+    return heapq.merge(rest, updated, key=lambda timed: timed[0])

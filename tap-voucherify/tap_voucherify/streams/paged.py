@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from tap_voucherify.pagination.endpoints import page_of
-from tap_voucherify.pagination.page_number import LAST_PAGE, NumberedPages, places_descend
+from tap_voucherify.pagination.page_number import (
+    LAST_PAGE,
+    QUIET_PASSES,
+    NumberedPages,
+    places_descend,
+)
 from tap_voucherify.pagination.position import count_of
 from tap_voucherify.pagination.replication_value import is_in_read_by_update, modified_at
-from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row
+from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, ReadStats, Row, end
 from tap_voucherify.pagination.total_check import (
     FullRead,
     counted_in_pages,
@@ -146,7 +151,8 @@ class PagePosition(FullRead):
     Attributes:
         time: the time that orders the list being read.
         page: its page being read; rows of earlier pages were all written.
-        newest: that time of the first row of the page, so that it is found again where rows went.
+        newest: the instant before which the first row of the page was stored, by that time, so that
+            the page is found again where rows went.
     """
 
     time: str = ""
@@ -213,6 +219,15 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             return NumberedPages(page, ReadStats(), created, border, self._started)
 
         return counted_in_pages(pages, border)
+
+    @override
+    def _least_calls(self, spent: int) -> int:
+        """While pages are in doubt a run has to read them again, perhaps all of them."""
+        least = super()._least_calls(spent)
+        if self._kept is None:
+            return least
+        again = 2 if self.stats.total is not None else QUIET_PASSES
+        return (1 + again) * least
 
     @override
     def write_position(self) -> None:
@@ -313,9 +328,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             self._note_page(row, pages)
             text = row.get(str(pages.time_field))
             is_read_by_creation = text is None and pages.time_field != self.times[-1]
-            if is_read_by_creation or (
-                never_updated and is_in_read_by_update(row, self._started())
-            ):
+            if is_read_by_creation or (never_updated and is_in_read_by_update(row, self._started)):
                 yield None
                 continue
             what = f"`{pages.time_field}` of {self.name}"
@@ -336,7 +349,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             self._kept = at.to_state()
         if at.page != pages.number or at.newest is None:
             text = row.get(str(pages.time_field))
-            at.newest = None if text is None else parse(text, what=f"the time of {self.name}")
+            at.newest = text and end(parse(text, what=f"the time of {self.name}"), text)
             at.page = pages.number
 
     def _record(self, row: Row, instant: datetime) -> Record:
