@@ -397,7 +397,7 @@ DEFENCES = (
     Defence(
         "tap: customers never updated are read separately",
         "tap_voucherify/pagination/replication_value.py",
-        "return heapq.merge(never_updated, updated, key=lambda timed: timed[0])",
+        "return heapq.merge(rest, updated, key=lambda timed: timed[0])",
         "return heapq.merge(updated, key=lambda timed: timed[0])",
         WALK,
     ),
