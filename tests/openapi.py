@@ -13,6 +13,9 @@ import jsonschema_rs
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "voucherify-openapi"
+PARTS = tuple(FOLDER / name for name in ("openapi.json", "openapi-more.json"))
+"""The files that hold the description, each some of its operations."""
+
 METHODS = ("get", "post", "put", "delete", "patch")
 
 
@@ -248,13 +251,24 @@ def _named(properties: dict[str, Any]) -> dict[str, Any]:
 @cache
 def description() -> Description:
     """The description; without it a test is skipped here and fails in CI."""
-    path = FOLDER / "openapi.json"
-    if not path.exists():
-        sentence = f"Voucherify's published description is not at {path}"
+    missing = [path for path in PARTS if not path.exists()]
+    if missing:
+        sentence = f"Voucherify's published description is not at {missing[0]}"
         if os.environ.get("CI"):
             pytest.fail(sentence)
         pytest.skip(sentence)
-    return Description(json.loads(path.read_text()))
+    return Description(_joined([json.loads(path.read_text()) for path in PARTS]))
+
+
+def _joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """One document of several, which describe other operations of the same paths and schemas."""
+    first, *others = documents
+    for other in others:
+        for path, item in other["paths"].items():
+            first["paths"].setdefault(path, {}).update(item)
+        for kind, named in other["components"].items():
+            first["components"][kind] = named | first["components"].get(kind, {})
+    return first
 
 
 def _as_numbers(value: object) -> object:

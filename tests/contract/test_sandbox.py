@@ -18,12 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NOT_IMPLEMENTED = {
-    ("GET", "/v1/customers/{customerId}/activities"): "deprecated; activity has taken its place",
+    "GET /v1/customers/{customerId}/activities": "deprecated; activity has taken its place",
+    "GET /v1/loyalties": "loyalty campaigns and their cards are also campaigns and vouchers",
+    "POST /v1/loyalties": "the plugins add no points and let none expire",
+    "POST /v1/orders/": "the plugins write no orders",
+    "PUT /v1/orders/": "the plugins write no orders",
+    "GET /v1/products": "the tap does not read products",
+    "POST /v1/products": "the plugins write no products",
+    "PUT /v1/products/": "the plugins write no products",
+    "GET /v1/promotions/": "the tap does not read promotions",
+    "POST /v1/segments": "the plugins make no segments",
+    "GET /v1/validation-rules": "the tap does not read rules",
+    "POST /v1/vouchers/": "the plugins change no codes",
+    "GET /v2/loyalties/": "the tap does not read Loyalty v2",
+    "POST /v2/loyalties/": "the plugins add no members",
 }
+"""What the described operations begin with that the sandbox does not serve, and why not."""
 NOT_PUBLISHED = {
     ("GET", "/v1/async-actions/{asyncActionId}/report"): "only its address is published",
-    ("POST", "/v1/publications"): "the plugins publish no codes, so it is not in the part either",
-    ("POST", "/v1/orders"): "the plugins write no orders, so it is not in the part that is read",
 }
 GIFTS, POINTS, COUPONS, EVENTS = "Gifts", "Points", "Coupons", "Events"
 
@@ -188,7 +200,10 @@ def write_everything(call: Client) -> None:
         call("GET", f"/v1/async-actions/{imported['async_action_id']}")
     call("DELETE", "/v1/customers/new")
     call("POST", "/v1/customers/bulk/permanent-deletion")
-    call("POST", "/v1/events", {"event": "seen", "customer": {"source_id": "rita"}})
+    rita = {"source_id": "rita"}
+    call("POST", "/v1/events", {"event": "seen", "customer": rita})
+    call("POST", "/v1/orders", {"customer": rita, "amount": 100})
+    call("POST", "/v1/publications", {"customer": rita, "campaign": {"name": GIFTS}})
     form = {"grant_type": "client_credentials", "scope": "api"}
     token = call("POST", "/v1/oauth/token", form, form=True)["access_token"]
     for _ in range(2):
@@ -244,6 +259,8 @@ def refuse_everything(call: Client) -> None:
     call("POST", "/v1/exports", {"exported_object": "customer", "parameters": {"fields": ["x"]}})
     call("POST", "/v1/exports", {"exported_object": "nothing"})
     call("POST", "/v1/events", {"event": "seen"})
+    call("POST", "/v1/publications", {"customer": {"source_id": "rita"}})
+    call("POST", "/v1/publications", {"customer": {"source_id": "rita"}, "voucher": "none"})
     call("POST", "/v1/customers", {"source_id": 1})
     call("POST", "/v1/customers", {"source_id": "x"}, content_type="text/plain")
     call("POST", "/v1/oauth/token", {"grant_type": "password"}, form=True)
@@ -267,7 +284,9 @@ def test_every_operation_of_the_description_is_served_or_listed_with_a_reason(
     published: Description,
 ) -> None:
     served = {(route.method, route.template) for route in ROUTES}
-    assert published.operations - served == set(NOT_IMPLEMENTED)
+    missing = [" ".join(operation) for operation in published.operations - served]
+    assert [name for name in missing if not name.startswith(tuple(NOT_IMPLEMENTED))] == []
+    assert [one for one in NOT_IMPLEMENTED if not any(x.startswith(one) for x in missing)] == []
     assert served - published.operations == set(NOT_PUBLISHED)
 
 
@@ -280,9 +299,10 @@ def test_every_status_the_description_names_is_seen_and_every_answer_is_valid(
         export(call, exported_object)
     read_everything(call, ids)
     refuse_everything(call)
+    served = {(route.method, route.template) for route in ROUTES}
     wanted = {
         (method, template, status)
-        for method, template in published.operations - set(NOT_IMPLEMENTED)
+        for method, template in published.operations & served
         for status in published.statuses(method, template)
     }
     # Voucherify refuses a campaign outside the areas of a key; the sandbox has one key, no areas.
