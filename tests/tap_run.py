@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,8 @@ def extract(
     try:
         with redirect_stdout(printed):
             tap = TapVoucherify(config=dict(config), state=dict(state), catalog=catalog)
-            tap.sync_all()
+            with closing(tap.client):
+                tap.sync_all()
     except VoucherifyError as error:
         leaks.saw(str(error))
     finally:

@@ -234,8 +234,7 @@ class Run:
                 self.outcomes.file.end_replay(is_complete=error is None)
             self.summary.complete = error is None and self._has_stream
         finally:
-            self._ledger.close()
-            self._locks.close()
+            self._close()
         if error is None and not self._has_stream:
             self._log.warning(
                 "The input has no stream, so nothing was read: check that the tap ran"
@@ -245,6 +244,14 @@ class Run:
             self._log.warning("%s The next run continues from the last state.", error)
         elif error is not None:
             raise error
+
+    def _close(self) -> None:
+        """Close connections and files, and free the locks last."""
+        self.client.close()
+        if self.outcomes.file:
+            self.outcomes.file.close()
+        self._ledger.close()
+        self._locks.close()
 
     def _check_progress(self, error: MaxCallsError) -> None:
         """Fail where the next run would begin where this one did.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -10,6 +11,8 @@ import sqlite3
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +23,6 @@ from target_run import load, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from voucherify_sandbox import Sandbox
 
@@ -41,6 +43,15 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     before = os.umask(request.param)
     yield
     os.umask(before)
+
+
+def descriptors() -> set[str]:
+    """What this process has open, as the kernel names it."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(f"{link.name}: {link.readlink()}")
+    return found
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -239,3 +250,21 @@ def test_a_ledger_that_is_damaged_inside_is_named(
     done = load(config, lines(*contacts(3000), state({"seen": 3000})))
     assert "it is damaged; delete it" in str(done.error)
     assert done.states == []
+
+
+@pytest.mark.parametrize("write_path", ["single", "bulk"])
+def test_a_run_leaves_nothing_open(config: dict[str, Any], write_path: str) -> None:
+    text = lines(*contacts(5), REFUSED, state({"seen": 5}))
+    load(config, text)
+    gc.disable()  # what only the collector closes was left open
+    try:
+        before = descriptors()
+        load({**config, "write_path": write_path}, text)
+        until = time.monotonic() + 10
+        while (ours := descriptors() - before) and time.monotonic() < until:
+            time.sleep(
+                0.01
+            )  # the sandbox closes its end once it sees that the run closed the other
+    finally:
+        gc.enable()
+    assert ours == set()

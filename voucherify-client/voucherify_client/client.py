@@ -290,6 +290,10 @@ class Client:
         """End the waits of all threads, because this error ends the run."""
         self._shutdown.fail(error)
 
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        self._transport.close()
+
     def _request_token(self) -> dict[str, Any]:
         """An OAuth token made with the key pair; a repeated request only makes another one.
 

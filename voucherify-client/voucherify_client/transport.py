@@ -111,6 +111,13 @@ class Transport:
         except (requests.RequestException, HTTPError) as error:
             return Response(None, failure=TIME_OUT if exchange.is_expired else _failure(error))
 
+    def close(self) -> None:
+        """Close the connections that no request uses."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+        self._adapter.close()
+
     def _transfer(self, request: Request, headers: Mapping[str, str]) -> Response:
         url, body = urlsplit(request.url), request.body
         headers = {**self._headers, **headers}

@@ -38,6 +38,7 @@ MAX_FIRST_LINE = 1 << 26
 BLOCK = 1 << 20
 NEW_FILE = os.O_WRONLY | os.O_TRUNC | os.O_APPEND
 APPENDED_FILE = os.O_RDWR | os.O_APPEND
+CLOSED = -1
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 MAX_DEPTH = 100
@@ -190,6 +191,12 @@ class RefusedFile:
                 os.fsync(self._descriptor)
                 self._unflushed = False
 
+    def close(self) -> None:
+        """Close the file; nothing can be written afterwards."""
+        if self._descriptor != CLOSED:
+            os.close(self._descriptor)
+            self._descriptor = CLOSED
+
     def _follow(self) -> None:
         """Go on in a file that took this one's place, with the lines of this run that it lacks.
 
@@ -197,7 +204,8 @@ class RefusedFile:
         """
         if self.is_replayed or self._is_at_path(os.fstat(self._descriptor)):
             return
-        with os.fdopen(self._descriptor, "rb") as before:
+        descriptor, self._descriptor = self._descriptor, CLOSED
+        with os.fdopen(descriptor, "rb") as before:
             before.seek(self._begin)
             missing = dict.fromkeys(before.read().splitlines())
         self._descriptor = open_private(self._path, APPENDED_FILE)
