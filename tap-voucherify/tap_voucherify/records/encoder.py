@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -20,7 +21,6 @@ from tap_voucherify.records.row_types import Instant, decoder, members, row_of, 
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
-    from collections.abc import Set as AbstractSet
 
 Record = msgspec.Raw
 """The JSON text of a record."""
@@ -43,7 +43,7 @@ decode = msgspec.json.Decoder().decode
 
 
 class TextRow(dict[str, Any]):
-    """The members that paging needs of a row whose columns conform to their schema as they are.
+    """The members that paging needs of a row that conforms as it is, apart from suspect columns.
 
     Attributes:
         columns: a struct with the text of each column.
@@ -53,7 +53,7 @@ class TextRow(dict[str, Any]):
     __slots__ = ("columns", "suspects")
 
     columns: msgspec.Struct
-    suspects: AbstractSet[str]
+    suspects: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +101,16 @@ class RecordEncoder:
         self._name, self._names = name, names
         conformance = Conformance(schema)
         self.nulled, self._conform = conformance.nulled, conformance.column
-        self._page_of_texts = _page_decoder(name, texts)
         self._decoders = self._decoders_for(frozenset(), frozenset())
+        self._page_of_texts = self._decoders.rows
         self._text_row, self._check_row = decoder(texts), decoder(row_of(chosen)).decode
-        self._checks, self._closed_checks = (
-            {key: decoder(type_of(part, closed=closed)).decode for key, part in chosen.items()}
-            for closed in (False, True)
-        )
+        self._checks = _checks(chosen, closed=False)
         self._paging = [(key, fields[key], key in times - {added}) for key in PAGING]
         self._hidden = [fields[key] for key in PAGING if key not in chosen]
         self._added, self._fields = added or "", fields
 
     def page(self, content: bytes) -> Any:
-        """A decoded response; its rows as text if all of them conform as they are.
+        """A decoded response; its rows as text if all conform, apart from suspect columns.
 
         Raises:
             ValueError: it is not JSON, or holds a number or a character that cannot be read.
@@ -151,6 +148,10 @@ class RecordEncoder:
             raise msgspec.ValidationError
         return self._decoders_for(suspects, opened)
 
+    @cached_property
+    def _closed_checks(self) -> dict[str, Check]:
+        return _checks(self._checked, closed=True)
+
     def _failing(self, rows: list[Any], checks: Mapping[str, Check]) -> frozenset[str]:
         """The columns that a check refuses in some row."""
         return frozenset(
@@ -161,7 +162,7 @@ class RecordEncoder:
             and not _passes(checks[key], text)
         )
 
-    def _decoders_for(self, suspects: AbstractSet[str], opened: AbstractSet[str]) -> PageDecoders:
+    def _decoders_for(self, suspects: frozenset[str], opened: frozenset[str]) -> PageDecoders:
         checked = {
             key: type_of(part, closed=key not in opened)
             for key, part in self._checked.items()
@@ -169,18 +170,18 @@ class RecordEncoder:
         }
         columns = {key: Any if key in opened else msgspec.Raw for key in self._names}
         check, rows = (_page_decoder(self._name, members(each)) for each in (checked, columns))
-        return PageDecoders(check, rows, frozenset(suspects), frozenset(opened))
+        return PageDecoders(check, rows, suspects, opened)
 
     def _rows_of(self, page: Any) -> list[Any]:
         rows: list[Any] = page.rows if page.data_ref == self._name else page.data
         return rows
 
-    def _body(self, page: Any, suspects: AbstractSet[str]) -> dict[str, Any]:
+    def _body(self, page: Any, suspects: frozenset[str]) -> dict[str, Any]:
         body = {key: getattr(page, key) for key in ("data_ref", *OTHERS)}
         rows = [self._row(columns, suspects) for columns in self._rows_of(page)]
         return {**body, page.data_ref: rows}
 
-    def _row(self, columns: Any, suspects: AbstractSet[str]) -> TextRow:
+    def _row(self, columns: Any, suspects: frozenset[str]) -> TextRow:
         row = TextRow()
         for key, field, is_time in self._paging:
             text = getattr(columns, field)
@@ -237,6 +238,11 @@ class RecordEncoder:
                 continue
             if not _passes(self._checks[key], column) or (has_nul and _has_nul(bytes(column))):
                 setattr(columns, self._fields[key], self._conform(key, decode(column)))
+
+
+def _checks(columns: Mapping[str, Schema], *, closed: bool) -> dict[str, Check]:
+    """What checks each column; closed, it also refuses members that the schema does not name."""
+    return {key: decoder(type_of(part, closed=closed)).decode for key, part in columns.items()}
 
 
 def _passes(check: Check, text: bytes | msgspec.Raw) -> bool:

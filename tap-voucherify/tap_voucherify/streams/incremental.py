@@ -63,13 +63,6 @@ class IncrementalStream(VoucherifyStream):
     positions: ClassVar[Mapping[str, type[Position]]] = {}
     """The kinds of positions in the stream's state, by their names there."""
 
-    @property
-    def concurrency(self) -> int:
-        """Requests side by side: few where there are few calls, because some may be lost."""
-        client = self.client
-        most = self.config["max_concurrency"]
-        return useful_threads(most, client.calls_left, client.usage.quota_limit)
-
     run_range = RunRange()
     newest: datetime | None = None
     """The latest time of a row that was read."""
@@ -78,6 +71,13 @@ class IncrementalStream(VoucherifyStream):
         """Note the time of a row that was read."""
         if instant is not None and (self.newest is None or instant > self.newest):
             self.newest = instant
+
+    @property
+    def concurrency(self) -> int:
+        """Requests side by side: few where there are few calls, because some may be lost."""
+        client = self.client
+        most = self.config["max_concurrency"]
+        return useful_threads(most, client.calls_left, client.usage.quota_limit)
 
     @override
     def rows(self) -> Iterator[Record | None]:
