@@ -11,13 +11,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 Json = dict[str, Any]
 APPLICATION_ID, SECRET_KEY = "stand-in-application-id", "stand-in-secret-key"
@@ -52,7 +53,7 @@ class Behaviour:
     other_job: Json | None = None
 
 
-class BareProject:
+class BareProject(LoopbackServer):
     """The project, its server and its time, which moves when `certify` waits."""
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
@@ -69,23 +70,7 @@ class BareProject:
         self._jobs: dict[str, tuple[float, Callable[[], Json]]] = {}
         self._done: dict[str, Json] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(self._handler())
 
     def time(self) -> float:
         return time.time() + self._offset

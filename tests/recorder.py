@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 OF_A_CONNECTION = {"connection", "transfer-encoding", "content-length"}
 
@@ -37,8 +37,8 @@ class Exchange:
         return json.loads(self.answer) if self.kind == "application/json" and self.answer else None
 
 
-class Recorder:
-    """Listens on a loopback port and keeps every exchange, in the order of the responses.
+class Recorder(LoopbackServer):
+    """Keeps every exchange, in the order of the responses.
 
     Attributes:
         upstream: the address of the sandbox, or of what stands before it.
@@ -49,23 +49,7 @@ class Recorder:
         self.exchanges: list[Exchange] = []
         self.upstream = sandbox
         self.host: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         recorder = self
