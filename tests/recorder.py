@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+UPSTREAM_SECONDS = 120
+"""Time for a response; Prism takes long over the first one of an operation."""
 
 OF_A_CONNECTION = {"connection", "transfer-encoding", "content-length"}
 
@@ -58,14 +62,15 @@ class Recorder(LoopbackServer):
             def pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 netloc = urlsplit(recorder.upstream).netloc
-                onward = http.client.HTTPConnection(netloc, timeout=30)
+                onward = http.client.HTTPConnection(netloc, timeout=UPSTREAM_SECONDS)
                 # The header Host is kept, so that the download URL of an export points here.
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 host = headers["host"] if recorder.host is None else recorder.host
-                onward.request(self.command, self.path, body or None, {**headers, "host": host})
-                answer = onward.getresponse()
-                content = answer.read()
-                onward.close()
+                onward_headers = {**headers, "host": host}
+                with closing(onward):
+                    onward.request(self.command, self.path, body or None, onward_headers)
+                    answer = onward.getresponse()
+                    content = answer.read()
                 kind = answer.headers.get_content_type()
                 said = answer.headers.get("sl-violations", "")
                 recorder.exchanges.append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def prism(folder: Path, *arguments: str) -> Iterator[str]:
     log = folder / "prism.log"
     with log.open("wb") as lines:
         process = subprocess.Popen(
-            [*PRISM, *arguments, "--port", str(port)], stdout=lines, stderr=lines
+            [*PRISM, *arguments, "--port", str(port)],
+            stdout=lines,
+            stderr=lines,
+            start_new_session=True,
         )
     try:
         end = time.monotonic() + START_SECONDS
@@ -56,7 +60,7 @@ def prism(folder: Path, *arguments: str) -> Iterator[str]:
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # with Node.js, which it starts
         process.wait()
 
 
