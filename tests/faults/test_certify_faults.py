@@ -192,7 +192,7 @@ def test_odd_headers_cost_no_reading(headers: Any, tmp_path: Path) -> None:
         outcome = certify(sandbox, tmp_path)
         assert (outcome.clean, outcome.reason) == (True, "")
         found = outcome.probe.findings.readings()
-        assert set(LIKELY) - set(UNSEEN) <= set(found)
+        assert set(LIKELY) - set(UNSEEN) <= set(found), outcome.probe.findings.reasons
         assert right(found)
 
 

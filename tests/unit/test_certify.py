@@ -25,6 +25,7 @@ from voucherify_sandbox.certify import command
 from voucherify_sandbox.certify.caller import without_strangers
 from voucherify_sandbox.certify.exchange import Connection, Exchange, address_problem
 from voucherify_sandbox.certify.form import timestamp_form
+from voucherify_sandbox.certify.list_steps import first_left_out
 from voucherify_sandbox.certify.notes import Notes
 from voucherify_sandbox.certify.questions import QUESTIONS, UNSEEN
 from voucherify_sandbox.certify.recording import Redaction
@@ -259,6 +260,19 @@ FORMS = {
 @pytest.mark.parametrize(("form", "texts"), list(FORMS.items()))
 def test_the_form_of_timestamps(form: str | None, texts: list[str]) -> None:
     assert timestamp_form(texts) == form
+
+
+@pytest.mark.parametrize("micros", [0, 1, 499, 500, 998, 999])
+def test_the_microsecond_of_a_row_is_found_in_ten_requests(micros: int) -> None:
+    asked: list[int] = []
+
+    def inclusive(bound: int) -> bool:
+        asked.append(bound)
+        return micros >= bound
+
+    assert first_left_out(inclusive) == micros + 1
+    assert first_left_out(lambda bound: micros > bound) == micros
+    assert len(asked) <= 10
 
 
 JSON: Any = st.recursive(

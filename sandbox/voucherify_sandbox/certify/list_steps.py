@@ -22,7 +22,7 @@ from voucherify_sandbox.certify.probe import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from voucherify_sandbox.certify.exchange import Exchange, Json
@@ -294,11 +294,9 @@ def exact(probe: Probe) -> None:
     if not probe.finer or printed is None or timestamp_form([text]) != "milliseconds":
         raise Unanswered("timestamps are not printed as milliseconds")
 
-    low, high = 0, 1000
-    while high - low > 1:
-        middle = (low + high) // 2
-        inside = _holds_third(probe, created_at__after=_stamp(printed, middle))
-        low, high = (middle, high) if inside else (low, middle)
+    high = first_left_out(
+        lambda micros: _holds_third(probe, created_at__after=_stamp(printed, micros))
+    )
     met = [
         _holds_third(probe, created_at__before=_stamp(printed, micros))
         for micros in (high, high - 1)
@@ -309,6 +307,19 @@ def exact(probe: Probe) -> None:
     probe.exact = _stamp(printed, high - 1 if met[0] else high)
     inside = _holds_third(probe, order="created_at", starting_after=probe.exact)
     probe.findings.answer("cursor", *_bound(inside))
+
+
+def first_left_out(holds: Callable[[int], bool]) -> int:
+    """The first microsecond of a millisecond, 0 to 1000, behind which a row is not listed.
+
+    Args:
+        holds: whether the row is listed behind a microsecond; asked ten times.
+    """
+    low, high = -1, 1000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return high
 
 
 def _stamp(printed: datetime, micros: int = 0) -> str:
