@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAP = "tap_voucherify"
-READ_WHOLE = {"rewards", "reward_assignments", "segments", "metadata_schemas", "customer_deletions"}
+READ_WHOLE = {
+    "customer_deletions",
+    "metadata_schemas",
+    "reward_assignments",
+    "rewards",
+    "segments",
+    "skus",
+}
 """The streams that cannot be sliced."""
 DATES = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2030-01-01T00:00:00Z"}
 
@@ -100,12 +107,14 @@ RUNS: dict[str, Callable[[Config, Path], None]] = {
 @contextmanager
 def project_of(name: str) -> Iterator[Sandbox]:
     """A running sandbox with the project that a run needs."""
-    readings = Readings(bulk_max_records=5) if "refused whole" in name else Readings()
+    most = 5 if "refused whole" in name else 0
+    readings = Readings(bulk_max_records=most, skus_in_products="first")
     with Sandbox(readings=readings) as sandbox:
         # More customers share a timestamp than a page holds, so numbered pages are read.
         sandbox.clock.set(datetime(2026, 3, 1, tzinfo=UTC))
         sandbox.project.add_customers(120, prefix="tied", updated_at=sandbox.clock.now())
         filling.fill(sandbox.project)
+        sandbox.project.create_product({"source_id": "mug"}, [{"sku": f"{n}"} for n in range(12)])
         sandbox.project.upsert_customer({"source_id": "crm-2"})
         sandbox.clock.set(None)
         if "again" in name:

@@ -16,7 +16,7 @@ KINDS = (
 
 
 def fill(project: Project) -> None:
-    """Add four referral campaigns with conversions, a rollback, metadata and a segment."""
+    """Add four referral campaigns with conversions, a rollback, metadata, a segment, and more."""
     project.define_metadata(
         "customer",
         {
@@ -47,4 +47,8 @@ def fill(project: Project) -> None:
         }
     )
     project.create_segment("Everyone", ["adam", "rita"])
+    project.create_product({"source_id": "gift-wrap", "price": 300})
+    shirt = {"source_id": "shirt", "name": "Shirt", "attributes": ["size"]}
+    sizes = [{"sku": f"Shirt {size}", "attributes": {"size": size}} for size in ("S", "M", "L")]
+    project.create_product(shirt, sizes)
     project.settle()

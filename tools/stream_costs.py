@@ -46,6 +46,10 @@ COSTS: dict[str, tuple[str, str]] = {
         "a holder assigned to an old code by other means is missed",
     ),
     "segments": ("1 per 100 segments", "none"),
+    "skus": (
+        "1 per 100 products, at least 1, and 1 per product with more SKUs than its list shows",
+        f"SKUs of {LAST_PAGE * PAGE_ROWS:,} products; more are an error",
+    ),
     "metadata_schemas": ("1", "none"),
     "redemptions": (
         "1 per 100 new redemptions, at least 1",
@@ -59,7 +63,10 @@ COSTS_BY_KIND: dict[type, tuple[str, str]] = {
         "first run 1 per 100 rows; then 2, and 1 per 100 changed",
         "9,900 rows in one millisecond",
     ),
-    NewestFirstStream: ("1 per 100 rows since the bookmark, at least 1 for each time", REACH),
+    NewestFirstStream: (
+        "1 per 100 rows since the bookmark, at least 1 for each time, or 1 if there are no rows",
+        REACH,
+    ),
     FullTableStream: ("1 per 100 rows", f"{LAST_PAGE * PAGE_ROWS:,} rows; more are an error"),
     ChildStream: ("1 per parent", "none"),
 }

@@ -34,6 +34,7 @@ SCOPES = frozenset(
         "events",
         "metadata-schemas",
         "loyalties",
+        "products",
     )
 )
 

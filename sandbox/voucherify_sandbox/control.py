@@ -69,6 +69,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "advance_clock": _advance_clock,
     "books": lambda project: project.books(),
     "change": lambda project, **args: project.change(**args),
+    "create_product": lambda project, **args: project.create_product(**args),
     "create_referral_campaign": lambda project, **args: project.create_referral_campaign(**args),
     "create_segment": lambda project, **args: project.create_segment(**args),
     "define_metadata": lambda project, **args: project.define_metadata(**args),

@@ -15,6 +15,7 @@ from voucherify_sandbox.exports import Exports
 from voucherify_sandbox.ids import IdGenerator
 from voucherify_sandbox.jobs import JobQueue
 from voucherify_sandbox.people import People
+from voucherify_sandbox.products import Products
 from voucherify_sandbox.programs import Programs
 from voucherify_sandbox.records import Records
 from voucherify_sandbox.redemption_flow import RedemptionFlow
@@ -54,6 +55,7 @@ class Project:
         self.programs = Programs(clock, self.ids)
         self.reward_payout = RewardPayout(self.people, self.programs)
         self.records = Records(clock, self.ids)
+        self.products = Products(clock, self.ids)
         self.redemption_flow = RedemptionFlow(
             self.people, self.programs, self.reward_payout, self.delayed, self.records
         )
@@ -194,11 +196,27 @@ class Project:
             "vouchers": self.programs.vouchers,
             "rewards": self.programs.rewards,
             "segments": self.segments.all,
+            "products": self.products.all,
+            "skus": self.products.skus,
         }
         ids = list(kinds[kind])
         if not -len(ids) <= position < len(ids):
             raise not_found(kind, str(position))
         return kinds[kind], ids[position]
+
+    # Products
+
+    def create_product(self, fields: Json, skus: Iterable[Json] = ()) -> Json:
+        """A product and its SKUs, each with the members of a request.
+
+        A product with the same `source_id` that is there already gets the SKUs.
+        """
+        with self.lock:
+            known = self.products.find(str(fields.get("source_id")))
+            product = known or self.products.add(fields)
+            for sku in skus:
+                self.products.add_sku(product, sku)
+            return self.plain(product)
 
     # Programs
 

@@ -63,6 +63,9 @@ class Readings:
     # Webhooks
     webhook_events: Literal["activity", "own"] = "activity"
 
+    # Products
+    skus_in_products: Literal["all", "first"] = "all"
+
     # The form of responses
     timestamps: Literal[
         "milliseconds", "seconds", "microseconds", "short_offset", "long_offset", "mixed"

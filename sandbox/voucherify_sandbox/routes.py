@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from voucherify_sandbox.endpoints import customers, exports, jobs, oauth, programs, publications
+from voucherify_sandbox.endpoints import (
+    customers,
+    exports,
+    jobs,
+    oauth,
+    products,
+    programs,
+    publications,
+)
 from voucherify_sandbox.errors import ApiError, refusal
 
 if TYPE_CHECKING:
@@ -83,6 +91,8 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/vouchers", programs.list_vouchers),
     ("GET", "/v1/vouchers/{code}", programs.get_voucher),
     ("GET", "/v1/vouchers/{code}/transactions", programs.list_voucher_transactions),
+    ("GET", "/v1/products", products.list_products),
+    ("GET", "/v1/products/{productId}/skus", products.list_skus),
     ("GET", "/v1/metadata-schemas", programs.list_metadata_schemas),
     ("GET", "/v1/metadata-schemas/{resource}", programs.get_metadata_schema),
     ("POST", "/v1/oauth/token", oauth.generate_token),

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 SCOPE = (
-    "customers redemptions publications campaigns vouchers rewards referrals orders segments "
-    "metadata-schemas exports"
+    "customers redemptions publications campaigns vouchers rewards referrals orders products "
+    "segments metadata-schemas exports"
 )
 """Scope of OAuth tokens: as little as all streams together need."""
 

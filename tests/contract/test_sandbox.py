@@ -23,7 +23,6 @@ NOT_IMPLEMENTED = {
     "POST /v1/loyalties": "the plugins add no points and let none expire",
     "POST /v1/orders/": "the plugins write no orders",
     "PUT /v1/orders/": "the plugins write no orders",
-    "GET /v1/products": "the tap does not read products",
     "POST /v1/products": "the plugins write no products",
     "PUT /v1/products/": "the plugins write no products",
     "GET /v1/promotions/": "the tap does not read promotions",
@@ -135,6 +134,7 @@ def fill(call: Client) -> dict[str, str]:
         "metadata": {"tier": "gold", "nested": {"a": [1, None]}},
     }
     project.upsert_customer(full)
+    ids["product"] = project.create_product({"source_id": "mug"}, [{"sku": "Mug"}])["id"]
     ids["segment"] = project.create_segment("Everyone", ["adam", "rita"])["id"]
     ids["campaign"] = project.programs.campaign(f"{GIFTS} credit")["id"]
     ids["referral_campaign"] = project.programs.campaign(EVENTS)["id"]
@@ -173,6 +173,8 @@ def read_everything(call: Client, ids: dict[str, str]) -> None:
         f"referrals/members/{ids['code']}/holders",
         f"referrals/{ids['referral_campaign']}/members/{ids['code']}/holders",
         "metadata-schemas/customer",
+        "products?order=-updated_at",
+        f"products/{ids['product']}/skus?order=-created_at",
     ):
         call("GET", f"/v1/{path}")
     for key in ("adam", "rita", "eve", quote("zoë/1", safe="")):
@@ -243,6 +245,7 @@ def refuse_everything(call: Client) -> None:
         "referrals/members/none/holders",
         "referrals/none/members/none/holders",
         "metadata-schemas/none",
+        "products/none/skus",
         "redemptions/none",
         "async-actions?end_date=soon",
         "publications?page=101",

@@ -29,6 +29,8 @@ MUST_USE: dict[str, set[str]] = {
         "GET /v1/rewards",
         "GET /v1/rewards/{rewardId}/assignments",
         "GET /v1/orders",
+        "GET /v1/products",
+        "GET /v1/products/{productId}/skus",
         "GET /v1/segments",
         "GET /v1/referrals/members/{memberId}/holders",
         "GET /v1/metadata-schemas",

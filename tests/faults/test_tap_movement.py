@@ -33,6 +33,8 @@ LAUNCH = {
     "referrer_reward": {"gift_credit": 5},
 }
 GROUP = {"action": "create_segment", "name": "Segment {n}", "members": []}
+STOCK = {"action": "create_product", "fields": {"source_id": "product-{n}"}}
+VARIANT = {"action": "create_product", "fields": {"source_id": "new"}, "skus": [{"sku": "{n}"}]}
 
 ARRIVALS = {
     "customers": SIGN_UP,
@@ -43,6 +45,8 @@ ARRIVALS = {
     "campaigns": LAUNCH,
     "rewards": LAUNCH,
     "segments": GROUP,
+    "products": STOCK,
+    "skus": VARIANT,
 }
 """What brings a new row to each stream."""
 
@@ -110,6 +114,8 @@ def rows_of(sandbox: Sandbox, stream: str) -> dict[str, Any]:
         "orders": project.records.orders,
         "redemptions": project.records.redemptions,
         "segments": project.segments.all,
+        "products": project.products.all,
+        "skus": project.products.skus,
     }.get(stream) or dict.__getitem__(vars(project.programs), stream)
 
 
@@ -280,7 +286,7 @@ def test_a_row_that_is_counted_and_never_listed_fails_once_and_then_is_a_warning
     assert third.exit_code == 0, third.log
 
 
-FULL_TABLES = {"rewards", "segments"}
+FULL_TABLES = {"rewards", "segments", "skus"}
 
 
 @pytest.mark.parametrize("total", ["filtered", "all"])

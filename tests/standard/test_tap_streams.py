@@ -86,6 +86,8 @@ def everything(sandbox: Sandbox) -> dict[str, set[str]]:
         "reward_assignments": set(programs.assignments),
         "referral_holders": set(programs.holders),
         "segments": set(project.segments.all),
+        "products": set(project.products.all),
+        "skus": set(project.products.skus),
         "metadata_schemas": {schema["id"] for schema in project.schemas.values()},
     }
 
@@ -105,6 +107,7 @@ QUIET_CALLS = {
     "campaigns": 2,
     "metadata_schemas": 1,
     "orders": 2,
+    "products": 2,
     "publications": 1,
     "redemptions": 1,
     # The referral campaigns, changed codes of three, all of the one that converts by an event,
@@ -113,6 +116,7 @@ QUIET_CALLS = {
     "reward_assignments": 1 + 4,
     "rewards": 1,
     "segments": 1,
+    "skus": 1,
     "vouchers": 2,
 }
 

@@ -86,6 +86,11 @@ def refer(world: World) -> World:
     return world
 
 
+def skus_inside(world: World) -> Any:
+    world.project.create_product({"name": "Mug"}, [{"sku": str(n)} for n in range(12)])
+    return world.wire.get("products")["products"][0]["skus"]["data"]
+
+
 def rewarded(world: World, kind: str) -> Any:
     page = refer(world).wire.get("customers/adam/activity", type=kind)
     return page["data"][0]["data"]["data"]
@@ -334,6 +339,8 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ),
     ("unknown_event_types", False): (lambda w: events_from(w.four(), "2001-01-01"), 2),
     ("unknown_event_types", True): (lambda w: events_from(w.four(), "2001-01-01"), 3),
+    ("skus_in_products", "all"): (lambda w: len(skus_inside(w)), 12),
+    ("skus_in_products", "first"): (lambda w: len(skus_inside(w)), 10),
     ("unknown_fields", False): (lambda w: "added_later" in w.four().one(), False),
     ("unknown_fields", True): (lambda w: "added_later" in w.four().one(), True),
     ("null_fields", "none"): (lambda w: w.four().one().get("email", "absent"), "absent"),

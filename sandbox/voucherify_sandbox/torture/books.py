@@ -157,6 +157,13 @@ def _holders(project: Project) -> Found:
     return _listed(one for one in holders if one["redeemable_id"] in programs.vouchers)
 
 
+def _skus(project: Project) -> Found:
+    """SKUs of products that are still there."""
+    products = project.products
+    skus = [one for one in products.skus.values() if one["product_id"] in products.all]
+    return _listed(skus, "metadata", "sku")
+
+
 SOURCES: dict[str, Callable[[Project], Found]] = {
     "customers": _customers,
     "reward_events": _reward_events,
@@ -168,6 +175,8 @@ SOURCES: dict[str, Callable[[Project], Found]] = {
     "vouchers": lambda project: _listed(
         project.programs.vouchers.values(), "metadata", "code", "gift", "loyalty_card"
     ),
+    "products": lambda project: _listed(project.products.all.values(), "metadata", "name"),
+    "skus": _skus,
     "segments": lambda project: _listed(project.segments.all.values(), "name"),
     "referral_holders": _holders,
     "campaign_transactions": lambda project: _listed(project.programs.transactions.values()),

@@ -52,11 +52,16 @@ CREATE: Sequence[Action] = (
     {"action": "upsert_customer", "fields": {"source_id": "new-{n}", "name": "New {n}"}},
     {"action": "redeem", "code": "", "customer": "buyer-{n}", "order": {"amount": 100}},
     {"action": "referral_code", "campaign": CAMPAIGN, "referrer": "new-{n}"},
+    {"action": "create_product", "fields": {"name": "New {n}"}, "skus": [{"sku": "New {n}"}]},
 )
 UPDATE: Sequence[Action] = (
     {"action": "update_customer", "key": "tie-{n}", "fields": {"name": "Moved {n}"}},
     _change("customers", 5),
-    *(_change(kind, position) for kind in ("orders", "vouchers") for position in (0, 3)),
+    *(
+        _change(kind, position)
+        for kind in ("orders", "vouchers", "products", "skus")
+        for position in (0, 3)
+    ),
     _change("campaigns", 0),
 )
 DELETE: Sequence[Action] = (
@@ -65,7 +70,7 @@ DELETE: Sequence[Action] = (
     _remove("customers", -2),
     _remove("customers", 150),
     # A redemption is rolled back and never deleted.
-    *(_remove(kind, 2) for kind in ("orders", "vouchers")),
+    *(_remove(kind, 2) for kind in ("orders", "vouchers", "products")),
 )
 IMPORT: Sequence[Action] = (
     {"action": "add_customers", "count": 130, "prefix": "import-{n}-"},
@@ -87,8 +92,12 @@ customer would bring more customers with each run."""
 STREAMS: Mapping[str, tuple[str, ...]] = {
     "default": ("customers", "reward_events"),
     "lists": ("customers", "orders", "redemptions", "publications", "campaigns", "vouchers"),
+    "goods": ("products", "skus"),
     "children": ("reward_events", "referral_holders", "campaign_transactions"),
 }
+
+READ_WHOLE = frozenset(("skus",))
+"""Streams that cannot be sliced."""
 
 CONDITIONS: Mapping[str, Sequence[Any]] = {
     "moves": tuple(MOVES),
@@ -146,6 +155,8 @@ def _injections(case: Case, rng: Random) -> tuple[Injection, Injection]:
 def run_case(case: Case, plugin: Plugin) -> Score:
     """Run one case."""
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
+        if case.conditions["streams"] == "goods":
+            _stock(sandbox)
         sandbox.clock.advance(-6 * 3600)
         fill(sandbox)
         if case.conditions.get("large"):
@@ -154,6 +165,8 @@ def run_case(case: Case, plugin: Plugin) -> Score:
             )
         sandbox.clock.advance(600)
         streams = STREAMS[case.conditions["streams"]]
+        if case.conditions["mode"] == "slices":
+            streams = tuple(stream for stream in streams if stream not in READ_WHOLE)
         arguments = catalog(plugin, streams)
         history = History(case, TapRuns(sandbox, plugin, streams, arguments))
         try:
@@ -161,6 +174,15 @@ def run_case(case: Case, plugin: Plugin) -> Score:
         except TimeoutError as error:
             history.runs.is_stuck(str(error))
         return finished(history.runs)
+
+
+def _stock(sandbox: Sandbox) -> None:
+    """Add more products than a page holds, and one with more SKUs than may come inside."""
+    for number in range(130):
+        sandbox.clock.set(LONG_AGO + number * DAY / 60)
+        skus = [{"sku": f"{number}/{one}"} for one in range(number % 3 if number else 12)]
+        sandbox.project.create_product({"source_id": f"product-{number}"}, skus)
+    sandbox.clock.set(None)
 
 
 def catalog(tap: Plugin, streams: Sequence[str]) -> tuple[str, ...]:

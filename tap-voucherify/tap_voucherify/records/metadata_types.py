@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RESOURCES: Mapping[str, str] = {
     "customers": "customer",
     "orders": "order",
+    "products": "product",
     "redemptions": "redemption",
     "campaigns": "campaign",
     "vouchers": "voucher",

@@ -11,7 +11,7 @@ from tap_voucherify.pagination import endpoints
 from tap_voucherify.pagination.page_number import is_newest_first
 from tap_voucherify.pagination.replication_value import changed_rows
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Row, rows_by_time
-from tap_voucherify.pagination.total_check import FilteredCount, FullRead
+from tap_voucherify.pagination.total_check import FilteredCount, FullRead, created_at
 from tap_voucherify.rewards.id_queue import QueuedId
 from tap_voucherify.streams.child import ChildStream, ParentSource, TimedId
 from tap_voucherify.streams.customer_deletions import CustomerDeletions
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tap_voucherify.streams.stream import VoucherifyStream
 
 REWARDS = "/v1/rewards"
+PRODUCTS = "/v1/products"
 TYPES_WITH_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
 
 
@@ -79,6 +80,71 @@ class Orders(NewestFirstStream):
     times = ("updated_at", "created_at")
 
 
+class Products(NewestFirstStream):
+    """What orders consist of, without SKUs."""
+
+    name = "products"
+    replication_key = "modified_at"
+    path = PRODUCTS
+    times = ("updated_at", "created_at")
+
+
+class Skus(FullTableStream):
+    """Variants of products.
+
+    They come inside the list of products. It is not published that a change of one changes its
+    product, so all products are read.
+    """
+
+    name = "skus"
+    path = "/v1/products/{id}/skus"
+
+    _products = 0
+    _has_more = False
+
+    @override
+    def _least_calls(self, spent: int) -> int:
+        """A call for each product, if some have more SKUs than come inside."""
+        lists = self._products if self._has_more else 0
+        return max(super()._least_calls(spent), lists + -(-self._products // PAGE_ROWS) + 2)
+
+    @override
+    def listed(self) -> Iterator[Row]:
+        for product in self.all_records(PRODUCTS, time="created_at", is_parents=True):
+            self._products = self.stats.total or self._products + 1
+            inside = self._inside(product)
+            if inside is not None:
+                yield from inside
+                continue
+            self._has_more = True
+            yield from self._of(str(product["id"]))
+
+    def _inside(self, product: Row) -> list[Row] | None:
+        """The SKUs inside a product, which has no member `skus` if there are none.
+
+        `None` if there are more, or if it is not known.
+        """
+        skus = product.get("skus", {"data": [], "total": 0})
+        if not isinstance(skus, dict):
+            return None
+        rows, total = skus.get(skus.get("data_ref") or "data"), skus.get("total")
+        if not isinstance(rows, list) or not isinstance(total, int) or total > len(rows):
+            return None
+        read = FullRead()
+        read.begin(self.client.run_started, None)
+        for row in rows:
+            read.add(created_at(row))
+        read.total = read.rows
+        self.add_read(read, lambda _: None)
+        return rows
+
+    def _of(self, product_id: str) -> Iterator[Row]:
+        try:
+            yield from self.all_records(self.path, product_id, time="created_at")
+        except NotFoundError:
+            self.logger.info("Skipping the SKUs of a product that was deleted meanwhile.")
+
+
 class Rewards(FullTableStream):
     """Rewards that referrers and loyal customers can get."""
 
@@ -102,7 +168,7 @@ class RewardAssignments(FullTableStream):
 
     @override
     def listed(self) -> Iterator[Row]:
-        rewards = [str(row["id"]) for row in self.all_records(REWARDS)]
+        rewards = [str(row["id"]) for row in self.all_records(REWARDS, is_parents=True)]
         self._rewards = len(rewards)
         for reward_id in rewards:
             try:
@@ -258,6 +324,8 @@ STREAMS: tuple[type[VoucherifyStream], ...] = (
     Rewards,
     RewardAssignments,
     Orders,
+    Products,
+    Skus,
     Segments,
     ReferralHolders,
     MetadataSchemas,

@@ -26,7 +26,7 @@ from tap_voucherify.pagination.total_check import (
     verified_rows,
 )
 from tap_voucherify.streams.incremental import IncrementalStream, RunRange
-from tap_voucherify.streams.stream import VoucherifyStream
+from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
 from tap_voucherify.voucherify_client.errors import VoucherifyError
 from tap_voucherify.voucherify_client.timestamps import LONGEST_RESOLUTION, parse, to_iso
 
@@ -48,7 +48,7 @@ class PagedStream(VoucherifyStream):
     path: ClassVar[str]
 
     def get_page(self, path: str, segments: dict[str, str] | None = None, **params: Any) -> Page:
-        """One page of a list."""
+        """One page of a list of the stream's rows."""
         return page_of(self.client.get(path, segments, params, self.records.page))
 
     def refuse_capped(self, pages: NumberedPages, advice: str) -> None:
@@ -100,23 +100,34 @@ class FullTableStream(PagedStream):
         elif self.report.complete:
             self.stream_state.pop("missing", None)
 
-    def all_records(self, path: str, parent_id: str = "") -> Iterator[Row]:
+    def all_records(
+        self, path: str, parent_id: str = "", *, time: str | None = None, is_parents: bool = False
+    ) -> Iterator[Row]:
         """Every row of a list, or of a parent's list.
+
+        Args:
+            path: of the list.
+            parent_id: the parent.
+            time: orders the list, newest first; `None` for a list that takes no order.
+            is_parents: whether its rows are not of the stream but parents of such.
 
         Raises:
             NotFoundError: the parent is gone.
             VoucherifyError: the list is longer than its pages reach.
         """
         segments = {"id": parent_id} if parent_id else None
+        order = {} if time is None else {"order": f"-{time}"}
 
         def page(number: int) -> Page:
-            params = {"limit": PAGE_ROWS, "page": number} if self.is_paged else {}
+            params = {"limit": PAGE_ROWS, "page": number, **order} if self.is_paged else {}
+            if is_parents:
+                return page_of(self.client.get(path, segments, params))
             return self.get_page(path, segments, **params)
 
-        def listed() -> NumberedPages:
+        def listed(since: datetime | None = None) -> NumberedPages:
             last_page = LAST_PAGE if self.is_paged else 1
             started = lambda: self.client.run_started  # noqa: E731 - the first response sets it
-            return NumberedPages(page, ReadStats(), started=started, last_page=last_page)
+            return NumberedPages(page, ReadStats(), time, since, started, last_page=last_page)
 
         pages, read = listed(), FullRead()
         for row in pages.rows():
@@ -127,20 +138,29 @@ class FullTableStream(PagedStream):
         read.begin(self.client.run_started, pages.first_total)
         self.stats.add(pages.stats)
         self.refuse_capped(pages, "deselect the stream, and get the rows as an export.")
-        self.add_read(read, partial(counted_in_pages, listed))
+        count = lambda border: counted_in_pages(partial(listed, border), border)  # noqa: E731
+        self.add_read(read, count, is_parents=is_parents)
 
-    def add_read(self, read: FullRead, count: Callable[[datetime], int | None]) -> None:
+    def add_read(
+        self,
+        read: FullRead,
+        count: Callable[[datetime], int | None],
+        *,
+        is_parents: bool = False,
+    ) -> None:
         """Add one whole list to what the stream has read.
 
         Args:
             read: the list, read to its end.
             count: returns how many of its rows the API counts that were created before an instant.
+            is_parents: whether the list lacks rows of the stream only where it lacks a parent.
         """
         read.check(count)
         whole = self._read
-        if read.total is not None:
-            whole.total = (whole.total or 0) + read.total
-        whole.rows += read.rows
+        if not is_parents:
+            if read.total is not None:
+                whole.total = (whole.total or 0) + read.total
+            whole.rows += read.rows
         whole.missing = ((whole.missing or 0) + (read.missing or 0)) or None
 
 
@@ -181,14 +201,20 @@ class NewestFirstStream(PagedStream, IncrementalStream):
     _position = PagePosition()
     _kept: dict[str, Any] | None = None
     """The position before the first page that is in doubt, while the pages are read."""
-    _first_seen: tuple[str, int, Page] | None = None
-    """A page by a time that was read to find where to begin."""
+
+    def __init__(self, tap: GracefulTap) -> None:
+        super().__init__(tap)
+        self._seen: dict[tuple[str, int], Page] = {}
+        """Pages, by time and number, that were read to find where to begin."""
 
     @override
     def rows_in(self, run: RunRange) -> Iterator[Record | None]:
         self._position = PagePosition.from_state(self.saved("pages"))
         if run.since is None:
             yield from verified_rows(self, self._position, self._full_read, self._created_before)
+            return
+        if self._is_empty():
+            self._log_complete()
             return
         times = self.times if run.is_resumable else self.times[-1:]
         first = times.index(self._position.time) if self._position.time in times else 0
@@ -198,6 +224,18 @@ class NewestFirstStream(PagedStream, IncrementalStream):
                 rows = pages.rows()
                 yield from self._wanted(rows, pages, never_updated=time != times[0])
         self._log_complete()
+
+    def _is_empty(self) -> bool:
+        """Whether the project has no row at all, which is known by one call and not by two.
+
+        The page is kept for the read by creation. It is not asked for where that has begun.
+        """
+        created = self.times[-1]
+        if self._position.time:
+            return False
+        page = self._page(created, 1)
+        self._seen[created, 1] = page
+        return not page.rows and not page.is_empty_too_soon(0)
 
     def _full_read(self, read: PagePosition) -> Iterator[Record | None]:
         """What is left of a first run: each row by its creation."""
@@ -266,7 +304,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             page = self._page(time, number)
             times = _times(page, time)
             if times and max(times) > at.newest:
-                self._first_seen = (time, number, page)
+                self._seen[time, number] = page
                 return number
             if page.rows and not times:
                 return None
@@ -283,7 +321,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         as well stand by their creation among the others: then the read begins at the first page.
         """
         first = self._page(time, 1)
-        self._first_seen = (time, 1, first)
+        self._seen[time, 1] = first
         if not first.may_have_successor or _has_time(first, time):
             return 1, False
         created = places_descend(time, first.rows)
@@ -313,9 +351,8 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             )
 
     def _page(self, time: str, number: int) -> Page:
-        if self._first_seen is not None and (time, number) == self._first_seen[:2]:
-            page, self._first_seen = self._first_seen[2], None
-            return page
+        if (time, number) in self._seen:
+            return self._seen.pop((time, number))
         page = self.get_page(self.path, limit=PAGE_ROWS, order=f"-{time}", page=number)
         self._position.begin(self.client.run_started, page.total)
         return page

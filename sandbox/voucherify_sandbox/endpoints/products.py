@@ -1,0 +1,46 @@
+"""Lists of products and of their SKUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voucherify_sandbox.endpoints.lists import Rules, by_page
+from voucherify_sandbox.errors import not_found
+
+if TYPE_CHECKING:
+    from voucherify_sandbox.errors import Json
+    from voucherify_sandbox.messages import Request, Response
+    from voucherify_sandbox.project import Project
+
+_CHANGED = ("created_at", "updated_at")
+PRODUCTS = Rules(data_ref="products", orders=_CHANGED, default="created_at")
+SKUS = Rules(data_ref="skus", orders=_CHANGED, default="created_at")
+FIRST_SKUS = 10
+"""SKUs inside a product under `skus_in_products=first`."""
+
+
+def list_products(project: Project, request: Request) -> Response:
+    """Products with SKUs inside."""
+    rows = [_with_skus(project, product) for product in project.products.all.values()]
+    return by_page(project, request, rows, PRODUCTS)
+
+
+def _with_skus(project: Project, product: Json) -> Json:
+    """A product as the list shows it: without the member `skus` if it has none."""
+    skus = project.products.skus_of(product["id"])
+    if not skus:
+        return product
+    shown = [one for one in skus if one["id"] not in project.hidden]
+    if project.readings.skus_in_products == "first":
+        shown = shown[:FIRST_SKUS]
+    listed = {"object": "list", "data_ref": "data", "data": shown, "total": len(skus)}
+    return {**product, "skus": listed}
+
+
+def list_skus(project: Project, request: Request) -> Response:
+    """The SKUs of one product, named by id or source_id."""
+    key = request.parameters["productId"]
+    product = project.products.find(key)
+    if product is None:
+        raise not_found("product", key)
+    return by_page(project, request, project.products.skus_of(product["id"]), SKUS)
