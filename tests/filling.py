@@ -51,4 +51,5 @@ def fill(project: Project) -> None:
     shirt = {"source_id": "shirt", "name": "Shirt", "attributes": ["size"]}
     sizes = [{"sku": f"Shirt {size}", "attributes": {"size": size}} for size in ("S", "M", "L")]
     project.create_product(shirt, sizes)
+    project.create_promotion("Sale", [10, 20], least_amount=5_000)
     project.settle()

@@ -22,6 +22,8 @@ SOURCES = {
 
 REACH = f"the newest {LAST_PAGE * PAGE_ROWS:,} rows; more since the bookmark are an error"
 
+BY_PAGES = "1 per 100 rows since the bookmark, at least 1 for each time, or 1 if there are no rows"
+
 COSTS: dict[str, tuple[str, str]] = {
     "customers": (
         "first run 1 per 100 customers; then 2, 1 per 100 changed, 1 per one named by a webhook",
@@ -51,6 +53,15 @@ COSTS: dict[str, tuple[str, str]] = {
         f"SKUs of {LAST_PAGE * PAGE_ROWS:,} products; more are an error",
     ),
     "metadata_schemas": ("1", "none"),
+    "promotion_tiers": (
+        BY_PAGES,
+        f"{REACH}; `summary` is that of the last change, if redeeming is none",
+    ),
+    "validation_rules": (
+        BY_PAGES,
+        f"{REACH}; `assignments_count` is that of the last change, if assigning is none",
+    ),
+    "validation_rule_assignments": (BY_PAGES, f"{REACH}; that one is gone is not seen"),
     "redemptions": (
         "1 per 100 new redemptions, at least 1",
         "a rollback changes the status of a row that was read before; it comes as a row of its own",
@@ -63,10 +74,7 @@ COSTS_BY_KIND: dict[type, tuple[str, str]] = {
         "first run 1 per 100 rows; then 2, and 1 per 100 changed",
         "9,900 rows in one millisecond",
     ),
-    NewestFirstStream: (
-        "1 per 100 rows since the bookmark, at least 1 for each time, or 1 if there are no rows",
-        REACH,
-    ),
+    NewestFirstStream: (BY_PAGES, REACH),
     FullTableStream: ("1 per 100 rows", f"{LAST_PAGE * PAGE_ROWS:,} rows; more are an error"),
     ChildStream: ("1 per parent", "none"),
 }

@@ -35,6 +35,8 @@ SCOPES = frozenset(
         "metadata-schemas",
         "loyalties",
         "products",
+        "promotions",
+        "validation-rules",
     )
 )
 

@@ -70,6 +70,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "books": lambda project: project.books(),
     "change": lambda project, **args: project.change(**args),
     "create_product": lambda project, **args: project.create_product(**args),
+    "create_promotion": lambda project, **args: project.create_promotion(**args),
     "create_referral_campaign": lambda project, **args: project.create_referral_campaign(**args),
     "create_segment": lambda project, **args: project.create_segment(**args),
     "define_metadata": lambda project, **args: project.define_metadata(**args),

@@ -17,6 +17,7 @@ from voucherify_sandbox.jobs import JobQueue
 from voucherify_sandbox.people import People
 from voucherify_sandbox.products import Products
 from voucherify_sandbox.programs import Programs
+from voucherify_sandbox.promotions import Promotions
 from voucherify_sandbox.records import Records
 from voucherify_sandbox.redemption_flow import RedemptionFlow
 from voucherify_sandbox.reward_payout import RewardPayout
@@ -56,6 +57,7 @@ class Project:
         self.reward_payout = RewardPayout(self.people, self.programs)
         self.records = Records(clock, self.ids)
         self.products = Products(clock, self.ids)
+        self.promotions = Promotions(clock, self.ids)
         self.redemption_flow = RedemptionFlow(
             self.people, self.programs, self.reward_payout, self.delayed, self.records
         )
@@ -198,6 +200,10 @@ class Project:
             "segments": self.segments.all,
             "products": self.products.all,
             "skus": self.products.skus,
+            "promotion_tiers": self.promotions.tiers,
+            "promotion_stacks": self.promotions.stacks,
+            "validation_rules": self.promotions.rules,
+            "validation_rule_assignments": self.promotions.assignments,
         }
         ids = list(kinds[kind])
         if not -len(ids) <= position < len(ids):
@@ -217,6 +223,30 @@ class Project:
             for sku in skus:
                 self.products.add_sku(product, sku)
             return self.plain(product)
+
+    # Promotions
+
+    def create_promotion(
+        self, name: str, percents: Sequence[int], *, least_amount: int | None = None
+    ) -> Json:
+        """A promotion campaign with a tier for each discount, and a stack of them.
+
+        Args:
+            name: of the campaign; one that is there already gets the tiers.
+            percents: the discounts.
+            least_amount: what an order must be worth, which makes a rule that all tiers have.
+        """
+        with self.lock:
+            found = [one for one in self.programs.campaigns.values() if one["name"] == name]
+            campaign = found[0] if found else self.programs.add_campaign(name, "PROMOTION")
+            promotions = self.promotions
+            rule = None if least_amount is None else promotions.add_rule(name, least_amount)
+            tiers = [
+                promotions.add_tier(campaign, f"{name}: {percent} %", percent, rule)
+                for percent in percents
+            ]
+            promotions.add_stack(campaign, name, tiers)
+            return self.plain(campaign)
 
     # Programs
 

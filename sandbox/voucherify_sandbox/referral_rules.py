@@ -22,6 +22,7 @@ VOUCHER_TYPES = {
     "LOYALTY_PROGRAM": "LOYALTY_CARD",
     "DISCOUNT_COUPONS": "DISCOUNT_VOUCHER",
     "REFERRAL_PROGRAM": "DISCOUNT_VOUCHER",
+    "PROMOTION": "DISCOUNT_VOUCHER",
 }
 POOLS = {"gift_credit": "credit", "loyalty_points": "points", "discount": "coupons"}
 

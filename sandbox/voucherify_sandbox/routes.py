@@ -13,6 +13,7 @@ from voucherify_sandbox.endpoints import (
     oauth,
     products,
     programs,
+    promotions,
     publications,
 )
 from voucherify_sandbox.errors import ApiError, refusal
@@ -93,6 +94,10 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/vouchers/{code}/transactions", programs.list_voucher_transactions),
     ("GET", "/v1/products", products.list_products),
     ("GET", "/v1/products/{productId}/skus", products.list_skus),
+    ("GET", "/v1/promotions/tiers", promotions.list_tiers),
+    ("GET", "/v1/promotions/stacks", promotions.list_stacks),
+    ("GET", "/v1/validation-rules", promotions.list_rules),
+    ("GET", "/v1/validation-rules-assignments", promotions.list_assignments),
     ("GET", "/v1/metadata-schemas", programs.list_metadata_schemas),
     ("GET", "/v1/metadata-schemas/{resource}", programs.get_metadata_schema),
     ("POST", "/v1/oauth/token", oauth.generate_token),

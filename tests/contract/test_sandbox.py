@@ -25,9 +25,7 @@ NOT_IMPLEMENTED = {
     "PUT /v1/orders/": "the plugins write no orders",
     "POST /v1/products": "the plugins write no products",
     "PUT /v1/products/": "the plugins write no products",
-    "GET /v1/promotions/": "the tap does not read promotions",
     "POST /v1/segments": "the plugins make no segments",
-    "GET /v1/validation-rules": "the tap does not read rules",
     "POST /v1/vouchers/": "the plugins change no codes",
     "GET /v2/loyalties/": "the tap does not read Loyalty v2",
     "POST /v2/loyalties/": "the plugins add no members",
@@ -135,6 +133,7 @@ def fill(call: Client) -> dict[str, str]:
     }
     project.upsert_customer(full)
     ids["product"] = project.create_product({"source_id": "mug"}, [{"sku": "Mug"}])["id"]
+    project.create_promotion("Sale", [10, 20], least_amount=5_000)
     ids["segment"] = project.create_segment("Everyone", ["adam", "rita"])["id"]
     ids["campaign"] = project.programs.campaign(f"{GIFTS} credit")["id"]
     ids["referral_campaign"] = project.programs.campaign(EVENTS)["id"]
@@ -173,6 +172,10 @@ def read_everything(call: Client, ids: dict[str, str]) -> None:
         f"referrals/members/{ids['code']}/holders",
         f"referrals/{ids['referral_campaign']}/members/{ids['code']}/holders",
         "metadata-schemas/customer",
+        "promotions/tiers?order=-updated_at",
+        "promotions/stacks?order=-updated_at",
+        "validation-rules?order=-updated_at",
+        "validation-rules-assignments?order=-created_at",
         "products?order=-updated_at",
         f"products/{ids['product']}/skus?order=-created_at",
     ):

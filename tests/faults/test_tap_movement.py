@@ -35,6 +35,7 @@ LAUNCH = {
 GROUP = {"action": "create_segment", "name": "Segment {n}", "members": []}
 STOCK = {"action": "create_product", "fields": {"source_id": "product-{n}"}}
 VARIANT = {"action": "create_product", "fields": {"source_id": "new"}, "skus": [{"sku": "{n}"}]}
+PROMOTE = {"action": "create_promotion", "name": "Sale", "percents": [5], "least_amount": 100}
 
 ARRIVALS = {
     "customers": SIGN_UP,
@@ -47,6 +48,10 @@ ARRIVALS = {
     "segments": GROUP,
     "products": STOCK,
     "skus": VARIANT,
+    "promotion_tiers": PROMOTE,
+    "promotion_stacks": PROMOTE,
+    "validation_rules": PROMOTE,
+    "validation_rule_assignments": PROMOTE,
 }
 """What brings a new row to each stream."""
 
@@ -116,6 +121,10 @@ def rows_of(sandbox: Sandbox, stream: str) -> dict[str, Any]:
         "segments": project.segments.all,
         "products": project.products.all,
         "skus": project.products.skus,
+        "promotion_tiers": project.promotions.tiers,
+        "promotion_stacks": project.promotions.stacks,
+        "validation_rules": project.promotions.rules,
+        "validation_rule_assignments": project.promotions.assignments,
     }.get(stream) or dict.__getitem__(vars(project.programs), stream)
 
 

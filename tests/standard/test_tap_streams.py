@@ -88,6 +88,10 @@ def everything(sandbox: Sandbox) -> dict[str, set[str]]:
         "segments": set(project.segments.all),
         "products": set(project.products.all),
         "skus": set(project.products.skus),
+        "promotion_tiers": set(project.promotions.tiers),
+        "promotion_stacks": set(project.promotions.stacks),
+        "validation_rules": set(project.promotions.rules),
+        "validation_rule_assignments": set(project.promotions.assignments),
         "metadata_schemas": {schema["id"] for schema in project.schemas.values()},
     }
 
@@ -108,6 +112,8 @@ QUIET_CALLS = {
     "metadata_schemas": 1,
     "orders": 2,
     "products": 2,
+    "promotion_stacks": 2,
+    "promotion_tiers": 2,
     "publications": 1,
     "redemptions": 1,
     # The referral campaigns, changed codes of three, all of the one that converts by an event,
@@ -117,6 +123,8 @@ QUIET_CALLS = {
     "rewards": 1,
     "segments": 1,
     "skus": 1,
+    "validation_rule_assignments": 1,
+    "validation_rules": 2,
     "vouchers": 2,
 }
 

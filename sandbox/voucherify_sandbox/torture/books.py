@@ -177,6 +177,12 @@ SOURCES: dict[str, Callable[[Project], Found]] = {
     ),
     "products": lambda project: _listed(project.products.all.values(), "metadata", "name"),
     "skus": _skus,
+    "promotion_tiers": lambda project: _listed(project.promotions.tiers.values(), "metadata"),
+    "promotion_stacks": lambda project: _listed(project.promotions.stacks.values(), "name"),
+    "validation_rules": lambda project: _listed(project.promotions.rules.values(), "name"),
+    "validation_rule_assignments": lambda project: _listed(
+        project.promotions.assignments.values(), "rule_id"
+    ),
     "segments": lambda project: _listed(project.segments.all.values(), "name"),
     "referral_holders": _holders,
     "campaign_transactions": lambda project: _listed(project.programs.transactions.values()),

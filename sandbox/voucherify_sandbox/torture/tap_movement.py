@@ -53,13 +53,14 @@ CREATE: Sequence[Action] = (
     {"action": "redeem", "code": "", "customer": "buyer-{n}", "order": {"amount": 100}},
     {"action": "referral_code", "campaign": CAMPAIGN, "referrer": "new-{n}"},
     {"action": "create_product", "fields": {"name": "New {n}"}, "skus": [{"sku": "New {n}"}]},
+    {"action": "create_promotion", "name": "Sale", "percents": [7], "least_amount": 100},
 )
 UPDATE: Sequence[Action] = (
     {"action": "update_customer", "key": "tie-{n}", "fields": {"name": "Moved {n}"}},
     _change("customers", 5),
     *(
         _change(kind, position)
-        for kind in ("orders", "vouchers", "products", "skus")
+        for kind in ("orders", "vouchers", "products", "skus", "promotion_tiers")
         for position in (0, 3)
     ),
     _change("campaigns", 0),
@@ -70,7 +71,7 @@ DELETE: Sequence[Action] = (
     _remove("customers", -2),
     _remove("customers", 150),
     # A redemption is rolled back and never deleted.
-    *(_remove(kind, 2) for kind in ("orders", "vouchers", "products")),
+    *(_remove(kind, 2) for kind in ("orders", "vouchers", "products", "promotion_stacks")),
 )
 IMPORT: Sequence[Action] = (
     {"action": "add_customers", "count": 130, "prefix": "import-{n}-"},
@@ -93,6 +94,12 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "default": ("customers", "reward_events"),
     "lists": ("customers", "orders", "redemptions", "publications", "campaigns", "vouchers"),
     "goods": ("products", "skus"),
+    "promotions": (
+        "promotion_tiers",
+        "promotion_stacks",
+        "validation_rules",
+        "validation_rule_assignments",
+    ),
     "children": ("reward_events", "referral_holders", "campaign_transactions"),
 }
 
@@ -155,8 +162,8 @@ def _injections(case: Case, rng: Random) -> tuple[Injection, Injection]:
 def run_case(case: Case, plugin: Plugin) -> Score:
     """Run one case."""
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
-        if case.conditions["streams"] == "goods":
-            _stock(sandbox)
+        if case.conditions["streams"] in FILLED:
+            FILLED[case.conditions["streams"]](sandbox)
         sandbox.clock.advance(-6 * 3600)
         fill(sandbox)
         if case.conditions.get("large"):
@@ -183,6 +190,17 @@ def _stock(sandbox: Sandbox) -> None:
         skus = [{"sku": f"{number}/{one}"} for one in range(number % 3 if number else 12)]
         sandbox.project.create_product({"source_id": f"product-{number}"}, skus)
     sandbox.clock.set(None)
+
+
+def _promote(sandbox: Sandbox) -> None:
+    """Add more promotions, rules and assignments than a page holds."""
+    for number in range(130):
+        sandbox.clock.set(LONG_AGO + number * DAY / 60)
+        sandbox.project.create_promotion("Sale", [number % 90], least_amount=number)
+    sandbox.clock.set(None)
+
+
+FILLED = {"goods": _stock, "promotions": _promote}
 
 
 def catalog(tap: Plugin, streams: Sequence[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ RESOURCES: Mapping[str, str] = {
     "customers": "customer",
     "orders": "order",
     "products": "product",
+    "promotion_tiers": "promotion_tier",
     "redemptions": "redemption",
     "campaigns": "campaign",
     "vouchers": "voucher",

@@ -145,6 +145,41 @@ class Skus(FullTableStream):
             self.logger.info("Skipping the SKUs of a product that was deleted meanwhile.")
 
 
+class PromotionTiers(NewestFirstStream):
+    """The discounts of promotion campaigns, which need no code."""
+
+    name = "promotion_tiers"
+    replication_key = "modified_at"
+    path = "/v1/promotions/tiers"
+    times = ("updated_at", "created_at")
+
+
+class PromotionStacks(NewestFirstStream):
+    """Promotion tiers that are applied together, and in which order."""
+
+    name = "promotion_stacks"
+    replication_key = "modified_at"
+    path = "/v1/promotions/stacks"
+    times = ("updated_at", "created_at")
+
+
+class ValidationRules(NewestFirstStream):
+    """When an offer holds."""
+
+    name = "validation_rules"
+    replication_key = "modified_at"
+    path = "/v1/validation-rules"
+    times = ("updated_at", "created_at")
+
+
+class ValidationRuleAssignments(NewestFirstStream):
+    """What a validation rule is assigned to; an assignment never changes."""
+
+    name = "validation_rule_assignments"
+    replication_key = "created_at"
+    path = "/v1/validation-rules-assignments"
+
+
 class Rewards(FullTableStream):
     """Rewards that referrers and loyal customers can get."""
 
@@ -326,6 +361,10 @@ STREAMS: tuple[type[VoucherifyStream], ...] = (
     Orders,
     Products,
     Skus,
+    PromotionTiers,
+    PromotionStacks,
+    ValidationRules,
+    ValidationRuleAssignments,
     Segments,
     ReferralHolders,
     MetadataSchemas,
