@@ -73,3 +73,10 @@ def add_points(customer: Customer, campaign: str, points: int) -> None:
     loyalty = _loyalty(customer)
     loyalty["points"] += points
     _in_campaign(loyalty, campaign)["points"] += points
+
+
+def count_spent(customer: Customer, kind: str, unit: str, value: int) -> None:
+    """Count an `amount` of a `gift` or `points` of a `loyalty_card` as spent."""
+    counted = _summary(customer)["redemptions"][kind]
+    counted[f"redeemed_{unit}"] += value
+    counted[f"{unit}_to_go"] -= value

@@ -30,6 +30,14 @@ def code_name(kind: str, *, referral: bool) -> str:
     return "REF" if referral else kind[:4]
 
 
+@dataclass(frozen=True)
+class EarningRule:
+    """What a loyalty card earns: a point for so many cents of each paid order."""
+
+    id: str
+    cents_per_point: int
+
+
 @dataclass
 class Programs:
     """The program objects of a project by id."""
@@ -44,6 +52,8 @@ class Programs:
     holders: dict[str, Json] = field(default_factory=dict)
     transactions: dict[str, Json] = field(default_factory=dict)
     referrals: dict[str, ReferralRules] = field(default_factory=dict)
+    earning_rules: dict[str, EarningRule] = field(default_factory=dict)
+    """By the id of the loyalty campaign."""
     _codes: dict[str, str] = field(default_factory=dict)
     _cards: dict[tuple[str, str], Json] = field(default_factory=dict)
     _roles: set[tuple[str, str, str]] = field(default_factory=set)
@@ -229,6 +239,19 @@ class Programs:
         if key not in self._cards:
             self._cards[key] = self.add_voucher(pool, holder)
         return self._cards[key]
+
+    def add_earning_rule(self, campaign: Json, cents_per_point: int) -> None:
+        """Let the cards of a loyalty campaign earn a point for so many cents of a paid order."""
+        rule = EarningRule(self.ids.new("earn"), cents_per_point)
+        self.earning_rules[campaign["id"]] = rule
+
+    def earning_cards(self, holder: Customer) -> list[tuple[Json, EarningRule]]:
+        """The loyalty cards of a customer that earn points by orders, each with its rule."""
+        return [
+            (self._cards[campaign_id, holder.id], rule)
+            for campaign_id, rule in self.earning_rules.items()
+            if (campaign_id, holder.id) in self._cards
+        ]
 
     def add_holder(self, voucher: Json, customer: Customer, role: str) -> None:
         """Add a customer as holder of a referral code in a role, once."""

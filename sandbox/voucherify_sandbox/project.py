@@ -8,6 +8,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import metadata
+from voucherify_sandbox.balances import Balances
 from voucherify_sandbox.customer_view import CustomerView
 from voucherify_sandbox.delayed_effects import DelayedEffects
 from voucherify_sandbox.errors import not_found
@@ -54,12 +55,18 @@ class Project:
         self.people = People(clock, readings, self.ids)
         self.people.group = lambda: self.request_id or self.ids.request()
         self.programs = Programs(clock, self.ids)
-        self.reward_payout = RewardPayout(self.people, self.programs)
+        self.balances = Balances(self.people, self.programs)
+        self.reward_payout = RewardPayout(self.people, self.programs, self.balances)
         self.records = Records(clock, self.ids)
         self.products = Products(clock, self.ids)
         self.promotions = Promotions(clock, self.ids)
         self.redemption_flow = RedemptionFlow(
-            self.people, self.programs, self.reward_payout, self.delayed, self.records
+            self.people,
+            self.programs,
+            self.reward_payout,
+            self.balances,
+            self.delayed,
+            self.records,
         )
         self.jobs = JobQueue(clock, readings)
         self.schemas: dict[str, Json] = {}
@@ -273,6 +280,44 @@ class Project:
             )
             return self.plain(made)
 
+    def create_campaign(
+        self, name: str, campaign_type: str, *, cents_per_point: int | None = None
+    ) -> Json:
+        """A campaign other than a referral one, without codes.
+
+        Args:
+            name: its name, unique in the project.
+            campaign_type: `DISCOUNT_COUPONS`, `GIFT_VOUCHERS` or `LOYALTY_PROGRAM`.
+            cents_per_point: of a loyalty program: a card earns a point for so many cents of the
+                holder's paid orders; nothing by default.
+        """
+        with self.lock:
+            made = self.programs.add_campaign(name, campaign_type)
+            if cents_per_point is not None:
+                self.programs.add_earning_rule(made, cents_per_point)
+            return self.plain(made)
+
+    def publish(self, campaign: str, customer: str | Mapping[str, Any], value: int = 0) -> str:
+        """Publish a code of a campaign (id or name) to a customer.
+
+        Args:
+            campaign: one of coupons, gift vouchers or a loyalty program.
+            customer: id, source_id or fields.
+            value: percent that a coupon takes off, cents on a gift voucher, points on a card.
+        """
+        with self.lock:
+            self.catch_up()
+            found = self.programs.campaign(campaign)
+            holder = self.redemption_flow.customer(customer)
+            return str(self.redemption_flow.publish_new(found, holder, value)["code"])
+
+    def place_order(self, customer: str | Mapping[str, Any], order: Json) -> Json:
+        """Place an order without a code, as `POST /v1/orders` does."""
+        with self.lock:
+            self.catch_up()
+            buyer = self.redemption_flow.customer(customer)
+            return self.plain(self.redemption_flow.place_order(order, buyer))
+
     def referral_code(self, campaign: str, referrer: str | Mapping[str, Any]) -> str:
         """Publish a new code of a referral campaign (id or name) to a customer."""
         with self.lock:
@@ -283,17 +328,24 @@ class Project:
             self.redemption_flow.publish(voucher, customer)
             return str(voucher["code"])
 
-    def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
+    def redeem(
+        self,
+        code: str,
+        customer: str | Mapping[str, Any],
+        order: Json,
+        points: int | None = None,
+    ) -> Json:
         """Redeem a code; returns the redemption. Rewards follow after `settle_seconds`.
 
         Args:
             code: a voucher code.
             customer: id, source_id or fields of the referee, who is created if unknown.
             order: `amount` in cents and, optionally, `source_id`.
+            points: what a loyalty card pays, a cent each; a gift voucher pays what it can.
         """
         with self.lock:
             self.catch_up()
-            return self.plain(self.redemption_flow.redeem(code, customer, order))
+            return self.plain(self.redemption_flow.redeem(code, customer, order, points))
 
     def roll_back(self, redemption: str | Json) -> Json:
         """Roll back a redemption, given by id or as `redeem` returned it."""

@@ -24,12 +24,21 @@ class Records:
     redemptions: dict[str, Json] = field(default_factory=dict)
     orders: dict[str, Json] = field(default_factory=dict)
 
-    def order(self, order: Json, customer: Customer, voucher: Json | None = None) -> Json:
-        """Add an order of `order["amount"]`, less the discount of a voucher; paid if not said."""
+    def order(
+        self, order: Json, customer: Customer, voucher: Json | None = None, spent: int = 0
+    ) -> Json:
+        """Add an order of `order["amount"]`, less the discount of a voucher; paid if not said.
+
+        Args:
+            order: as in a request.
+            customer: who orders.
+            voucher: the code that is redeemed with it.
+            spent: what is taken off the voucher: cents, or points, each worth a cent.
+        """
         redeemed = voucher or {}
         percent = (redeemed.get("discount") or {}).get("percent_off", 0)
         amount = int(order["amount"])
-        discount = amount * int(percent) // 100
+        discount = amount * int(percent) // 100 + min(spent, amount)
         referrer_id = redeemed.get("referrer_id")
         paid: Json = {
             "id": self.ids.new("ord"),

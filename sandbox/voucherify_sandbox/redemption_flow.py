@@ -7,6 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import counters
+from voucherify_sandbox.balances import (
+    count_addition,
+    count_spending,
+    held,
+    payable,
+    spend,
+    top_up,
+)
 from voucherify_sandbox.copies import (
     internal_redemption,
     simple_campaign,
@@ -20,11 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from voucherify_sandbox.activity import Event
+    from voucherify_sandbox.balances import Balances
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.delayed_effects import DelayedEffects
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.people import People
-    from voucherify_sandbox.programs import Programs
+    from voucherify_sandbox.programs import EarningRule, Programs
     from voucherify_sandbox.records import Records
     from voucherify_sandbox.reward_payout import RewardPayout
 
@@ -39,12 +49,22 @@ class RedemptionFlow:
     people: People
     programs: Programs
     reward_payout: RewardPayout
+    balances: Balances
     delayed: DelayedEffects
     records: Records
     conversions: dict[str, Conversion] = field(default_factory=dict)
 
-    def redeem(self, code: str, customer: str | Mapping[str, Any], order: Json) -> Json:
-        """Redeem a code with an order of `amount` cents and an optional `source_id`."""
+    def redeem(
+        self,
+        code: str,
+        customer: str | Mapping[str, Any],
+        order: Json,
+        points: int | None = None,
+    ) -> Json:
+        """Redeem a code with an order of `amount` cents and an optional `source_id`.
+
+        A gift voucher pays as much of the order as it can, a loyalty card the given points.
+        """
         voucher = self.programs.voucher(code)
         campaign = self.programs.campaigns[voucher["campaign_id"]]
         referee = self.customer(customer)
@@ -53,11 +73,12 @@ class RedemptionFlow:
             raise invalid_payload("Property .order.amount should be integer")
         if referee.id == voucher["referrer_id"]:
             raise self._failure(voucher, campaign, referee)
+        spent = payable(voucher, amount, points)
         group = self.people.group()
-        paid = self.records.order(order, referee, voucher)
-        redemption = self.records.redemption("r", voucher, referee, paid)
+        paid = self.records.order(order, referee, voucher, spent)
+        redemption = self._redeemed("r", voucher, referee, paid, spent)
         voucher["redemption"]["redeemed_quantity"] += 1
-        self._record_redemption(redemption, paid, voucher, referee, group)
+        bought = self._record_redemption(redemption, paid, voucher, referee, group)
         referrer = self.people.by_id.get(voucher["referrer_id"] or "")
         if referrer is not None:
             internal = internal_redemption(redemption, campaign)
@@ -73,8 +94,34 @@ class RedemptionFlow:
             self.conversions[redemption["id"]] = reason
             self._refer(reason)
             self.delayed.after_settling(lambda at: self._settle_referral(reason, at))
-        self.delayed.after_settling(lambda at: self._settle_order(referee, amount, at))
+        self.delayed.after_settling(lambda at: self._settle_redemption(referee, bought, at))
         return redemption
+
+    def _redeemed(
+        self, prefix: str, voucher: Json, customer: Customer, order: Json | None, spent: int
+    ) -> Json:
+        """Record a redemption or a rollback, and what it takes off or gives back to the card."""
+        kind, now = held(voucher), self.delayed.clock.now()
+        balance = spend(voucher, spent, now) if spent else None
+        redemption = self.records.redemption(prefix, voucher, customer, order)
+        if kind:
+            redemption["amount"] = spent
+            redemption[kind] = {"amount" if kind == "gift" else "points": spent}
+        if balance is not None:
+            details: Json = {"balance": balance}
+            if order is not None:
+                details["order"] = {"id": order["id"], "source_id": order["source_id"]}
+            link = {"id": redemption["id"]}
+            details["redemption" if prefix == "r" else "rollback"] = link
+            self.balances.transact(voucher, "spent" if spent > 0 else "refunded", details, now)
+            self.delayed.after_settling(lambda at: self._settle_spending(voucher, spent, at))
+        return redemption
+
+    def _settle_spending(self, voucher: Json, spent: int, at: datetime) -> None:
+        holder = self.people.by_id.get(voucher["holder_id"] or "")
+        if holder is not None:
+            self.people.recalculate(holder, at)
+            count_spending(voucher, holder, spent)
 
     def place_order(self, order: Json, customer: Customer) -> Json:
         """Add an order without a redemption; of a paid one the customer's counters follow."""
@@ -82,11 +129,10 @@ class RedemptionFlow:
         bought = {"customer": customer.simple(), "referrer": None, "order": deepcopy(placed)}
         now = self.delayed.clock.now()
         is_paid = placed["status"] == "PAID"
-        for change in ("created", "paid") if is_paid else ("created",):
-            self.people.record(customer, f"customer.order.{change}", bought, now)
+        self.people.record(customer, "customer.order.created", bought, now)
         if is_paid:
-            amount = placed["amount"]
-            self.delayed.after_settling(lambda at: self._count_order(customer, amount, at))
+            event = self.people.record(customer, "customer.order.paid", bought, now)
+            self.delayed.after_settling(lambda at: self._settle_order(customer, event, at))
         return placed
 
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:
@@ -108,6 +154,17 @@ class RedemptionFlow:
         now = self.delayed.clock.now()
         self.people.record(customer, "customer.publication.succeeded", payload, now)
         return publication
+
+    def publish_new(self, campaign: Json, holder: Customer, value: int) -> Json:
+        """Publish a new code with a value, or a customer's only card of a loyalty program."""
+        if campaign["campaign_type"] == "LOYALTY_PROGRAM":
+            voucher = self.programs.card_of(campaign, holder)
+        else:
+            voucher = self.programs.add_voucher(campaign, holder, value)
+        self.publish(voucher, holder)
+        if value and held(voucher):
+            self.balances.add(voucher, holder, value, self.delayed.clock.now())
+        return voucher
 
     def _failure(self, voucher: Json, campaign: Json, customer: Customer) -> Exception:
         """Record a failed redemption of a referrer's own code, and return the error."""
@@ -143,8 +200,8 @@ class RedemptionFlow:
 
     def _record_redemption(
         self, redemption: Json, order: Json, voucher: Json, customer: Customer, group: str
-    ) -> None:
-        """Record the events of the request itself in the activity of the referee."""
+    ) -> Event:
+        """Record the events of the request itself in the customer's activity; returns the last."""
         campaign = self.programs.campaigns[voucher["campaign_id"]]
         payload = self._payload(redemption, order, voucher, campaign, customer)
         now, cause = self.delayed.clock.now(), (group, "API")
@@ -155,8 +212,8 @@ class RedemptionFlow:
             "order": payload["order"],
             "redemption": payload["redemption"],
         }
-        for change in ("created", "paid"):
-            self.people.record(customer, f"customer.order.{change}", bought, now, cause)
+        self.people.record(customer, "customer.order.created", bought, now, cause)
+        return self.people.record(customer, "customer.order.paid", bought, now, cause)
 
     def _refer(self, reason: Conversion) -> None:
         payload = {
@@ -171,13 +228,61 @@ class RedemptionFlow:
         self.people.record(reason.referee, "customer.referred", payload, now, cause)
         self.programs.add_holder(reason.voucher, reason.referee, "REFEREE")
 
-    def _settle_order(self, customer: Customer, amount: int, at: datetime) -> None:
+    def _settle_redemption(self, customer: Customer, bought: Event, at: datetime) -> None:
         self._count(customer, _SUCCEEDED, at)
-        counters.count_order(customer, amount, at)
+        self._settle_order(customer, bought, at)
 
-    def _count_order(self, customer: Customer, amount: int, at: datetime) -> None:
+    def _settle_order(self, customer: Customer, bought: Event, at: datetime) -> None:
+        """Count the order of `customer.order.paid`, and let loyalty cards earn its points."""
+        order = bought.whole_payload()["order"]
         self.people.recalculate(customer, at)
-        counters.count_order(customer, amount, at)
+        counters.count_order(customer, order["amount"], at)
+        for card, rule in self.programs.earning_cards(customer):
+            points = order["total_amount"] // rule.cents_per_point
+            if points:
+                self._earn(card, customer, bought, (rule, points), at)
+
+    def _earn(
+        self,
+        card: Json,
+        customer: Customer,
+        bought: Event,
+        earned: tuple[EarningRule, int],
+        at: datetime,
+    ) -> None:
+        """Add the points of an order to a loyalty card; `earned` is (rule, points)."""
+        rule, points = earned
+        order, cause = bought.whole_payload()["order"], (bought.group_id, "INTERNAL")
+        banner = {"banner": f"A point for {rule.cents_per_point} cents"}
+        details = {
+            "balance": top_up(card, points, at),
+            "order": {"id": order["id"], "source_id": order["source_id"]},
+            "event": {"id": bought.id, "type": bought.type},
+            "earning_rule": {"id": rule.id, "source": banner},
+        }
+        payload = self.balances.record_addition(card, customer, details, at, cause)
+        campaign = {"object_id": card["campaign_id"], "object_type": "campaign"}
+        rewarded = {
+            **{name: payload[name] for name in ("customer", "voucher", "campaign", "balance")},
+            "holder": customer.simple(),
+            "loyalty_tier": None,
+            "earning_rule": {
+                "id": rule.id,
+                "source": {**banner, **campaign},
+                "object": "earning_rule",
+            },
+            "order": order,
+            "event": {
+                "id": bought.id,
+                "type": bought.type,
+                "category": bought.category,
+                "entity_id": customer.id,
+                "created_at": bought.created_at,
+                "group_id": bought.group_id,
+            },
+        }
+        self.people.record(customer, "customer.rewarded.loyalty_points", rewarded, at, cause)
+        count_addition(card, customer, points)
 
     def _settle_referral(self, reason: Conversion, at: datetime) -> None:
         """Pay the rewards, then update the counters of the referral."""
@@ -209,7 +314,8 @@ class RedemptionFlow:
         voucher = self.programs.vouchers[redemption["related_object_id"]]
         campaign = self.programs.campaigns[voucher["campaign_id"]]
         customer = self.people.get(redemption["customer_id"])
-        rollback = self.records.redemption("rr", voucher, customer, redemption["order"])
+        spent = redemption["amount"] if held(voucher) in redemption else 0
+        rollback = self._redeemed("rr", voucher, customer, redemption["order"], -spent)
         rollback["redemption"] = redemption_id
         rollback["reason"] = None
         redemption["status"] = "ROLLED_BACK"

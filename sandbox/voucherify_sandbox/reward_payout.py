@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from voucherify_sandbox import counters
+from voucherify_sandbox.balances import Balances, count_addition, top_up
 from voucherify_sandbox.copies import simple_campaign, simple_voucher
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class RewardPayout:
 
     people: People
     programs: Programs
+    balances: Balances
     totals: Json = field(default_factory=dict)
     """Campaign → role → kind → count and sum."""
 
@@ -59,26 +60,19 @@ class RewardPayout:
             card = self.programs.add_voucher(pool, recipient, rule.value)
         else:
             card = self.programs.card_of(pool, recipient)
-        balance = _top_up(card, rule, at)
+        balance = top_up(card, rule.value, at)
         payload = self._rewarded(rule, recipient, card, reason)
         cause = (reason.group_id, "INTERNAL" if rule.reward_id else "API")
         if rule.reward_id:
             self._reward_redemptions(rule, recipient, card, reason, at)
         self.people.record(recipient, "customer.rewarded", payload, at, cause)
         if balance is not None:
-            transaction = self._transaction(rule, card, balance, reason, at)
-            payload = {
-                "customer": recipient.simple(),
-                "campaign": simple_campaign(pool),
-                "voucher": simple_voucher(card),
-                "balance": balance,
-                "transaction": transaction,
-            }
-            kind = "gift.balance" if rule.kind == "gift_credit" else "loyalty_card.points"
-            self.people.record(recipient, f"customer.voucher.{kind}_added", payload, at, cause)
+            details = {"balance": balance, **_origin(reason)}
+            payload = self.balances.record_addition(card, recipient, details, at, cause)
             if rule.kind == "loyalty_points":
                 self._record_points(payload, recipient, reason, at)
-        self._count(rule, recipient, pool, at)
+        self.people.recalculate(recipient, at)
+        count_addition(card, recipient, rule.value)
 
     def _record_points(
         self, payload: Json, recipient: Customer, reason: Conversion, at: datetime
@@ -87,13 +81,6 @@ class RewardPayout:
         points |= {"holder": recipient.simple(), "loyalty_tier": None, "order": reason.order}
         cause = (reason.group_id, "INTERNAL")
         self.people.record(recipient, "customer.rewarded.loyalty_points", points, at, cause)
-
-    def _count(self, rule: Reward, recipient: Customer, pool: Json, at: datetime) -> None:
-        self.people.recalculate(recipient, at)
-        if rule.kind == "gift_credit":
-            counters.add_credit(recipient, rule.value)
-        elif rule.kind == "loyalty_points":
-            counters.add_points(recipient, pool["name"], rule.value)
 
     def _rewarded(self, rule: Reward, recipient: Customer, card: Json, reason: Conversion) -> Json:
         reward: Json = {"type": "CAMPAIGN", "object": "reward"}
@@ -183,48 +170,12 @@ class RewardPayout:
             "balance": None if rule.kind == "discount" else {"amount": sign * rule.value},
         }
 
-    def _transaction(
-        self, rule: Reward, card: Json, balance: Json, reason: Conversion, at: datetime
-    ) -> Json:
-        details: Json = {"balance": balance}
-        if reason.order:
-            details["order"] = {
-                "id": reason.order["id"],
-                "source_id": reason.order["source_id"],
-            }
-        if reason.redemption:
-            details["redemption"] = {"id": reason.redemption["id"]}
-        transaction: Json = {
-            "id": self.programs.ids.new("vtx"),
-            "source_id": None,
-            "voucher_id": card["id"],
-            "campaign_id": card["campaign_id"],
-            "source": "Automation",
-            "reason": None,
-            "type": "CREDITS_ADDITION" if rule.kind == "gift_credit" else "POINTS_ACCRUAL",
-            "details": details,
-            "related_transaction_id": None,
-            "created_at": at,
-        }
-        self.programs.transactions[transaction["id"]] = transaction
-        return transaction
 
-
-def _top_up(card: Json, rule: Reward, at: datetime) -> Json | None:
-    """Add credit or points to a card; returns the balance object, `None` for a discount."""
-    part = card["gift"] or card["loyalty_card"]
-    if part is None:
-        return None
-    unit = "amount" if card["gift"] else "points"
-    part[unit] += rule.value
-    part["balance"] += rule.value
-    card["updated_at"] = at
-    return {
-        "type": "gift_voucher" if card["gift"] else "loyalty_card",
-        "total": part[unit],
-        "object": "balance",
-        unit: rule.value,
-        "balance": part["balance"],
-        "operation_type": "AUTOMATIC",
-        "related_object": {"id": card["id"], "type": "voucher"},
-    }
+def _origin(reason: Conversion) -> Json:
+    """The order and the redemption of a conversion, as a transaction names them."""
+    origin: Json = {}
+    if reason.order:
+        origin["order"] = {"id": reason.order["id"], "source_id": reason.order["source_id"]}
+    if reason.redemption:
+        origin["redemption"] = {"id": reason.redemption["id"]}
+    return origin

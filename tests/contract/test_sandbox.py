@@ -124,6 +124,10 @@ def fill(call: Client) -> dict[str, str]:
             call("POST", "/v1/customers", {"source_id": "rita"})
         ids["code"] = code
     project.roll_back(ids["redemption"])
+    for name, kind, points in (("Cards", "GIFT_VOUCHERS", None), ("Club", "LOYALTY_PROGRAM", 20)):
+        project.create_campaign(name, kind, cents_per_point=points and 100)
+        card = project.publish(name, "rita", 500)
+        project.roll_back(project.redeem(card, "rita", {"amount": 4_000}, points=points))
     full = {
         "source_id": "zoë/1",
         "email": "zoe@example.com",
