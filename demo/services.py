@@ -34,6 +34,33 @@ SERVICES_FOLDER = ROOT / ".services"
 SANDBOX_PORT = 8010
 """The port in `meltano.yml`."""
 
+PROGRAMS: tuple[dict[str, Any], ...] = (
+    {
+        "action": "create_referral_campaign",
+        "name": "Refer a friend",
+        "referee_reward": {"gift_credit": 500},
+        "referrer_reward": {"gift_credit": 1000},
+    },
+    {
+        "action": "create_referral_campaign",
+        "name": "Bring a buddy",
+        "referee_reward": {"loyalty_points": 50},
+        "referrer_reward": {"loyalty_points": 200},
+    },
+    {
+        "action": "define_metadata",
+        "resource": "customer",
+        "properties": {
+            "tier": {"type": "string"},
+            "lifetime_value": {"type": "number"},
+            "newsletter": {"type": "boolean"},
+            "customer_since": {"type": "date"},
+            "tags": {"type": "string", "array": True},
+        },
+    },
+)
+"""What a project without a seed begins with, as actions of the control path."""
+
 WITH_ORDERS = '["customers.*", "reward_events.*", "redemptions.*", "campaigns.*", "orders.*"]'
 SECONDS_TO_START = 20
 
@@ -141,12 +168,13 @@ def crm_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def sandbox(log: Path, port: int = 0) -> Iterator[Sandbox]:
-    """The sandbox with its demo contents, as a separate process.
+def sandbox(log: Path, port: int = 0, *, lived_in: bool = False) -> Iterator[Sandbox]:
+    """The sandbox as a separate process.
 
     Args:
         log: for its output.
         port: 0 for any free one.
+        lived_in: begin with the seed `demo` instead of `PROGRAMS` and no customers.
 
     Raises:
         RuntimeError: the port is taken, or the sandbox did not start.
@@ -154,15 +182,19 @@ def sandbox(log: Path, port: int = 0) -> Iterator[Sandbox]:
     from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY  # noqa: PLC0415
 
     with log.open("wb") as output:
+        command = [sys.executable, "-m", "voucherify_sandbox", "--port", str(port)]
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "voucherify_sandbox", "--port", str(port), "--seed", "demo"],
+            [*command, "--seed", "demo"] if lived_in else command,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
         # Its own output has the address, so what responds there is no other sandbox.
         url = printed_address(process, log, "listens on ")
-        yield Sandbox(url, {"X-App-Id": APPLICATION_ID, "X-App-Token": SECRET_KEY})
+        api = Sandbox(url, {"X-App-Id": APPLICATION_ID, "X-App-Token": SECRET_KEY})
+        for action in () if lived_in else PROGRAMS:
+            api.act(**action)
+        yield api
     finally:
         process.terminate()
         process.wait()
@@ -202,7 +234,7 @@ def main() -> None:
     with (
         own_folder(folder, empty=False),
         crm_database(folder / "postgres") as address,
-        sandbox(folder / "sandbox.log", port if is_free(port) else 0) as api,
+        sandbox(folder / "sandbox.log", port if is_free(port) else 0, lived_in=True) as api,
     ):
         crm.fill(address)
         print(f"CRM:        {address}")
@@ -215,7 +247,7 @@ def main() -> None:
             ]
             file.write_text("".join(lines))
             print(f"  . {file}  # because port {port} is taken, or the folder is another one")
-        print("  .venv/bin/meltano run crm-to-voucherify")
+        print("  .venv/bin/meltano run crm-to-voucherify voucherify-to-warehouse rewards-to-crm")
         print("Ctrl-C stops both; the contents of the sandbox are lost then.", flush=True)
         try:
             while True:

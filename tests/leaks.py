@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from demo import crm
+from voucherify_sandbox import seed
 from voucherify_sandbox.access import APPLICATION_ID, SECRET_KEY
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ def _one_of(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, words))
 
 
+NAMES = (*crm.FIRST_NAMES, *crm.LAST_NAMES, *seed.FIRST_NAMES, *seed.LAST_NAMES)
+
 PRIVATE = {
     "a key": re.compile(_one_of((APPLICATION_ID, SECRET_KEY, *CANARIES))),
     "a token": re.compile(r"(token|download)_[0-9a-f]{24}|Bearer \w{8}"),
     "an e-mail address": re.compile(r"[\w.+%-]+(@|%40)[\w-]+(\.[\w-]+)+"),
     "a phone number": re.compile(r"\+1 ?555|\+1 \(555\)|\+?49 30 \d|0049-30|\(030\)|600100200"),
-    "a name": re.compile(
-        rf"\b(Customer|Contact) \d|\b({_one_of(('Ann', *crm.FIRST_NAMES, *crm.LAST_NAMES))})\b"
-    ),
+    "a name": re.compile(rf"\b(Customer|Contact) \d|\b({_one_of(('Ann', *NAMES))})\b"),
     "a source_id": re.compile(r"\bcrm-\d"),
 }
 """Patterns of private data in the sandbox's seed, the demo's CRM and the input of tests."""

@@ -8,20 +8,36 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import duckdb
+import psycopg
+import pytest
 
 import leaks
 from demo import crm
 from demo.services import ROOT
+from voucherify_sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Meltano
-    from voucherify_sandbox import Sandbox
 
 CONTACTS = 500
 CALLS_AN_HOUR = 100
 """What the smallest plan allows."""
+
+
+BY_ROLE = """
+SELECT recipient_role, count(*) FROM voucherify.reward_events
+WHERE type = 'customer.rewarded' GROUP BY 1 ORDER BY 1
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A project that has customers and rewards already, as has that of `make services`."""
+    with Sandbox(seed="demo") as running:
+        yield running
 
 
 def commands() -> str:
@@ -68,5 +84,18 @@ def test_the_quick_start_leads_to_a_filled_warehouse(
     assert sandbox.calls <= CALLS_AN_HOUR
     with duckdb.connect(str(meltano.warehouse), read_only=True) as warehouse:
         rows = warehouse.execute("SELECT count(*) FROM analytics.stg_customers").fetchone()
+        rewards = warehouse.execute(BY_ROLE).fetchall()
     assert rows == (CONTACTS,)
+    given = sandbox.project.books().values()
+    assert dict(rewards) == {
+        role: sum(line["count"] for roles in given for line in roles[role].values())
+        for role in ("referee", "referrer")
+    }
+    with psycopg.connect(meltano.crm) as contacts:
+        brought_back = contacts.execute(
+            BY_ROLE.replace(
+                "reward_events", "reward_events JOIN contacts ON contact_id = customer_source_id"
+            )
+        ).fetchall()
+    assert brought_back == rewards
     assert "dry run" in (done.stdout + done.stderr).lower()

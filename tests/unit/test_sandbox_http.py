@@ -243,7 +243,7 @@ def test_the_command_prints_its_address_and_stops_on_sigterm() -> None:
         url, application_id, secret_key = (process.stdout.readline().split()[-1] for _ in range(3))
         wire = Wire(SimpleNamespace(url=url, application_id=application_id, secret_key=secret_key))
         assert wire("GET", "/v1/campaigns").status == 500
-        assert wire.get("campaigns")["total"] == 4
+        assert wire.get("campaigns")["total"] > 4
         wire.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voucherify_sandbox import Sandbox
 from voucherify_sandbox.errors import ApiError
 from wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from voucherify_sandbox import Sandbox
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ORDER = {"source_id": "shop-1", "amount": 12_000}
@@ -271,15 +272,3 @@ def test_redemptions_can_be_filtered(
     sandbox.clock.set(NOON + timedelta(hours=1))
     sandbox.project.redeem(code, "olga", {"amount": 1})
     assert len(wire.get("redemptions", **query)["redemptions"]) == count
-
-
-def test_the_demo_begins_with_two_campaigns_and_nobody() -> None:
-    with Sandbox(seed="demo") as one, Sandbox(seed="demo") as other:
-        wire = Wire(one)
-        names = [row["name"] for row in wire.get("campaigns")["campaigns"]]
-        assert {"Refer a friend", "Bring a buddy"} <= set(names)
-        assert wire.get("customers")["total"] == 0
-        assert wire.get("rewards")["total"] == 2
-        assert "tier" in wire.get("metadata-schemas/customer")["properties"]
-        assert list(one.project.programs.campaigns) == list(other.project.programs.campaigns)
-        wire.close()
