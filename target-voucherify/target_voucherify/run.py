@@ -353,6 +353,7 @@ class Run:
         if newest > at or self._ledger.has_newer(key, at):
             self.log_once("superseded", "Not sending refused records that newer ones have replaced")
             self.records.superseded += 1
+            self.deletions.mark_superseded(key)
             return True
         if at < self._ledger.begun:
             self.deletions.mark_seen(key)

@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 DELETED_AT = "_sdc_deleted_at"
 """The property by which a tap marks a record as deleted."""
 
+YES = frozenset({"true", "t", "yes", "y"})
+DIGITS = frozenset("123456789")
+
 
 def is_deleted(record: Mapping[str, Any]) -> bool:
-    """Whether a record is marked as deleted; blank text, as CSV has for null, marks nothing."""
+    """Whether a record is marked as deleted: by a time, a number other than zero, or `true`.
+
+    Nothing else is a mark. CSV files, data frames and MySQL write much where a record was never
+    deleted: blank text, NULL, NaN, NaT, infinity, 0000-00-00.
+    """
     value = record.get(DELETED_AT)
-    if isinstance(value, str):
-        return value.strip().casefold() not in {"", "false"}
-    return bool(value)
+    if not value or isinstance(value, dict | list):
+        return False
+    text = str(value).strip().casefold()
+    return text in YES or not DIGITS.isdisjoint(text)
 
 
 class Customers(Sink):
@@ -91,14 +99,14 @@ class Customers(Sink):
         return ".".join((self._plan.key.prop, *self._plan.key.path))
 
     def mark_filtered(self, record: dict[str, Any]) -> bool:
-        """Note that the CRM has this customer, although its record is filtered out.
+        """Note that the CRM knows this customer, although its record is filtered out.
 
         Returns:
             Whether the record has a key.
         """
         key, problems = self._key_of(record)
         if not problems:
-            self.run.deletions.mark_filtered(key)
+            self.run.deletions.mark_filtered(key, is_back=not is_deleted(record))
         return not problems
 
     def _delete(self, record: dict[str, Any], line: bytes) -> None:

@@ -311,3 +311,61 @@ def test_a_ledger_of_keys_that_a_map_made_otherwise_is_refused(
     done = load(made("source_id.upper()"), lines(*whole(range(8), 2)))
     assert "source_id = source_id.upper()" in str(done.error)
     assert held(project) == keys(range(8))
+
+
+def test_a_ledger_of_keys_that_a_map_made_by_another_setting_is_refused(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    config |= {"stream_maps": {"customers": {"source_id": "config['shop'] + source_id"}}}
+    load({**config, "stream_map_config": {"shop": "north-"}}, lines(*whole(range(8), 1)))
+    before = held(project)
+    done = load({**config, "stream_map_config": {"shop": "south-"}}, lines(*whole(range(8), 2)))
+    assert "belongs to another pipeline" in str(done.error)
+    assert "north" not in str(done.error)
+    assert held(project) == before
+
+
+def test_a_version_that_a_run_without_deletions_began_is_only_the_rest(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    load(config, lines(*whole(range(20), 1)))
+    without = {**config, "on_delete": "ignore"}
+    load(without, lines(schema(), *records(range(5), 2), state({"row": 5})))
+    done = load(config, lines(schema(), *records(range(5, 20), 2), activate(2)))
+    assert done.error is None
+    assert held(project) == keys(range(20))
+
+
+MARK = "2026-01-01T00:00:00Z"
+
+
+def test_a_filter_does_not_keep_who_was_deleted_before(
+    project: Sandbox, config: dict[str, Any]
+) -> None:
+    config |= {"stream_maps": {"customers": {"__filter__": "name != 'Hidden'"}}}
+    load(config, lines(schema(), *records(range(3), None)))
+    gone = record(1, _sdc_deleted_at=MARK)
+    hidden = record(1, name="Hidden", _sdc_deleted_at=MARK)
+    done = load(config, lines(schema(), record(0), record(2), gone, hidden, state({"seen": 4})))
+    assert (done.error, done.states) == (None, [{"seen": 4}])
+    assert held(project) == {"crm-0", "crm-2"}
+
+
+def test_a_filter_keeps_who_came_back(project: Sandbox, config: dict[str, Any]) -> None:
+    config |= {"stream_maps": {"customers": {"__filter__": "name != 'Hidden'"}}}
+    load(config, lines(schema(), *records(range(3), None)))
+    load(config, lines(schema(), record(1, _sdc_deleted_at=MARK), record(1, name="Hidden")))
+    assert held(project) == keys(range(3))
+
+
+def test_a_customer_whose_record_is_outdated_is_not_missing(
+    project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Refused records that were loaded into a table come back with `_refused_at`."""
+    config |= {"refused_records_path": str(tmp_path / "refused.singer")}
+    load(config, lines(*whole(range(3), 1)))
+    load(config, lines(schema(), record(9, source_id=None), record(0)))
+    outdated = {**record(0, _refused_at=MARK), "version": 2}
+    done = load(config, lines(schema(), *records(range(1, 3), 2), outdated, activate(2)))
+    assert (done.error, done.summary["superseded"]) == (None, 1)
+    assert held(project) == keys(range(3))

@@ -30,7 +30,11 @@ def config(project: Sandbox, tmp_path: Path) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("mark", ["", "  ", False, None, "false"])
+NO_MARKS = ["", "  ", False, None, "false", "f", "no", 0, "0", [None], {"at": None}]
+"""Besides those of CSV files, data frames and MySQL."""
+
+
+@pytest.mark.parametrize("mark", [*NO_MARKS, "NULL", "NaT", "-infinity", "0000-00-00 00:00:00"])
 @pytest.mark.parametrize("on_delete", ["ignore", "delete"])
 def test_a_blank_mark_deletes_nobody(
     project: Sandbox, config: dict[str, Any], mark: object, on_delete: str
@@ -41,7 +45,17 @@ def test_a_blank_mark_deletes_nobody(
     assert project.project.customer_by_source_id("crm-1")["name"] == "After"
 
 
-@pytest.mark.parametrize("mark", [AT, True, 1, "true"])
+@pytest.mark.parametrize("mark", ["NaN", "Infinity", "-Infinity", "-0.0", "0e-7"])
+def test_a_number_that_is_no_time_deletes_nobody(
+    project: Sandbox, config: dict[str, Any], mark: str
+) -> None:
+    """Data frames hold NaN where a column of times is empty, and Python prints it so."""
+    marked = lines(record(1, _sdc_deleted_at="mark")).replace('"mark"', mark)
+    done = load(config, lines(schema(DELETED), record(1)) + marked)
+    assert (done.error, held(project)) == (None, {"crm-1"})
+
+
+@pytest.mark.parametrize("mark", [AT, True, 1, "true", "T", " 1 ", 1.7e12, "2026-01-01"])
 def test_any_other_mark_deletes(project: Sandbox, config: dict[str, Any], mark: object) -> None:
     load(config, lines(schema(DELETED), record(1)))
     done = load(config, lines(schema(DELETED), record(1, _sdc_deleted_at=mark)))

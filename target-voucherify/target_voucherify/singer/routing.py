@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.mapper import RemoveRecordTransform
@@ -64,6 +66,7 @@ class StreamRouter:
         self._maps = maps
         self._mapper_of = mapper_of
         self._tracks_missing = run.deletions.tracks_missing
+        self._tracks_versions = run.deletions.tracks_versions
         self._mappers: list[PluginMapper] = []
         """The stream maps and those for `Route.unfiltered`; empty if records need none."""
         if mapper_of is not None:
@@ -97,11 +100,19 @@ class StreamRouter:
             self._ticket = 0
 
     def _key_of(self, sink: Customers) -> str:
-        """What makes the `source_id`: a property, and the expressions of stream maps for it."""
+        """What makes the `source_id`: a property, and the expressions of stream maps for it.
+
+        Where they use `stream_map_config`, its values count too, by a hash: they may be secret.
+        """
         name = sink.key_property
+        column = name.partition(".")[0]
         maps = [each for each in self._maps.values() if isinstance(each, dict)]
-        made = sorted({str(each[name]) for each in maps if name in each})
-        return f"{name} = {' or '.join(made)}" if made else name
+        made = " or ".join(sorted({str(each[column]) for each in maps if column in each}))
+        if "config" in made:
+            used = json.dumps(self._mappers[0].map_config, sort_keys=True, default=str)
+            digest = blake2b(used.encode(), digest_size=5).hexdigest()
+            made = f"{made} with stream_map_config #{digest}"
+        return f"{name} = {made}" if made else name
 
     def handle_record(self, message: dict[str, Any]) -> None:
         """Pass a record to its sinks, through stream maps only if there are any."""
@@ -112,7 +123,7 @@ class StreamRouter:
             routes = self._routes[message["stream"]]
         except (KeyError, TypeError):
             raise _no_schema_error(message.get("stream")) from None
-        if self._tracks_missing:
+        if self._tracks_versions:
             self._run.deletions.versions.record(message["stream"], message.get("version"))
         if routes and TOO_DEEP in message:
             self._refuse(line, NotACustomerError(["the record is nested too deeply"]))
@@ -239,10 +250,12 @@ class StreamRouter:
         return None
 
     def _mark_filtered(self, route: Route, record: dict[str, Any]) -> None:
-        """Note that the CRM has a customer that a filter removes, so it is not missing."""
+        """Note that the CRM knows a customer that a filter removes, so it is not missing."""
         with suppress(NotACustomerError):
             mapped = _transformed(route.unfiltered, record)
-            if mapped is not None and route.sink.mark_filtered(mapped):
+            if mapped is not None and route.sink.mark_filtered(
+                self._with_mark(route, mapped, record)
+            ):
                 return
         self._run.deletions.versions.mark_unreadable_key()
 

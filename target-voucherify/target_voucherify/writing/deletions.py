@@ -61,6 +61,7 @@ class Deletions:
     Attributes:
         versions: which streams were sent completely.
         tracks_missing: whether the run finds out which customers are missing from a stream.
+        tracks_versions: whether the run notes which versions it began, for itself or later runs.
         needs_key: whether a record that is marked as deleted is refused if its key is unreadable.
     """
 
@@ -73,7 +74,7 @@ class Deletions:
         self._earlier_jobs = earlier_jobs
         self._ticket = 0
         self.versions = CompleteStreams(context.ledger.begin_version)
-        self.tracks_missing = context.ledger.is_enabled
+        self.tracks_missing = self.tracks_versions = context.ledger.is_enabled
         self._log = logging.getLogger("target-voucherify")
         self._count = 0
         self._seen: list[str] = []
@@ -102,9 +103,19 @@ class Deletions:
         self._cancel(key)
         self._note_seen(key)
 
-    def mark_filtered(self, key: str) -> None:
-        """Note that the CRM has this customer, although its record is filtered out."""
-        self._cancel(key)
+    def mark_superseded(self, key: str) -> None:
+        """Note that an outdated record is about this customer; a newer one decides its deletion."""
+        self._note_seen(key)
+
+    def mark_filtered(self, key: str, *, is_back: bool) -> None:
+        """Note that the CRM knows this customer, although its record is filtered out.
+
+        Args:
+            key: its `source_id`.
+            is_back: whether the CRM has it, which cancels its deletion.
+        """
+        if is_back:
+            self._cancel(key)
         self._filtered.append(key)
         if len(self._filtered) >= SEEN_CHUNK_SIZE:
             self._write_seen()
@@ -308,7 +319,8 @@ class NoDeletions(Deletions):
     def __init__(self, summary: Summary, ledger: Ledger | NoLedger) -> None:
         self._summary = summary
         self._ledger = ledger
-        self.versions = CompleteStreams(lambda _stream, _version: True)
+        self.versions = CompleteStreams(ledger.begin_version)
+        self.tracks_versions = ledger.is_enabled
 
     def add(self, key: str, line: bytes, *, is_replayed: bool) -> None:
         """Count one deletion; what was refused of its customer before is outdated."""
@@ -319,7 +331,7 @@ class NoDeletions(Deletions):
     def _ignore(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
-    mark_seen = activate = carry_out = _ignore
+    mark_seen = mark_superseded = activate = carry_out = _ignore
 
     def count_due(self) -> int:
         """None."""
@@ -329,9 +341,12 @@ class NoDeletions(Deletions):
 def is_safe_in_path(key: str) -> bool:
     """Whether a `source_id` in a path can only mean the customer it belongs to.
 
-    HTTP libraries and proxies remove segments of dots alone, and gateways may decode the slashes
-    around them first. A path takes Voucherify's own ids too, so a `source_id` that begins with
-    `cust_`, as those do, may mean another customer (inferred).
+    HTTP libraries and proxies remove empty segments, those of dots alone, and what follows a
+    semicolon, and gateways may decode the slashes around them first: `a/` and `a;b` would mean `a`.
+    A path takes Voucherify's own ids too, so a `source_id` that begins with `cust_`, as those do,
+    may mean another customer (inferred).
     """
-    segments = {each.partition(";")[0] for each in SEPARATOR.split(unquote(key))}
-    return segments.isdisjoint({".", ".."}) and not key.startswith("cust_")
+    decoded = unquote(key)
+    segments = set(SEPARATOR.split(decoded))
+    is_itself = segments.isdisjoint({"", ".", ".."}) and ";" not in decoded
+    return is_itself and not key.startswith("cust_")
