@@ -160,10 +160,14 @@ class TargetVoucherify(Target):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Set the stop flag and nothing more; the run stops where nothing can be half done."""
+        """Set the stop flag and nothing more; the run stops where nothing can be half done.
+
+        Before there is a run the process ends, and not by an `Exception`: Python's own libraries
+        swallow one while they look for packages, and the run would go on.
+        """
         self.logger.warning("Signal %d: taking no new records", signum)
         if not hasattr(self, "run"):
-            raise StopSignalError(signum)
+            sys.exit(exit_status(StopSignalError(signum), self.logger))
         self.run.shutdown.request(signum)
 
     def _log_hang(self) -> None:

@@ -9,6 +9,8 @@ import resource
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -237,6 +239,27 @@ def test_a_locked_ledger_is_named(project: Sandbox, config: dict[str, Any], tmp_
     assert "another program holds it" in str(done.error)
     assert (done.states, posts(project)) == ([], before)
     assert load(config, lines(*contacts(15), state({"seen": 15}))).states == [{"seen": 15}]
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1])
+ledger.execute("PRAGMA cache_size = 1")
+rows = ((f"half-{number}", b"x" * 999) for number in range(999))
+ledger.executemany("INSERT INTO accepted VALUES (?, ?)", rows)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_dry_run_reads_the_ledger_of_a_run_that_was_killed_while_it_wrote(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    load(config, lines(*contacts(5)))
+    subprocess.run([sys.executable, "-c", KILLED, config["ledger_path"]], check=False)
+    assert (tmp_path / "ledger.db-journal").exists()
+    done = load({**config, "dry_run": True}, lines(*contacts(6)))
+    assert (done.error, done.summary["unchanged"]) == (None, 5)
+    assert done.summary["would_create"] == 1
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -153,3 +154,32 @@ def test_a_server_that_hangs_cannot_outlast_the_grace(tmp_path: Path) -> None:
         assert b"run summary" in logged.splitlines()[-1]
         assert time.monotonic() - began < 35
         assert_there(sandbox, max(states(printed), default=0))
+
+
+EARLY = """
+import os, signal, sys
+from target_voucherify.__main__ import main
+from target_voucherify.target import TargetVoucherify
+left = [int(sys.argv.pop())]
+def stop(event, arguments):
+    handler = getattr(signal.getsignal(left[0]), "__func__", None) if left else None
+    if event == "os.listdir" and handler is TargetVoucherify._handle_termination:
+        os.kill(os.getpid(), left.pop())
+sys.path.append("/")
+sys.addaudithook(stop)
+main()
+"""
+"""Sends a signal to itself where Python looks for packages, and swallows exceptions meanwhile."""
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_before_anything_is_read_ends_the_process(
+    tmp_path: Path, signum: int, status: int
+) -> None:
+    with Sandbox() as sandbox:
+        line = command("target_voucherify", settings(sandbox, "bulk"), tmp_path)
+        early = [sys.executable, "-c", EARLY, *line[3:], str(int(signum))]
+        with Process(early) as process:
+            printed, log = process.communicate(lines(*INPUT).encode(), timeout=60)
+        assert (process.returncode, printed, sandbox.calls) == (status, b"", 0)
+        assert b"Stopped by a signal" in log

@@ -263,6 +263,23 @@ def test_who_is_gone_already_is_deleted(project: Sandbox) -> None:
     assert (done.error, done.summary["deleted"]) == (None, 1)
 
 
+@pytest.mark.parametrize("on_delete", ["delete", "permanent_delete"])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_key_whose_slash_breaks_the_path_is_not_taken_for_gone(
+    project: Sandbox, on_delete: str, *, is_named: bool
+) -> None:
+    """A 404 of Voucherify names the customer that does not exist; one of a path names nothing."""
+    body = {"code": 404, "key": "not_found", "message": "Resource not found"}
+    named = {"resource_id": "a/b", "resource_type": "customer"} if is_named else {}
+    path = "/v1/customers/a/b*"
+    project.faults.add(Fault(kind="status", status=404, body={**body, **named}, path=path))
+    config = settings(project, on_delete=on_delete, max_delete_percent=100)
+    gone = record(1, source_id="a/b", _sdc_deleted_at="2026-01-01T00:00:00Z")
+    done = load(config, lines(schema(DELETED), gone, state({"seen": 1})))
+    assert (done.summary["deleted"], done.summary["refused"]) == (is_named, not is_named)
+    assert (done.error is None, done.states == [{"seen": 1}]) == (is_named, is_named)
+
+
 def test_a_proxy_that_knows_no_such_page_has_deleted_nobody(project: Sandbox) -> None:
     body = {"message": "no Route matched"}
     project.faults.add(Fault(kind="status", status=404, body=body, method="DELETE"))

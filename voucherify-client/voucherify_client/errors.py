@@ -36,7 +36,18 @@ class DeniedError(AccessError):
 
 
 class NotFoundError(VoucherifyError):
-    """The resource does not exist, or no longer does (404 with Voucherify's own error object)."""
+    """The resource does not exist, or no longer does (404 with Voucherify's own error object).
+
+    Attributes:
+        summary: method, path and status, safe to log, without advice.
+        resource_type: what kind of thing is missing, such as `customer`; empty if that is not said,
+            as for a path that does not exist.
+    """
+
+    def __init__(self, summary: str, advice: str, *, resource_type: str) -> None:
+        super().__init__(f"{summary}: {advice}.")
+        self.summary = summary
+        self.resource_type = resource_type
 
 
 class RefusedRequestError(VoucherifyError):

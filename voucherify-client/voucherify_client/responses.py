@@ -224,8 +224,9 @@ def error_for(response: Response, operation: str, *, is_download: bool) -> Vouch
             "another host: set api_url to the endpoint that Voucherify's Project settings show."
         )
     if status == HTTPStatus.NOT_FOUND:
-        kind = NotFoundError if response.is_voucherify_404 else VoucherifyError
-        return kind(f"{summary}: {WRONG_API}.")
+        kind = response.text_field("resource_type")
+        missing = NotFoundError(summary, WRONG_API, resource_type=kind)
+        return missing if response.is_voucherify_404 else VoucherifyError(str(missing))
     if status in ADVICE_BY_STATUS:
         refused = AccessError if status == HTTPStatus.UNAUTHORIZED else DeniedError
         return refused(f"{summary}: {ADVICE_BY_STATUS[status]}.")

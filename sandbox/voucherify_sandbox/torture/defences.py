@@ -928,6 +928,27 @@ DEFENCES = (
         MISSING,
     ),
     Defence(
+        "target: a dry run reads the ledger of a run that was killed",
+        "target_voucherify/acknowledgement/ledger.py",
+        "        self._check(path)\n",
+        "        if not self._read_only:\n            self._check(path)\n",
+        (*FILES, "-k", "killed_while_it_wrote"),
+    ),
+    Defence(
+        "target: a signal before the run is not swallowed",
+        "target_voucherify/target.py",
+        "            sys.exit(exit_status(StopSignalError(signum), self.logger))\n",
+        "            raise StopSignalError(signum)\n",
+        ("tests/faults/test_target_kill.py", "-k", "before_anything"),
+    ),
+    Defence(
+        "target: a 404 of a path is not one of a customer",
+        "target_voucherify/writing/deletions.py",
+        'error.resource_type != "customer"',
+        "False",
+        (*SINGLE, "-k", "slash"),
+    ),
+    Defence(
         "target: a ledger is bound to the settings that make its keys",
         "target_voucherify/singer/routing.py",
         '        if "config" in made:\n',

@@ -332,8 +332,8 @@ class Ledger:
 
     def _opened(self, path: str) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"
+        self._check(path)
         if not self._read_only:
-            self._refuse_foreign(path)
             # Before SQLite opens it: it loses its locks when another descriptor is closed.
             os.close(open_private(path, os.O_RDWR))
         database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
@@ -344,8 +344,10 @@ class Ledger:
             database.executescript(TABLES)
         return database
 
-    def _refuse_foreign(self, path: str) -> None:
-        """Leave another program's database untouched.
+    def _check(self, path: str) -> None:
+        """Leave another program's database untouched, and take back what a kill left half written.
+
+        SQLite does the latter when it reads, but not where a dry run may only read.
 
         Raises:
             SettingsError: it is one.

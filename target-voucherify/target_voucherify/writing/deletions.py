@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -14,7 +13,11 @@ from target_voucherify.acknowledgement.complete_streams import CompleteStreams
 from target_voucherify.acknowledgement.refusal_reasons import Reason
 from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.entities.source_id import folded
-from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
+from target_voucherify.voucherify_client.errors import (
+    NotFoundError,
+    RefusedRequestError,
+    VoucherifyError,
+)
 from target_voucherify.writing.concurrent_requests import send_all
 
 if TYPE_CHECKING:
@@ -44,6 +47,11 @@ UNSAFE = Reason(
     "the source_id reads as a path or as one of Voucherify's own ids (cust_…), so deleting it "
     "might delete another customer",
     "its source_id cannot be named safely in a path; delete it in the dashboard",
+)
+
+BROKEN_PATH = (
+    "a slash in the source_id may have broken the path of its deletion, so the customer may still "
+    "exist; delete it in the dashboard"
 )
 
 AMBIGUOUS = Reason(
@@ -293,8 +301,19 @@ class Deletions:
         return (line and refused_at(line)) or self._context.ledger.now()
 
     def _delete_one(self, key: str) -> None:
-        with suppress(NotFoundError):  # it is gone already
+        """Delete a customer, unless it is gone already.
+
+        Raises:
+            RefusedRequestError: a slash in its key may have led to a path that does not exist, so
+                the customer may still be there.
+        """
+        try:
             self._context.client.request(self._method, self._path, {"id": key})
+        except NotFoundError as error:
+            if SEPARATOR.search(unquote(key)) and error.resource_type != "customer":
+                raise RefusedRequestError(
+                    error.summary, key=UNSAFE.key, message=BROKEN_PATH, details=""
+                ) from None
 
     def _count_deleted(self, unseen: list[bool]) -> None:
         """Count deletions; a customer that did not exist (404) counts as deleted."""
