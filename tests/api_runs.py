@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 TAP = "tap_voucherify"
 READ_WHOLE = {
     "customer_deletions",
+    "loyalty_tiers",
     "metadata_schemas",
+    "pending_points",
     "reward_assignments",
     "rewards",
     "segments",

@@ -52,4 +52,7 @@ def fill(project: Project) -> None:
     sizes = [{"sku": f"Shirt {size}", "attributes": {"size": size}} for size in ("S", "M", "L")]
     project.create_product(shirt, sizes)
     project.create_promotion("Sale", [10, 20], least_amount=5_000)
+    for name, points in (("Silver", (0, 99)), ("Gold", (100, 999))):
+        project.add_loyalty_tier("Points points", name, points)
+    project.add_pending_points("Points points", "rita", 7)
     project.settle()

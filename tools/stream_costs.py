@@ -53,6 +53,14 @@ COSTS: dict[str, tuple[str, str]] = {
         f"SKUs of {LAST_PAGE * PAGE_ROWS:,} products; more are an error",
     ),
     "metadata_schemas": ("1", "none"),
+    "loyalty_tiers": (
+        "1 per 100 loyalty campaigns, at least 1, and 1 per loyalty campaign",
+        f"{PAGE_ROWS} tiers of a campaign; more are an error",
+    ),
+    "pending_points": (
+        "1 per 100 loyalty campaigns, at least 1, and of each 1 per 100 rows, at least 1",
+        "none",
+    ),
     "promotion_tiers": (
         BY_PAGES,
         f"{REACH}; `summary` is that of the last change, if redeeming is none",

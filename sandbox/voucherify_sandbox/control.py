@@ -65,6 +65,8 @@ def _set_clock(project: Project, *, instant: str | None) -> str:
 # The actions of `POST /_sandbox/actions` by name; their arguments are those of the Python methods.
 ACTIONS: dict[str, Callable[..., Any]] = {
     "add_customers": _add_customers,
+    "add_loyalty_tier": lambda project, **args: project.add_loyalty_tier(**args),
+    "add_pending_points": lambda project, **args: project.add_pending_points(**args),
     "add_webhook": lambda project, **args: project.add_webhook(**args),
     "advance_clock": _advance_clock,
     "books": lambda project: project.books(),

@@ -15,6 +15,7 @@ from voucherify_sandbox.errors import not_found
 from voucherify_sandbox.exports import Exports
 from voucherify_sandbox.ids import IdGenerator
 from voucherify_sandbox.jobs import JobQueue
+from voucherify_sandbox.loyalty import Loyalty
 from voucherify_sandbox.people import People
 from voucherify_sandbox.products import Products
 from voucherify_sandbox.programs import Programs
@@ -60,6 +61,7 @@ class Project:
         self.records = Records(clock, self.ids)
         self.products = Products(clock, self.ids)
         self.promotions = Promotions(clock, self.ids)
+        self.loyalty = Loyalty(clock, self.ids)
         self.redemption_flow = RedemptionFlow(
             self.people,
             self.programs,
@@ -209,6 +211,8 @@ class Project:
             "skus": self.products.skus,
             "promotion_tiers": self.promotions.tiers,
             "promotion_stacks": self.promotions.stacks,
+            "loyalty_tiers": self.loyalty.tiers,
+            "pending_points": self.loyalty.pending_points,
             "validation_rules": self.promotions.rules,
             "validation_rule_assignments": self.promotions.assignments,
         }
@@ -254,6 +258,24 @@ class Project:
             ]
             promotions.add_stack(campaign, name, tiers)
             return self.plain(campaign)
+
+    # Loyalty
+
+    def add_loyalty_tier(self, campaign: str, name: str, points: tuple[int, int]) -> Json:
+        """A tier of a loyalty campaign (id or name), from and to some points."""
+        with self.lock:
+            return self.plain(self.loyalty.add_tier(self.programs.campaign(campaign), name, points))
+
+    def add_pending_points(
+        self, campaign: str, holder: str | Mapping[str, Any], points: int
+    ) -> Json:
+        """Points that an order brings to a card of a loyalty campaign (id or name) in 30 days."""
+        with self.lock:
+            customer = self.redemption_flow.customer(holder)
+            card = self.programs.card_of(self.programs.campaign(campaign), customer)
+            order = self.records.order({"amount": 100 * points}, customer)
+            day = (self.clock.now() + timedelta(days=30)).date()
+            return self.plain(self.loyalty.add_pending_points(card, order, points, day))
 
     # Programs
 

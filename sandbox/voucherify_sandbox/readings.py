@@ -30,6 +30,9 @@ class Readings:
     deleted_listed: bool = False
     list_lag_seconds: float = 0
 
+    # Lists whose cursor is the id of a row
+    gone_cursor: Literal["empty", "next", "start", "not_found"] = "empty"
+
     # What a write changes
     missing_updated_at: Literal["absent", "null"] = "absent"
     unchanged_write_updates: bool = True

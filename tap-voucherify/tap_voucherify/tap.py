@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SCOPE = (
     "customers redemptions publications campaigns vouchers rewards referrals orders products "
-    "promotions validation-rules segments metadata-schemas exports"
+    "promotions validation-rules loyalties segments metadata-schemas exports"
 )
 """Scope of OAuth tokens: as little as all streams together need."""
 

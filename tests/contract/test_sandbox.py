@@ -138,6 +138,8 @@ def fill(call: Client) -> dict[str, str]:
     project.upsert_customer(full)
     ids["product"] = project.create_product({"source_id": "mug"}, [{"sku": "Mug"}])["id"]
     project.create_promotion("Sale", [10, 20], least_amount=5_000)
+    ids["program"] = project.add_loyalty_tier(f"{POINTS} points", "Gold", (100, 999))["campaign_id"]
+    project.add_pending_points(ids["program"], "rita", 7)
     ids["segment"] = project.create_segment("Everyone", ["adam", "rita"])["id"]
     ids["campaign"] = project.programs.campaign(f"{GIFTS} credit")["id"]
     ids["referral_campaign"] = project.programs.campaign(EVENTS)["id"]
@@ -176,6 +178,8 @@ def read_everything(call: Client, ids: dict[str, str]) -> None:
         f"referrals/members/{ids['code']}/holders",
         f"referrals/{ids['referral_campaign']}/members/{ids['code']}/holders",
         "metadata-schemas/customer",
+        f"loyalties/{ids['program']}/tiers?order=-created_at",
+        f"loyalties/{ids['program']}/pending-points?order=id",
         "promotions/tiers?order=-updated_at",
         "promotions/stacks?order=-updated_at",
         "validation-rules?order=-updated_at",
@@ -253,6 +257,8 @@ def refuse_everything(call: Client) -> None:
         "referrals/none/members/none/holders",
         "metadata-schemas/none",
         "products/none/skus",
+        "loyalties/none/tiers",
+        "loyalties/none/pending-points",
         "redemptions/none",
         "async-actions?end_date=soon",
         "publications?page=101",

@@ -29,6 +29,8 @@ MUST_USE: dict[str, set[str]] = {
         "GET /v1/rewards",
         "GET /v1/rewards/{rewardId}/assignments",
         "GET /v1/orders",
+        "GET /v1/loyalties/{campaignId}/pending-points",
+        "GET /v1/loyalties/{campaignId}/tiers",
         "GET /v1/products",
         "GET /v1/products/{productId}/skus",
         "GET /v1/promotions/stacks",

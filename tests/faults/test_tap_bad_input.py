@@ -530,7 +530,9 @@ def test_the_lines_and_the_summary_count_the_same(
     assert '"customers": {"rows": 47, "complete": true}' in done.log
 
 
-@pytest.mark.parametrize("stream", ["rewards", "segments", "skus", "metadata_schemas"])
+@pytest.mark.parametrize(
+    "stream", ["rewards", "segments", "skus", "loyalty_tiers", "pending_points", "metadata_schemas"]
+)
 def test_a_stream_without_times_refuses_to_be_sliced(
     connection: dict[str, Any], tmp_path: Path, stream: str
 ) -> None:

@@ -88,6 +88,8 @@ def everything(sandbox: Sandbox) -> dict[str, set[str]]:
         "segments": set(project.segments.all),
         "products": set(project.products.all),
         "skus": set(project.products.skus),
+        "loyalty_tiers": set(project.loyalty.tiers),
+        "pending_points": set(project.loyalty.pending_points),
         "promotion_tiers": set(project.promotions.tiers),
         "promotion_stacks": set(project.promotions.stacks),
         "validation_rules": set(project.promotions.rules),
@@ -109,8 +111,10 @@ def test_each_stream_gives_every_row(sandbox: Sandbox, tap: Tap) -> None:
 QUIET_CALLS = {
     "campaign_transactions": 1 + 3,  # the campaigns, and each that can have transactions
     "campaigns": 2,
+    "loyalty_tiers": 1 + 1,  # the campaigns, and each of them
     "metadata_schemas": 1,
     "orders": 2,
+    "pending_points": 1 + 1,
     "products": 2,
     "promotion_stacks": 2,
     "promotion_tiers": 2,

@@ -86,6 +86,19 @@ def refer(world: World) -> World:
     return world
 
 
+def behind_a_gone_row(world: World) -> Any:
+    """The places of the rows behind the second of three, which is gone; `None` for an error."""
+    world.project.create_referral_campaign("P", referrer_reward={"loyalty_points": 5})
+    rows = world.project.loyalty.pending_points
+    for points in range(3):
+        world.project.add_pending_points("P points", "adam", points)
+    ids = sorted(rows)
+    campaign = rows.pop(ids[1])["campaign_id"]
+    path = f"loyalties/{campaign}/pending-points"
+    listed = world.wire.get(path, starting_after_id=ids[1]).get("data")
+    return None if listed is None else [ids.index(row["id"]) for row in listed]
+
+
 def skus_inside(world: World) -> Any:
     world.project.create_product({"name": "Mug"}, [{"sku": str(n)} for n in range(12)])
     return world.wire.get("products")["products"][0]["skus"]["data"]
@@ -339,6 +352,10 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ),
     ("unknown_event_types", False): (lambda w: events_from(w.four(), "2001-01-01"), 2),
     ("unknown_event_types", True): (lambda w: events_from(w.four(), "2001-01-01"), 3),
+    ("gone_cursor", "empty"): (behind_a_gone_row, []),
+    ("gone_cursor", "next"): (behind_a_gone_row, [2]),
+    ("gone_cursor", "start"): (behind_a_gone_row, [0, 2]),
+    ("gone_cursor", "not_found"): (behind_a_gone_row, None),
     ("skus_in_products", "all"): (lambda w: len(skus_inside(w)), 12),
     ("skus_in_products", "first"): (lambda w: len(skus_inside(w)), 10),
     ("unknown_fields", False): (lambda w: "added_later" in w.four().one(), False),

@@ -117,6 +117,7 @@ UNSEEN: dict[str, str] = {
     "redemption_instant": "it needs a referral campaign",
     "reward_redemptions": "it needs a referral campaign",
     "webhook_events": "it needs a receiver of webhooks",
+    "gone_cursor": "it needs rows that go while they are read",
     "skus_in_products": "it needs a product with more SKUs than a page holds",
     "job_polls": "a job ends by time, not by polls",
     "export_polls": "an export ends by time, not by polls",

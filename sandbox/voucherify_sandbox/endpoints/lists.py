@@ -56,15 +56,25 @@ def by_cursor(project: Project, request: Request, rows: Iterable[Json], rules: R
     """The rows after `starting_after_id`, with the next such id."""
     limit, after = request.limit(), request.text("starting_after_id")
     matching, total = _counted(project, request, list(rows), rules)
-    rest = matching
-    if after is not None:
-        ids = [row["id"] for row in matching]
-        rest = matching[ids.index(after) + 1 :] if after in ids else []
+    rest = matching if after is None else _behind(project, matching, after)
     body = _envelope(project, rest[:limit], rules, total)
     body["has_more"] = len(rest) > limit
     if body["has_more"]:
         body["more_starting_after"] = rest[limit - 1]["id"]
     return Response(200, body)
+
+
+def _behind(project: Project, rows: list[Json], after: str) -> list[Json]:
+    """The rows that follow the one with an id, which may be gone."""
+    ids = [row["id"] for row in rows]
+    if after in ids:
+        return rows[ids.index(after) + 1 :]
+    reading = project.readings.gone_cursor
+    if reading == "not_found":
+        raise not_found("resource", after)
+    descends = ids != sorted(ids)
+    following = [row for row in rows if (row["id"] < after if descends else row["id"] > after)]
+    return {"empty": [], "next": following, "start": rows}[reading]
 
 
 def found(project: Project, rows: Mapping[str, Json], identity: str, kind: str) -> Response:

@@ -177,6 +177,8 @@ SOURCES: dict[str, Callable[[Project], Found]] = {
     ),
     "products": lambda project: _listed(project.products.all.values(), "metadata", "name"),
     "skus": _skus,
+    "loyalty_tiers": lambda project: _listed(project.loyalty.tiers.values(), "metadata", "name"),
+    "pending_points": lambda project: _listed(project.loyalty.pending_points.values(), "points"),
     "promotion_tiers": lambda project: _listed(project.promotions.tiers.values(), "metadata"),
     "promotion_stacks": lambda project: _listed(project.promotions.stacks.values(), "name"),
     "validation_rules": lambda project: _listed(project.promotions.rules.values(), "name"),

@@ -39,6 +39,10 @@ SAMPLE = 2
 Action = Mapping[str, Any]
 
 
+PROGRAM = f"{CAMPAIGN} points"
+"""The loyalty campaign of the rewards."""
+
+
 def _change(kind: str, position: int) -> Action:
     fields = {"metadata": {"moved": "{n}"}}
     return {"action": "change", "kind": kind, "position": position, "fields": fields}
@@ -54,13 +58,14 @@ CREATE: Sequence[Action] = (
     {"action": "referral_code", "campaign": CAMPAIGN, "referrer": "new-{n}"},
     {"action": "create_product", "fields": {"name": "New {n}"}, "skus": [{"sku": "New {n}"}]},
     {"action": "create_promotion", "name": "Sale", "percents": [7], "least_amount": 100},
+    {"action": "add_pending_points", "campaign": PROGRAM, "holder": "new-{n}", "points": 7},
 )
 UPDATE: Sequence[Action] = (
     {"action": "update_customer", "key": "tie-{n}", "fields": {"name": "Moved {n}"}},
     _change("customers", 5),
     *(
         _change(kind, position)
-        for kind in ("orders", "vouchers", "products", "skus", "promotion_tiers")
+        for kind in ("orders", "vouchers", "products", "skus", "promotion_tiers", "loyalty_tiers")
         for position in (0, 3)
     ),
     _change("campaigns", 0),
@@ -70,6 +75,8 @@ DELETE: Sequence[Action] = (
     {"action": "delete_customer", "key": "tie-{n}9"},
     _remove("customers", -2),
     _remove("customers", 150),
+    # The cursors of a list by ids.
+    *(_remove("pending_points", position) for position in (2, 40, 99)),
     # A redemption is rolled back and never deleted.
     *(_remove(kind, 2) for kind in ("orders", "vouchers", "products", "promotion_stacks")),
 )
@@ -94,16 +101,18 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "default": ("customers", "reward_events"),
     "lists": ("customers", "orders", "redemptions", "publications", "campaigns", "vouchers"),
     "goods": ("products", "skus"),
-    "promotions": (
+    "offers": (
         "promotion_tiers",
         "promotion_stacks",
         "validation_rules",
         "validation_rule_assignments",
+        "loyalty_tiers",
+        "pending_points",
     ),
     "children": ("reward_events", "referral_holders", "campaign_transactions"),
 }
 
-READ_WHOLE = frozenset(("skus",))
+READ_WHOLE = frozenset(("skus", "loyalty_tiers", "pending_points"))
 """Streams that cannot be sliced."""
 
 CONDITIONS: Mapping[str, Sequence[Any]] = {
@@ -162,10 +171,11 @@ def _injections(case: Case, rng: Random) -> tuple[Injection, Injection]:
 def run_case(case: Case, plugin: Plugin) -> Score:
     """Run one case."""
     with Sandbox(readings=Readings(**case.readings)) as sandbox:
-        if case.conditions["streams"] in FILLED:
-            FILLED[case.conditions["streams"]](sandbox)
         sandbox.clock.advance(-6 * 3600)
         fill(sandbox)
+        if case.conditions["streams"] in FILLED:
+            FILLED[case.conditions["streams"]](sandbox)
+            sandbox.clock.advance(-6 * 3600)
         if case.conditions.get("large"):
             sandbox.project.add_customers(
                 LARGE, prefix="many", created_at=LONG_AGO, spread=20 * DAY
@@ -193,14 +203,17 @@ def _stock(sandbox: Sandbox) -> None:
 
 
 def _promote(sandbox: Sandbox) -> None:
-    """Add more promotions, rules and assignments than a page holds."""
+    """Add more promotions, rules, assignments and pending points than a page holds."""
     for number in range(130):
         sandbox.clock.set(LONG_AGO + number * DAY / 60)
         sandbox.project.create_promotion("Sale", [number % 90], least_amount=number)
+        sandbox.project.add_pending_points(PROGRAM, f"crm-{number % 9}", number)
+    for number in range(9):
+        sandbox.project.add_loyalty_tier(PROGRAM, f"Tier {number}", (number, number + 1))
     sandbox.clock.set(None)
 
 
-FILLED = {"goods": _stock, "promotions": _promote}
+FILLED = {"goods": _stock, "offers": _promote}
 
 
 def catalog(tap: Plugin, streams: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,11 @@ from tap_voucherify.pagination.time_cursor import (
     TimeOrderedEndpoint,
     pages_to_reread,
 )
-from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.errors import (
+    NotFoundError,
+    RefusedRequestError,
+    VoucherifyError,
+)
 from tap_voucherify.voucherify_client.timestamps import parse
 
 if TYPE_CHECKING:
@@ -38,6 +42,9 @@ QUIET_PASSES = 6
 They cost something only where rows of one instant lie across a page's edge, or where the list has
 neither an order nor a reliable count.
 """
+
+READS = 3
+"""Reads of a list whose rows go while it is read."""
 
 DISTINCT_TIMES = 20
 """Times in falling order on one page that show that the list's ids grow with time."""
@@ -273,3 +280,41 @@ def pages_by_cursor(
             return
         cursor = str(following)
         body = fetch(cursor)
+
+
+def pages_while_rows_go(get: Callable[[str | None], ResponseBody]) -> Iterator[list[Row]]:
+    """The pages of a list by cursor whose rows can go while it is read; each row once.
+
+    It is not published what follows a cursor whose row is gone. If that may have cut the list
+    short, it is read once more from its start.
+
+    Args:
+        get: returns the response behind a cursor, the first one for `None`.
+
+    Raises:
+        NotFoundError: the parent of the list is gone.
+        VoucherifyError: rows went in each of a few reads, so some could be missed.
+    """
+
+    def behind(cursor: str) -> ResponseBody | None:
+        try:
+            return get(cursor)
+        except (NotFoundError, RefusedRequestError):
+            return None
+
+    seen: set[str] = set()
+    for _ in range(READS):
+        says_more = is_cut = False
+        for page in pages_by_cursor(get(None), behind):
+            is_cut = says_more and not page.rows
+            is_full = page.has_more is None and page.may_have_successor
+            says_more = page.has_more is True or is_full
+            fresh = [row for row in page.rows if row.get("id") not in seen]
+            seen.update(str(row.get("id")) for row in fresh)
+            yield fresh
+        if not (is_cut or says_more):
+            return
+    raise VoucherifyError(
+        "Rows go faster than their list can be read, so some could be missed: run again; if it "
+        "persists, run at another hour."
+    )

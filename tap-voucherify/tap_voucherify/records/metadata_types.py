@@ -21,6 +21,7 @@ RESOURCES: Mapping[str, str] = {
     "orders": "order",
     "products": "product",
     "promotion_tiers": "promotion_tier",
+    "loyalty_tiers": "loyalty_tier",
     "redemptions": "redemption",
     "campaigns": "campaign",
     "vouchers": "voucher",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from tap_voucherify.pagination import endpoints
-from tap_voucherify.pagination.page_number import is_newest_first
+from tap_voucherify.pagination.page_number import is_newest_first, pages_while_rows_go
 from tap_voucherify.pagination.replication_value import changed_rows
 from tap_voucherify.pagination.time_cursor import PAGE_ROWS, Page, Row, rows_by_time
 from tap_voucherify.pagination.total_check import FilteredCount, FullRead, created_at
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 REWARDS = "/v1/rewards"
 PRODUCTS = "/v1/products"
-TYPES_WITH_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", "LOYALTY_PROGRAM"))
+LOYALTY = "LOYALTY_PROGRAM"
+TYPES_WITH_TRANSACTIONS = frozenset(("GIFT_VOUCHERS", LOYALTY))
 
 
 class Redemptions(TimeRangeStream):
@@ -180,6 +182,80 @@ class ValidationRuleAssignments(NewestFirstStream):
     path = "/v1/validation-rules-assignments"
 
 
+class LoyaltyStream(FullTableStream):
+    """Rows of loyalty campaigns: a call or more for each campaign, in each run."""
+
+    _campaigns: int | None = None
+    _gone = 0
+
+    @abc.abstractmethod
+    def of(self, campaign_id: str) -> Iterator[Row]:
+        """The rows of one campaign.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+
+    @override
+    def _least_calls(self, spent: int) -> int:
+        """A call for each campaign: a run that was cut starts over."""
+        campaigns = self._campaigns or self.stats.total or 0
+        return max(super()._least_calls(spent), campaigns + -(-campaigns // PAGE_ROWS) + 2)
+
+    @override
+    def listed(self) -> Iterator[Row]:
+        fetch = endpoints.pages_of(
+            self.client.get,
+            endpoints.CAMPAIGNS,
+            filters=endpoints.CAMPAIGN_FILTERS,
+            params={"campaign_type": LOYALTY},
+        )
+        campaigns = rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats)
+        ids = [str(row["id"]) for _, row in campaigns if row.get("campaign_type") == LOYALTY]
+        self._campaigns = len(ids)
+        for campaign_id in ids:
+            try:
+                yield from self.of(campaign_id)
+            except NotFoundError:
+                self.logger.info("Skipping a loyalty campaign that was deleted meanwhile.")
+
+
+class LoyaltyTiers(LoyaltyStream):
+    """The tiers of loyalty campaigns."""
+
+    name = "loyalty_tiers"
+    path = "/v1/loyalties/{id}/tiers"
+    sizes = ("limit",)
+
+    @override
+    def of(self, campaign_id: str) -> Iterator[Row]:
+        return self.all_records(self.path, campaign_id, time="created_at")
+
+
+class PendingPoints(LoyaltyStream):
+    """Points of loyalty cards that are not active yet; a row goes once they are."""
+
+    name = "pending_points"
+    path = "/v1/loyalties/{id}/pending-points"
+
+    @override
+    def of(self, campaign_id: str) -> Iterator[Row]:
+        read, get = FullRead(), partial(self._get, campaign_id)
+        for page in pages_while_rows_go(get):
+            read.begin(self.client.run_started, None)
+            for row in page:
+                read.add(created_at(row))
+                yield row
+        self.add_read(read, lambda _: None)
+
+    def _get(self, campaign_id: str, cursor: str | None) -> dict[str, Any]:
+        params = {"limit": PAGE_ROWS, "order": "id"}
+        if cursor is not None:
+            params["starting_after_id"] = cursor
+        self.stats.calls += 1
+        return self.client.get(self.path, {"id": campaign_id}, params, self.records.page)
+
+
 class Rewards(FullTableStream):
     """Rewards that referrers and loyal customers can get."""
 
@@ -217,7 +293,7 @@ class MetadataSchemas(FullTableStream):
 
     name = "metadata_schemas"
     path = "/v1/metadata-schemas"
-    is_paged = False
+    sizes = ()
 
 
 class Segments(FullTableStream):
@@ -365,6 +441,8 @@ STREAMS: tuple[type[VoucherifyStream], ...] = (
     PromotionStacks,
     ValidationRules,
     ValidationRuleAssignments,
+    LoyaltyTiers,
+    PendingPoints,
     Segments,
     ReferralHolders,
     MetadataSchemas,

@@ -58,8 +58,9 @@ class PagedStream(VoucherifyStream):
             VoucherifyError: with advice.
         """
         if pages.capped:
+            reach = pages.last_page * PAGE_ROWS
             raise VoucherifyError(
-                f"{self.name}: the API lists {LAST_PAGE * PAGE_ROWS:,} rows at most and there are "
+                f"{self.name}: the API lists {reach:,} rows at most and there are "
                 f"{'more' if pages.stats.total is None else f'{pages.stats.total:,}'}: {advice}"
             )
 
@@ -70,11 +71,11 @@ class FullTableStream(PagedStream):
     Its state is only how many rows the last read lacked, if any.
 
     Attributes:
-        is_paged: whether it takes `page` and `limit`; otherwise one response holds everything.
+        sizes: which of `limit` and `page` it takes; without `page` one response holds everything.
     """
 
     replication_key = None
-    is_paged: ClassVar[bool] = True
+    sizes: ClassVar[tuple[str, ...]] = ("limit", "page")
 
     _read = FullRead()
 
@@ -119,13 +120,14 @@ class FullTableStream(PagedStream):
         order = {} if time is None else {"order": f"-{time}"}
 
         def page(number: int) -> Page:
-            params = {"limit": PAGE_ROWS, "page": number, **order} if self.is_paged else {}
+            known = {"limit": PAGE_ROWS, "page": number}
+            params = {**{name: known[name] for name in self.sizes}, **order}
             if is_parents:
                 return page_of(self.client.get(path, segments, params))
             return self.get_page(path, segments, **params)
 
         def listed(since: datetime | None = None) -> NumberedPages:
-            last_page = LAST_PAGE if self.is_paged else 1
+            last_page = LAST_PAGE if "page" in self.sizes else 1
             started = lambda: self.client.run_started  # noqa: E731 - the first response sets it
             return NumberedPages(page, ReadStats(), time, since, started, last_page=last_page)
 
