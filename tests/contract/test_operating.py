@@ -183,6 +183,9 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "`stream_maps` removes every stream": (
         "faults/test_target_selection.py::test_an_input_of_removed_streams_is_an_error_and_passes_no_state",
     ),
+    "a later SCHEMA of the stream": (
+        "faults/test_target_selection.py::test_a_stream_whose_key_changes_gives_nobody_a_second_source_id",
+    ),
     "the input has no SCHEMA": (
         "faults/test_target_selection.py::test_an_input_without_any_stream_is_not_complete",
         "faults/test_target_input.py::test_empty_input_ends_well_and_asks_nothing",

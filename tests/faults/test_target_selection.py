@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from singer_input import PROPERTIES, lines, record, schema, state
+from singer_input import PROPERTIES, TEXT, lines, record, schema, state
 from target_run import held, load, settings
 from target_voucherify.target import TargetVoucherify
 from target_voucherify.voucherify_client.errors import SettingsError
@@ -201,3 +201,26 @@ def test_a_mapping_of_the_key_is_an_error(project: Sandbox, config: dict[str, An
 def test_flattening_without_a_depth_is_one_sentence(config: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="needs flattening_max_depth"):
         TargetVoucherify(config={**config, "flattening_enabled": True})
+
+
+BY_ID = schema({"id": TEXT, "name": TEXT}, keys=("id",))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        schema({"id": TEXT, "name": TEXT}, keys=("name",)),
+        schema({"id": TEXT, "name": TEXT, "source_id": TEXT}, keys=("id",)),
+    ],
+    ids=["another key property", "a source_id that was not there before"],
+)
+def test_a_stream_whose_key_changes_gives_nobody_a_second_source_id(
+    project: Sandbox, config: dict[str, Any], later: dict[str, Any]
+) -> None:
+    contact = record(1, id="one", name="two")
+    before, after = state({"seen": 1}), state({"seen": 2})
+    done = load(config, lines(BY_ID, contact, before, later, contact, after))
+    assert "has the customers' key in" in str(done.error)
+    assert (held(project), done.states) == ({"one"}, [{"seen": 1}])
+    named = {**config, "source_id": "id"}
+    assert load(named, lines(BY_ID, contact, before, later, contact, after)).error is None

@@ -78,6 +78,8 @@ class StreamRouter:
         self._key_maps: dict[str, list[StreamMap]] = {}
         """The maps of a stream without expressions for anything but the key, once needed."""
         self._routes: dict[str, list[Route]] = {}
+        self._keys: dict[str, str] = {}
+        """What holds the `source_id`, by stream."""
 
     def begin_stream(self, message: dict[str, Any]) -> None:
         """Prepare the routes of a stream; the same SCHEMA again changes nothing."""
@@ -91,8 +93,24 @@ class StreamRouter:
         self._routes[stream] = routes
         self._key_maps.pop(stream, None)
         if routes:
-            self._run.begin_stream(stream, sorted({self._key_of(route.sink) for route in routes}))
+            names = sorted({self._key_of(route.sink) for route in routes})
+            self._check_key(stream, ", ".join(names))
+            self._run.begin_stream(stream, names)
             self._release_states()
+
+    def _check_key(self, stream: str, key: str) -> None:
+        """Compare the key of a stream with that of its SCHEMA before.
+
+        Raises:
+            InputError: another property holds it now, so customers would get a second `source_id`.
+        """
+        before = self._keys.setdefault(stream, key)
+        if before != key:
+            raise InputError(
+                f"a SCHEMA of stream {column_name(stream)} has the customers' key in {key}, and "
+                f"the one before had it in {before}: set source_id to one of them, because a "
+                "customer keeps its source_id for ever"
+            )
 
     def _release_states(self) -> None:
         if self._ticket:
