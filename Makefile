@@ -86,6 +86,7 @@ docs: $(VENV)/dev.done ## write the tables that documents repeat from the code
 type: $(VENV)/dev.done bridges/dlt/.venv/done ## mypy, strict
 	$(BIN)/mypy tap-voucherify/tap_voucherify target-voucherify/target_voucherify sandbox/voucherify_sandbox demo tests/benchmarks examples/stage.py examples/*/run.py --exclude "benchmarks/(yardsticks|plots)"
 	$(BIN)/mypy --python-executable bridges/dlt/.venv/bin/python bridges/dlt/dlt_voucherify
+	MYPYPATH=bridges/airbyte $(BIN)/mypy bridges/airbyte/airbyte_voucherify
 
 test: $(VENV)/dev.done bridges/dlt/.venv/done ## the whole test suite
 	$(BIN)/python -m pytest -n 4 --dist worksteal
@@ -153,7 +154,7 @@ bench-webhooks: $(VENV)/dev.done ## webhooks a second, compared with an app that
 check: lint type test ## what CI runs
 
 lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and without download addresses
-	for file in tools/requirements/*.in examples/*/requirements.in bridges/*/requirements.in; do $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
+	for file in tools/requirements/*.in examples/*/requirements.in bridges/*/requirements*.in; do $(BIN)/uv pip compile -q --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $$file -o $${file%.in}.txt; done
 
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output

@@ -257,6 +257,27 @@ class TapVoucherify(GracefulTap):
             f"further: set it to at least {needed}."
         )
 
+    def run(self) -> int:
+        """Read the selected streams and log the summary, however the run ends.
+
+        Returns:
+            The status to exit with.
+        """
+        status = 0
+        gc.freeze()  # what is there now lives as long as the run, and rows make no cycles
+        gc.set_threshold(10_000)
+        try:
+            self.check_selection()
+            self.take_turns()
+            self.sync_all()
+            self.shutdown.check()
+            self.check_progress()
+        except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line
+            status = exit_status(error, self.logger)
+        status = self.shutdown.exit_status or status
+        self.log_summary(status)
+        return status
+
     def log_summary(self, status: int) -> None:
         """Log the run summary as one JSON object, the last line of the log."""
         usage = self.client.usage
@@ -289,7 +310,7 @@ class TapVoucherify(GracefulTap):
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
-        """Run the tap as the SDK does, and log the summary however the run ends."""
+        """Run the tap as the SDK does, with the exit status of `run`."""
         if options.get("about"):
             super().invoke(**options)
         config, state, catalog = (options.get(name) for name in ("config", "state", "catalog"))
@@ -299,17 +320,4 @@ class TapVoucherify(GracefulTap):
             catalog=json.load(catalog) if catalog else None,
             parse_env_config=bool(config and config.parse_env),
         )
-        status = 0
-        gc.freeze()  # what is there now lives as long as the run, and rows make no cycles
-        gc.set_threshold(10_000)
-        try:
-            tap.check_selection()
-            tap.take_turns()
-            tap.sync_all()
-            tap.shutdown.check()
-            tap.check_progress()
-        except Exception as error:  # noqa: BLE001 - logged, so that the summary is the last line
-            status = exit_status(error, cls.logger)
-        status = tap.shutdown.exit_status or status
-        tap.log_summary(status)
-        sys.exit(status)
+        sys.exit(tap.run())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from singer_sdk.mapper import PluginMapper
@@ -111,18 +111,29 @@ class TargetVoucherify(Target):
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
-        """Run the target as the SDK does, and log the summary last, however the run ended."""
+        """Run the target as the SDK does, with the exit status of `load`."""
         if options.get("about"):
             super().invoke(**options)
         given = options["config"]
         target = cls(config=given.config, parse_env_config=given.parse_env)
+        sys.exit(target.load(options["file_input"]))
+
+    def load(self, messages: IO[Any] | None) -> int:
+        """Write what the messages hold, and log the summary last, however the run ends.
+
+        Args:
+            messages: Singer messages, a line each; `None` stands for standard input.
+
+        Returns:
+            The status to exit with.
+        """
         status = 0
         try:
-            target.listen(options["file_input"])
+            self.listen(messages)
         except Exception as error:  # noqa: BLE001 - logged here, so that the summary is the last line
-            status = exit_status(error, cls.logger)
-        target.run.summary.log()
-        sys.exit(status)
+            status = exit_status(error, self.logger)
+        self.run.summary.log()
+        return status
 
     @override
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:

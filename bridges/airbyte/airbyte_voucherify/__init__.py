@@ -1,0 +1,1 @@
+"""Airbyte source and destination for Voucherify, by tap-voucherify and target-voucherify."""
