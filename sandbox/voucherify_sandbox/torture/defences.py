@@ -282,6 +282,20 @@ DEFENCES = (
         (*MOVEMENT, "-k", "first_updated"),
     ),
     Defence(
+        "tap: a list is read once more where a row that went may have cut it short",
+        "tap_voucherify/pagination/page_number.py",
+        "if not (is_cut or says_more):",
+        "if True:",
+        ("tests/standard/test_tap_loyalty.py", "-k", "become_active"),
+    ),
+    Defence(
+        "tap: SKUs that do not come inside their product are read",
+        "tap_voucherify/streams/catalog.py",
+        "not isinstance(total, int) or total > len(rows)",
+        "False",
+        ("tests/standard/test_tap_skus.py", "-k", "more_skus"),
+    ),
+    Defence(
         "tap: a cut read by page number goes on before the first page in doubt",
         "tap_voucherify/streams/paged.py",
         "self._kept = at.to_state()",
@@ -579,8 +593,8 @@ DEFENCES = (
     Defence(
         "both: a proxy's 404 is not a deletion",
         "voucherify_client/responses.py",
-        "kind = NotFoundError if response.is_voucherify_404 else VoucherifyError",
-        "kind = NotFoundError",
+        "return missing if response.is_voucherify_404 else VoucherifyError(str(missing))",
+        "return missing",
         (*EVENTS, *SINGLE),
     ),
     Defence(
