@@ -71,6 +71,9 @@ bridges/%/.venv/done: bridges/%/requirements.txt bridges/%/pyproject.toml */pypr
 bridge-dlt: $(VENV)/dev.done bridges/dlt/.venv/done ## dlt pipelines into DuckDB and into the sandbox
 	$(BIN)/python -m pytest -n 4 tests/bridges/test_dlt.py
 
+bridge-airbyte: $(VENV)/dev.done bridges/airbyte/.venv/done ## the Airbyte connectors over pipes and by PyAirbyte; Python 3.11 or 3.12
+	$(BIN)/python -m pytest -n 4 tests/bridges/test_airbyte_source.py tests/bridges/test_airbyte_destination.py tests/bridges/test_pyairbyte.py
+
 lint: $(VENV)/dev.done ## style, imports, declared dependencies, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -159,4 +162,4 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt bridge-airbyte lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

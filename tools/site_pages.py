@@ -34,6 +34,7 @@ ORDER = {
     "Use": [
         "scheduling",
         "dlt",
+        "airbyte",
         "transform",
         "report",
         "operating",

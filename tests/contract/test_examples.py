@@ -53,7 +53,7 @@ def test_the_workflow_gives_each_variable_that_its_jobs_read() -> None:
 )
 def test_what_a_platform_needs_is_pinned_with_hashes_and_without_addresses(folder: str) -> None:
     locked = (ROOT / folder / "requirements.txt").read_text()
-    pins = re.findall(r"^[a-z0-9._-]+(?:\[[a-z,]+\])?==", locked, re.MULTILINE)
+    pins = re.findall(r"^[a-z0-9._-]+(?:\[[a-z, ]+\])?==", locked, re.MULTILINE)
 
     assert len(pins) > 20
     assert locked.count("--hash=sha256:") >= len(pins)
