@@ -5,7 +5,7 @@ VENV := .venv
 export PYTHONWARNINGS ?= ignore:XDG_RUNTIME_DIR
 BIN := $(VENV)/bin
 EDITABLE := -e ./tap-voucherify -e ./target-voucherify -e ./sandbox
-DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md docs/streams.md docs/messages.md tools/hub/extractors/tap-voucherify.yml tools/hub/loaders/target-voucherify.yml
+DOCUMENTS := meltano.yml tap-voucherify/README.md target-voucherify/README.md docs/streams.md docs/messages.md docs/monitoring.md tools/hub/extractors/tap-voucherify.yml tools/hub/loaders/target-voucherify.yml
 INSTALL_PLUGINS := $(BIN)/python -m pip install -q --no-deps --no-build-isolation $(EDITABLE)
 
 .DEFAULT_GOAL := help

@@ -38,6 +38,7 @@ ORDER = {
         "transform",
         "report",
         "operating",
+        "monitoring",
         "messages",
         "scaling",
         "streams",

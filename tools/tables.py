@@ -7,6 +7,7 @@ from typing import Any
 
 from tap_voucherify.streams.catalog import STREAMS
 from tap_voucherify.tap import TapVoucherify
+from tap_voucherify.voucherify_client.metrics import METRICS
 from target_voucherify.target import TargetVoucherify
 
 PLUGINS = {"tap-voucherify": TapVoucherify, "target-voucherify": TargetVoucherify}
@@ -35,6 +36,18 @@ def settings_table(plugin: str) -> str:
     for name, fact, required in settings(plugin):
         default = "required" if required else _shown(fact.get("default"))
         lines.append(f"| `{name}` | {default} | {fact['description']} |")
+    return "\n".join(lines)
+
+
+def metrics_table() -> str:
+    """A Markdown table: metric, label besides `pipeline`, kind, meaning."""
+    lines = ["| metric | by | kind | |", "| --- | --- | --- | --- |"]
+    for plugin, metrics in METRICS.items():
+        for one in metrics:
+            label = f"`{one.label}`" if one.label else ""
+            lines.append(
+                f"| `voucherify_{plugin}_{one.name}` | {label} | {one.kind} | {one.meaning} |"
+            )
     return "\n".join(lines)
 
 

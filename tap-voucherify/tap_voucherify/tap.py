@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -24,10 +25,12 @@ from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.connection_settings import checked_environment, stripped
 from tap_voucherify.voucherify_client.errors import SettingsError, VoucherifyError
 from tap_voucherify.voucherify_client.exit_status import exit_status
+from tap_voucherify.voucherify_client.metrics import values_of_run, write_metrics
 from tap_voucherify.voucherify_client.sdk_version import warn_if_untested
+from tap_voucherify.voucherify_client.timestamps import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import click
 
@@ -279,7 +282,10 @@ class TapVoucherify(GracefulTap):
         return status
 
     def log_summary(self, status: int) -> None:
-        """Log the run summary as one JSON object, the last line of the log."""
+        """Log the run summary as one JSON object, the last line of the log.
+
+        The file of `metrics_path` has the same figures.
+        """
         usage = self.client.usage
         streams = {stream.name: stream.report.to_summary() for stream in self._selected()}
         summary = {
@@ -292,7 +298,26 @@ class TapVoucherify(GracefulTap):
             **({"replaced": usage.replaced} if usage.replaced else {}),
             "complete": not status and all(stream["complete"] for stream in streams.values()),
         }
+        if self.config.get("metrics_path"):
+            values = {
+                **values_of_run(summary, status),
+                "quota_limit": usage.quota_limit,
+                "rows_total": {name: stream["rows"] for name, stream in streams.items()},
+                "bookmark_timestamp_seconds": self._bookmarks(streams),
+            }
+            write_metrics(self.config["metrics_path"], "tap", values, self.logger)
         self.logger.info("run summary %s", json.dumps(summary))
+
+    def _bookmarks(self, streams: Iterable[str]) -> dict[str, float]:
+        """Up to when each of these streams is read, in seconds, as far as the state says it."""
+        found: dict[str, float] = {}
+        for name in streams:
+            # A state that no run can have left has ended this one already.
+            with suppress(VoucherifyError, AttributeError, TypeError):
+                value = self._own_state["bookmarks"][name].get("replication_key_value")
+                if isinstance(value, str):
+                    found[name] = parse(value).timestamp()
+        return found
 
     @classmethod
     @override

@@ -91,7 +91,8 @@ class Run:
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
         self.client = _client(settings, self.shutdown, self._log)
-        self.summary = Summary(self._log, self.client.usage)
+        metrics_path = None if settings.dry_run else settings.metrics_path
+        self.summary = Summary(self._log, self.client.usage, metrics_path=metrics_path)
         self.records = self.summary.records
         self.fence = StateFence()
         with lock_files(settings) as locks:

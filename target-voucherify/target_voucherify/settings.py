@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_delete_percent: float
     dry_run: bool
     max_calls: int | None = None
+    metrics_path: str | None = None
 
     def __repr__(self) -> str:
         return "Settings(…)"  # a secret is among them

@@ -132,7 +132,7 @@ class TargetVoucherify(Target):
             self.listen(messages)
         except Exception as error:  # noqa: BLE001 - logged here, so that the summary is the last line
             status = exit_status(error, self.logger)
-        self.run.summary.log()
+        self.run.summary.log(status)
         return status
 
     @override
@@ -183,7 +183,7 @@ class TargetVoucherify(Target):
 
     def _log_hang(self) -> None:
         self.logger.critical("A request hung past the signal's grace period: run again")
-        self.run.summary.log()
+        self.run.summary.log(self.run.shutdown.exit_status)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox import Sandbox
 
 TAP, TARGET = "tap_voucherify", "target_voucherify"
-CONNECTION = ("application_id", "secret_key", "api_url", "auth_method", "max_calls")
+CONNECTION = ("application_id", "secret_key", "api_url", "auth_method", "max_calls", "metrics_path")
 """Properties of settings that must be the same in both."""
 
 LAST_WORDS = re.compile(r"\| (?:ERROR|CRITICAL) +\| (?:tap|target)-voucherify +\| (.*)")

@@ -38,7 +38,7 @@ def settings_schema(own: Path) -> dict[str, Any]:
         own: JSON file with the schema of each setting besides those of the connection.
     """
     connection = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-    last = {"max_calls": connection.pop("max_calls")}
+    last = {name: connection.pop(name) for name in ("max_calls", "metrics_path")}
     return {
         "type": "object",
         "properties": {**connection, **json.loads(own.read_text("utf-8")), **last},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,6 +71,7 @@ class Outcomes:
         self._pseudonyms = Pseudonyms()
         self._dry_run = settings.dry_run
         self._fence = fence
+        self._summary = summary
         self._records = summary.records
         self._extra = summary.extra
         self._ledger = ledger
@@ -195,6 +197,7 @@ class Outcomes:
                 "The state cannot be emitted, because standard output is closed: the next run "
                 "will send the customers of this one again."
             ) from None
+        self._summary.state_emitted_at = time.time()
 
     def _has_too_many_refused(self) -> bool:
         """Whether more is refused than allowed; of records refused before, any share may be."""

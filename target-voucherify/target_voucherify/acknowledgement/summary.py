@@ -7,6 +7,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from target_voucherify.voucherify_client.metrics import values_of_run, write_metrics
+
 if TYPE_CHECKING:
     import logging
 
@@ -47,6 +49,10 @@ class Summary:
     jobs: int = 0
     complete: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    metrics_path: str | None = None
+    """File for the run's metrics; none in a dry run, which does nothing that could be counted."""
+    state_emitted_at: float | None = None
+    """When the newest state was emitted, in seconds."""
     _started: float = field(default_factory=time.monotonic)
     _logged: float = field(default_factory=time.monotonic)
 
@@ -67,9 +73,15 @@ class Summary:
             "" if left is None else f", {left} calls left in the period",
         )
 
-    def log(self) -> None:
-        """Log what the run did as one JSON object, the last line of its log."""
-        line = {
+    def log(self, status: int) -> None:
+        """Log what the run did as one JSON object, the last line of its log.
+
+        The file of `metrics_path` has the same figures.
+
+        Args:
+            status: exit code of the run.
+        """
+        line: dict[str, Any] = {
             "complete": self.complete,
             **asdict(self.records),
             "unconfirmed": self.records.received - self.records.settled,
@@ -82,4 +94,14 @@ class Summary:
             "seconds": round(time.monotonic() - self._started, 1),
             **self.extra,
         }
+        if self.metrics_path:
+            outcomes = (*asdict(self.records), "unconfirmed")
+            values = {
+                **values_of_run(line, status),
+                "quota_limit": self.usage.quota_limit,
+                "records_total": {name: line[name] for name in outcomes if name != "received"},
+                "last_run_refused_ratio": self.records.refused / max(1, self.records.received),
+                "state_timestamp_seconds": self.state_emitted_at,
+            }
+            write_metrics(self.metrics_path, "target", values, self.logger)
         self.logger.info("run summary %s", json.dumps(line))
