@@ -86,6 +86,38 @@ FULL = record(
 EMPTY = record(1, **dict.fromkeys(("name", "email", "phone", "metadata", "address")))
 GONE = record(2, _sdc_deleted_at="2026-01-01T00:00:00Z")
 
+SOLD: dict[str, Any] = {
+    "products": {"id": "p-1", "name": "Shoe", "price": 4_990},
+    "orders": {
+        "id": "o-1",
+        "status": "PAID",
+        "amount": 9_980,
+        "items": [{"source_id": "p-1", "related_object": "product", "quantity": 2}],
+        "customer": {"source_id": "crm-1", "name": "Jane Roe"},
+        "metadata": {"shop": "Rome"},
+    },
+}
+"""A record of each entity besides customers."""
+
+
+def sold(**settings: Any) -> Callable[[Config, Path], None]:
+    """A run of the target with products and orders."""
+    messages = [
+        message
+        for stream, row in SOLD.items()
+        for message in (
+            schema({name: {} for name in row}, stream, ("id",)),
+            {"type": "RECORD", "stream": stream, "record": row},
+        )
+    ]
+
+    def target(config: Config, _: Path) -> None:
+        entities = {"products": settings, "orders": {}}
+        assert load({**config, "entities": entities}, lines(*messages)).error is None
+
+    return target
+
+
 RUNS: dict[str, Callable[[Config, Path], None]] = {
     "tap, every stream, and again": every_stream,
     "tap, with tokens": tapped(auth_method="oauth"),
@@ -99,6 +131,8 @@ RUNS: dict[str, Callable[[Config, Path], None]] = {
     "target, nulls in bulk": written(EMPTY, nulls="send"),
     "target, nulls singly": written(EMPTY, nulls="send", write_path="single"),
     "target, with tokens": written(FULL, auth_method="oauth"),
+    "target, products and orders": sold(),
+    "target, products singly": sold(write_path="single"),
     "target, deletes": written(GONE, on_delete="delete"),
     "target, permanent deletes": written(GONE, on_delete="permanent_delete"),
     "target, a dry run": written(FULL, GONE, dry_run=True, on_delete="delete"),

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import leaks
+from target_voucherify.entities.entity import entity_settings
 from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.target import TargetVoucherify
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
+    from target_voucherify.entities.entity import EntitySettings
     from voucherify_sandbox import Sandbox
 
 
@@ -57,6 +59,11 @@ def parsed(**given: Any) -> Settings:
     """The settings as the target parses them, with a key pair that nobody has."""
     pair = {"application_id": "a", "secret_key": "s"}
     return Settings.from_config(with_defaults({**pair, **given}, SETTINGS))
+
+
+def of_customers(**given: Any) -> EntitySettings:
+    """The settings of customers, as `parsed` has them."""
+    return entity_settings(parsed(**given))[0]
 
 
 def held(sandbox: Sandbox) -> set[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from voucherify_sandbox.errors import invalid_payload
+
 if TYPE_CHECKING:
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.errors import Json
@@ -37,6 +39,28 @@ class Products:
         }
         self.all[product["id"]] = product
         return product
+
+    def upsert(self, fields: Json) -> bool:
+        """Create or change the product with the source_id of a request.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            ApiError: 400, it has no source_id, or a price that is no integer.
+        """
+        key, price = fields.get("source_id"), fields.get("price")
+        if not isinstance(key, str) or not key:
+            raise invalid_payload("Property .source_id should be string")
+        if price is not None and type(price) is not int:
+            raise invalid_payload("Property .price should be integer")
+        known = self.find(key)
+        if known is None:
+            self.add(fields)
+            return False
+        merged = {**known["metadata"], **(fields.get("metadata") or {})}
+        known.update({**fields, "metadata": merged, "updated_at": self.clock.now()})
+        return True
 
     def add_sku(self, product: Json, fields: Json) -> Json:
         """Add a SKU to a product with the members of a request; the product stays as it was."""

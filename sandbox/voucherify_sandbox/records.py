@@ -53,7 +53,7 @@ class Records:
             "applied_discount_amount": discount,
             "total_applied_discount_amount": discount,
             "total_amount": amount - discount,
-            "items": [],
+            "items": order.get("items") or [],
             "metadata": order.get("metadata") or {},
             "customer": {"id": customer.id, "object": "customer"},
             "customer_id": customer.id,
@@ -64,6 +64,12 @@ class Records:
         }
         self.orders[paid["id"]] = paid
         return paid
+
+    def find_order(self, named: Json) -> Json | None:
+        """The order with the id or the source_id in a request."""
+        key = named.get("source_id")
+        by_source = (one for one in self.orders.values() if key and one["source_id"] == key)
+        return self.orders.get(str(named.get("id"))) or next(by_source, None)
 
     def redemption(
         self, prefix: str, voucher: Json, customer: Customer, order: Json | None

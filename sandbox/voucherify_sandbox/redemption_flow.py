@@ -135,6 +135,26 @@ class RedemptionFlow:
             self.delayed.after_settling(lambda at: self._settle_order(customer, event, at))
         return placed
 
+    def change_order(self, placed: Json, fields: Json) -> Json:
+        """Set the fields of an order; it is paid or canceled once, when its status changes."""
+        before, customer = placed["status"], self.people.by_id.get(placed["customer_id"])
+        names = ("status", "amount", "initial_amount", "discount_amount", "items")
+        placed.update({name: fields[name] for name in names if fields.get(name) is not None})
+        placed["metadata"] = {**placed["metadata"], **(fields.get("metadata") or {})}
+        placed["total_amount"] = placed["amount"] - placed["discount_amount"]
+        now = placed["updated_at"] = self.delayed.clock.now()
+        if customer is None:
+            return placed
+        bought = {"customer": customer.simple(), "referrer": None, "order": deepcopy(placed)}
+        self.people.record(customer, "customer.order.updated", bought, now)
+        changed = placed["status"] if placed["status"] != before else ""
+        if changed == "CANCELED":
+            self.people.record(customer, "customer.order.canceled", bought, now)
+        if changed == "PAID":
+            event = self.people.record(customer, "customer.order.paid", bought, now)
+            self.delayed.after_settling(lambda at: self._settle_order(customer, event, at))
+        return placed
+
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:
         """The customer with a key or fields; created if unknown, as published for redemptions."""
         if not isinstance(customer, str):

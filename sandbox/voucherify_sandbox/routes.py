@@ -48,6 +48,7 @@ class Route:
 
 
 IMPORT = "/v1/customers/importCSV"
+PRODUCTS = "/v1/products/bulk/async"
 _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/customers", customers.list_customers),
     ("POST", "/v1/customers", customers.create_customer),
@@ -94,6 +95,9 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/vouchers/{code}", programs.get_voucher),
     ("GET", "/v1/vouchers/{code}/transactions", programs.list_voucher_transactions),
     ("GET", "/v1/products", products.list_products),
+    ("POST", "/v1/products", products.create_product),
+    ("POST", PRODUCTS, jobs.update_products_in_bulk),
+    ("GET", "/v1/products/{productId}", products.get_product),
     ("GET", "/v1/products/{productId}/skus", products.list_skus),
     ("GET", "/v1/promotions/tiers", promotions.list_tiers),
     ("GET", "/v1/promotions/stacks", promotions.list_stacks),
@@ -109,7 +113,7 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/events", programs.track_event),
 )
 ROUTES = tuple(Route(*line) for line in _TABLE)
-BULK = frozenset(("/v1/customers/bulk/async", "/v1/customers/metadata/async", IMPORT))
+BULK = frozenset(("/v1/customers/bulk/async", "/v1/customers/metadata/async", IMPORT, PRODUCTS))
 MEDIA_TYPES = {
     IMPORT: "multipart/form-data",
     **{

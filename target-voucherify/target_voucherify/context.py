@@ -1,4 +1,4 @@
-"""The objects that all parts of a run share."""
+"""The objects that the parts of a run share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
-    from target_voucherify.acknowledgement.outcomes import Outcomes
+    from target_voucherify.acknowledgement.outcomes import EntityOutcomes
     from target_voucherify.acknowledgement.state_fence import StateFence
     from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.voucherify_client.client import Client
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class RunContext(NamedTuple):
-    """One of each per run."""
+    """One of each per run; outcomes and ledger are those of one entity."""
 
     client: Client
     fence: StateFence
-    outcomes: Outcomes
+    outcomes: EntityOutcomes
     summary: Summary
     shutdown: Shutdown
     ledger: Ledger | NoLedger

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
 from target_voucherify.acknowledgement.ledger import open_ledger
-from target_voucherify.acknowledgement.outcomes import Outcomes, Row
+from target_voucherify.acknowledgement.outcomes import EntityOutcomes, Outcomes
 from target_voucherify.acknowledgement.private_files import lock_files
-from target_voucherify.acknowledgement.refusal_reasons import Reason, local_reason
-from target_voucherify.acknowledgement.refused_line import refused_at
 from target_voucherify.acknowledgement.state_fence import StateFence
-from target_voucherify.acknowledgement.summary import Summary
+from target_voucherify.acknowledgement.summary import Records, Summary
 from target_voucherify.context import RunContext
-from target_voucherify.entities.metadata_schema import read_schema
-from target_voucherify.entities.source_id import folded
-from target_voucherify.errors import InputError, NotACustomerError
+from target_voucherify.entities.entity import CUSTOMERS, entity_settings
+from target_voucherify.entity_run import EntityRun
+from target_voucherify.errors import InputError
 from target_voucherify.voucherify_client.client import Client, Connection
 from target_voucherify.voucherify_client.errors import (
     AccessError,
@@ -30,54 +27,21 @@ from target_voucherify.voucherify_client.errors import (
     VoucherifyError,
 )
 from target_voucherify.voucherify_client.shutdown import Shutdown
-from target_voucherify.writing.auto import MAX_SINGLE, AutoWriter
-from target_voucherify.writing.batch import OpenBatch
-from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.concurrent_requests import REQUESTS_IN_FLIGHT
-from target_voucherify.writing.deletions import Deletions, NoDeletions
-from target_voucherify.writing.dry_run import DryRunWriter, ReadOnlyClient
-from target_voucherify.writing.earlier_jobs import EarlierJobs
-from target_voucherify.writing.single import SingleWriter
+from target_voucherify.writing.dry_run import ReadOnlyClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_voucherify.entities.metadata_schema import MetadataSchema
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
+    from target_voucherify.entities.entity import EntitySettings
     from target_voucherify.settings import Settings
-    from target_voucherify.writing.batch import Batch
-    from target_voucherify.writing.writer import Writer
 
-SCOPE = "customers async-actions metadata-schemas"
-"""What an OAuth token may do: as little as writing customers and reading jobs needs."""
+SCOPE = "async-actions metadata-schemas"
+"""What an OAuth token may do besides writing the entities: as little as reading jobs needs."""
 
 GRACE = 30.0
 """Seconds after a signal in which jobs in flight are confirmed."""
-
-MAX_ONCE_TOPICS = 200
-"""Topics of `log_once`; further ones are not logged, so that memory stays flat."""
-
-MAX_SINGLE_BY_PATH = {"bulk": 0, "single": sys.maxsize, "auto": MAX_SINGLE}
-"""Customers in a run that are written one by one, by `write_path`."""
-
-LOOKUP_BYTES = 2 * 1024 * 1024
-LOOKUP_SIZE = 500
-"""Customers looked up in the ledger in one transaction; only time and memory depend on it."""
-
-OLDER_THAN_LEDGER = Reason(
-    "older_than_ledger",
-    "it was refused before the ledger began, so a newer record of this customer may have been "
-    "accepted meanwhile: let the tap send the customer again",
-    "refused before the ledger began, so a newer record may have been accepted: let the tap send "
-    "the customer again",
-)
-
-REPLAYED_DELETION = Reason(
-    "replayed_deletion",
-    "without ledger_path nothing says whether this customer came back since the deletion was "
-    "refused: delete it in the dashboard if the CRM still lacks it",
-    "not deleted: without ledger_path nothing says whether this customer came back; delete it in "
-    "the dashboard",
-)
 
 PROGRESS_MASK = 0x3FF
 """The clock is read every 1,024 records."""
@@ -95,82 +59,34 @@ class Run:
         self.summary = Summary(self._log, self.client.usage, metrics_path=metrics_path)
         self.records = self.summary.records
         self.fence = StateFence()
-        with lock_files(settings) as locks:
-            self._ledger = open_ledger(settings)
-            self.outcomes = Outcomes(settings, self.fence, self.summary, self._ledger)
+        own = entity_settings(settings)
+        paths = {each.entity.name: _ledger_path(settings, each) for each in own}
+        with lock_files(settings, filter(None, paths.values())) as locks:
+            ledgers = [open_ledger(settings, paths[each.entity.name], each.shaping) for each in own]
+            self.outcomes = Outcomes(settings, self.fence, self.summary, ledgers)
             self._locks = locks.pop_all()
-        context = RunContext(
-            self.client, self.fence, self.outcomes, self.summary, self.shutdown, self._ledger
-        )
-        earlier_jobs = EarlierJobs(self.client, settings.async_timeout)
-        self._writer = _writer(settings, context, earlier_jobs)
-        self.deletions = (
-            NoDeletions(self.summary, self._ledger)
-            if settings.on_delete == "ignore"
-            else Deletions(settings, context, earlier_jobs)
-        )
-        self._awaiting_lookup: list[tuple[str, Row]] = []
-        self._awaiting_bytes = 0
-        self._keeps_lines = self.outcomes.file is not None
-        self._has_stream = False
-        self._replayed: dict[str, float] = {}
-        """When the newest replayed record of a key was read first."""
-        self._batch = OpenBatch(self.fence.hold, self._write_batch, clock)
-        self._logged_topics: set[str] = set()
+        self._entities = [
+            self._entity_run(each, ledger, clock) for each, ledger in zip(own, ledgers, strict=True)
+        ]
+        self._by_stream = {each.settings.stream: each for each in self._entities}
+        self.customers = self._entities[0]
 
-    def add(self, key: str, payload: bytes, line: bytes) -> None:
-        """Add a customer to be sent, unless the ledger knows it unchanged."""
-        at = refused_at(line)
-        if at is not None and self._is_settled(key, line, at):
-            return
-        self.deletions.mark_seen(key)
-        at = self._ledger.now() if at is None else at
-        row = Row(payload, line if self._keeps_lines else b"", self.records.received, at)
-        if not self._ledger.is_enabled:
-            self._collect(key, row)
-            return
-        self._awaiting_lookup.append((key, row))
-        self._awaiting_bytes += row.held_bytes
-        if len(self._awaiting_lookup) >= LOOKUP_SIZE or self._awaiting_bytes >= LOOKUP_BYTES:
-            self._skip_unchanged()
+    def _entity_run(
+        self, own: EntitySettings, ledger: Ledger | NoLedger, clock: Callable[[], float]
+    ) -> EntityRun:
+        counts = self.summary.of_entity[own.entity.name] = Records()
+        outcomes = EntityOutcomes(self.outcomes, ledger, counts)
+        context = RunContext(self.client, self.fence, outcomes, self.summary, self.shutdown, ledger)
+        return EntityRun(self.settings, own, context, counts, self._settle_others, clock)
 
-    def refuse(self, key: str, line: bytes, error: NotACustomerError, *, has_key: bool) -> None:
-        """Refuse a record that cannot become a customer; the CRM still has it.
+    @property
+    def streams(self) -> list[str]:
+        """The streams that become entities."""
+        return list(self._by_stream)
 
-        Args:
-            key: its `source_id`, as far as it can be read.
-            line: the message it came in.
-            error: why.
-            has_key: whether the key is readable; without one the record may be about any customer.
-        """
-        if has_key:
-            at = refused_at(line)
-            if at is not None and self._is_settled(key, line, at):
-                return
-            self.deletions.mark_seen(key)
-        else:
-            self.deletions.versions.mark_unreadable_key()
-        self.outcomes.refuse(line, key or None, local_reason(error, self.records.received))
-
-    def delete(self, key: str, line: bytes) -> None:
-        """Add a customer to be deleted at the end of the run."""
-        at = refused_at(line)
-        if at is not None and self.settings.on_delete != "ignore":
-            if self._is_settled(key, line, at):
-                return
-            if not self._ledger.is_enabled:
-                self.outcomes.refuse(line, key, REPLAYED_DELETION)
-                return
-        self.deletions.add(key, line, is_replayed=at is not None)
-
-    def begin_stream(self, stream: str, keys: list[str]) -> None:
-        """Begin a stream of customers, given the properties that hold their keys.
-
-        Raises:
-            SettingsError: the ledger belongs to another pipeline.
-        """
-        self._has_stream = True
-        self._ledger.bind_stream(stream, ", ".join(keys))
+    def of_stream(self, stream: str) -> EntityRun | None:
+        """What writes the records of a stream, by the name that stream maps give it."""
+        return self._by_stream.get(stream)
 
     def count(self) -> None:
         """Count one record received, and log progress from time to time."""
@@ -178,17 +94,14 @@ class Run:
         if not self.records.received & PROGRESS_MASK:
             self.summary.log_progress()
 
-    def flush(self) -> None:
-        """Send what is collected, even if the batch is not full."""
-        self._skip_unchanged()
-        self._batch.send()
-
     def add_state(self, text: str | None) -> None:
         """Add a STATE; it is emitted at once if everything before it is settled."""
-        self._skip_unchanged()
+        for entity in self._entities:
+            entity.skip_unchanged()
         if text is not None:
             self.fence.add_state(text)
-        self._writer.poll()
+        for entity in self._entities:
+            entity.writer.poll()
         self.outcomes.emit_state()
 
     def work_while_waiting(self) -> float | None:
@@ -197,26 +110,17 @@ class Run:
         Returns:
             Seconds until something is due again; `None` if nothing will be.
         """
-        self._skip_unchanged()
-        self._batch.send_if_due()
+        for entity in self._entities:
+            entity.skip_unchanged()
+            entity.batch.send_if_due()
+        waits = [entity.batch.seconds_to_due for entity in self._entities]
         if self.fence.has_waiting:
-            self._writer.poll()
+            for entity in self._entities:
+                entity.writer.poll()
             self.outcomes.emit_state()
-        waits = [self._batch.seconds_to_due]
         if self.fence.has_waiting:
-            waits.append(self._writer.seconds_to_poll)
+            waits += [entity.writer.seconds_to_poll for entity in self._entities]
         return min((seconds for seconds in waits if seconds is not None), default=None)
-
-    @cached_property
-    def metadata_schema(self) -> MetadataSchema:
-        """The project's metadata schema, requested at its first use."""
-        return read_schema(self.client)
-
-    def log_once(self, topic: str, message: str) -> None:
-        """Log the first message of a topic."""
-        if topic not in self._logged_topics and len(self._logged_topics) < MAX_ONCE_TOPICS:
-            self._logged_topics.add(topic)
-            self._log.info("%s", message)
 
     def finish(self, input_error: VoucherifyError | None) -> None:
         """Finish the run and its summary.
@@ -227,16 +131,17 @@ class Run:
         Raises:
             VoucherifyError: the run failed, or was stopped by a signal.
         """
+        has_stream = any(entity.has_stream for entity in self._entities)
         try:
             error = self._conclude(input_error)
             if self.outcomes.file:
                 if error is None:
                     self.outcomes.file.flush()
                 self.outcomes.file.end_replay(is_complete=error is None)
-            self.summary.complete = error is None and self._has_stream
+            self.summary.complete = error is None and has_stream
         finally:
             self._close()
-        if error is None and not self._has_stream:
+        if error is None and not has_stream:
             self._log.warning(
                 "The input has no stream, so nothing was read: check that the tap ran"
             )
@@ -251,7 +156,8 @@ class Run:
         self.client.close()
         if self.outcomes.file:
             self.outcomes.file.close()
-        self._ledger.close()
+        for entity in self._entities:
+            entity.close()
         self._locks.close()
 
     def _check_progress(self, error: MaxCallsError) -> None:
@@ -261,13 +167,14 @@ class Run:
             VoucherifyError: no state covers a record of this run, and no ledger knows any.
         """
         in_ledger = self.records.accepted + self.summary.extra.get("deleted_unseen", 0)
-        if self.outcomes.has_advanced or (self._ledger.is_enabled and in_ledger):
+        has_ledger = self.settings.ledger_path is not None
+        if self.outcomes.has_advanced or (has_ledger and in_ledger):
             return
         missing = error.missing or max(1, self.records.received - self.records.settled)
         raise VoucherifyError(
             f"{error} The next run would get no further: set max_calls to "
             f"{(self.settings.max_calls or 0) + missing} or more"
-            f"{'' if self._ledger.is_enabled else ', or set ledger_path'}."
+            f"{'' if has_ledger else ', or set ledger_path'}."
         )
 
     def _conclude(self, error: VoucherifyError | None) -> VoucherifyError | None:
@@ -283,11 +190,11 @@ class Run:
             error = StopSignalError(self.shutdown.signal_number)
             self.shutdown.begin_grace()
         if error is not None and not isinstance(error, AccessError | CycleUsedUpError):
-            self._error_of(self._writer.settle)
+            for entity in self._entities:
+                self._error_of(entity.writer.settle)
         error = self._with_refusals(error)
         if error is None:
-            deleted = self._error_of(lambda: self._writer.finish(self.deletions))
-            error = self._with_refusals(deleted)
+            error = self._with_refusals(self._error_of(self._finish_entities))
         self.outcomes.emit_state()
         return error
 
@@ -299,9 +206,29 @@ class Run:
         return StopSignalError(signal) if signal else error
 
     def _write_collected(self) -> None:
-        self._writer.end_input()
-        self.flush()
-        self._writer.settle()
+        for entity in self._entities:
+            entity.writer.end_input()
+        for entity in self._entities:
+            entity.flush()
+            entity.writer.settle()
+
+    def _finish_entities(self) -> None:
+        for entity in self._entities:
+            entity.writer.finish(entity.deletions)
+
+    def _settle_others(self, writing: EntityRun) -> None:
+        """Let one entity at a time have something in flight, after those that it names.
+
+        An order names its customer and its products, so what was collected of them goes first.
+        """
+        is_named = True
+        for entity in self._entities:
+            if entity is writing:
+                is_named = False
+                continue
+            if is_named:
+                entity.flush()
+            entity.writer.settle()
 
     def _error_of(self, step: Callable[[], None]) -> VoucherifyError | None:
         try:
@@ -310,82 +237,15 @@ class Run:
             return error
         return None
 
-    def _skip_unchanged(self) -> None:
-        """Look customers up in the ledger, and collect those that it does not know unchanged.
-
-        All are looked up before the first is collected: collecting may send, and sending changes
-        the ledger.
-        """
-        waiting, self._awaiting_lookup, self._awaiting_bytes = self._awaiting_lookup, [], 0
-        if not waiting:
-            return
-        changed: list[tuple[str, Row]] = []
-        same: list[tuple[str, float]] = []
-        keys: set[str] = set()
-        known = self._ledger.unchanged((key, row.payload) for key, row in waiting)
-        for (key, row), is_same in zip(waiting, known, strict=True):
-            if is_same and key not in keys and not self._pending(key):
-                self.records.unchanged += 1
-                same.append((key, row.at))
-            else:
-                changed.append((key, row))
-                keys.add(key)
-        self._ledger.confirm(same)
-        for key, row in changed:
-            self._collect(key, row)
-
-    def _collect(self, key: str, row: Row) -> None:
-        self.records.duplicates += self._batch.add(key, row, self._writer.max_rows)
-
-    def _write_batch(self, batch: Batch) -> None:
-        self._warn_of_case(batch)
-        self._writer.write(batch)
-        self.summary.log_progress()
-
-    def _is_settled(self, key: str, line: bytes, at: float) -> bool:
-        """Whether a record that was refused before must not be sent: a newer one of its key is.
-
-        Args:
-            key: its `source_id`.
-            line: the message it came in.
-            at: when it was read first.
-        """
-        newest = self._replayed.get(key, at)
-        if newest > at or self._ledger.has_newer(key, at):
-            self.log_once("superseded", "Not sending refused records that newer ones have replaced")
-            self.records.superseded += 1
-            self.deletions.mark_superseded(key)
-            return True
-        if at < self._ledger.begun:
-            self.deletions.mark_seen(key)
-            self.outcomes.refuse(line, key, OLDER_THAN_LEDGER)
-            return True
-        if not self._ledger.is_enabled and "replay" not in self._logged_topics:
-            self._logged_topics.add("replay")
-            self._log.warning(
-                "Without ledger_path a replayed record may replace a newer one: replay before the "
-                "next run, or set ledger_path"
-            )
-        self._replayed[key] = at
-        return False
-
-    def _pending(self, key: str) -> bool:
-        """Whether another record of this customer is collected or in flight."""
-        return key in self._batch or self._writer.in_flight(key)
-
-    def _warn_of_case(self, batch: Batch) -> None:
-        if len({folded(key) for key in batch.rows}) < len(batch.rows):
-            self.log_once(
-                "case",
-                "Some keys differ only in case, spaces or the form of letters; they are sent as "
-                "different customers",
-            )
-
 
 def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Client:
     kind = ReadOnlyClient if settings.dry_run else Client
+    names = " ".join(each.entity.name for each in entity_settings(settings))
+    connection = Connection.from_config(
+        asdict(settings), user_agent="target-voucherify", scope=f"{names} {SCOPE}"
+    )
     return kind(
-        Connection.from_config(asdict(settings), user_agent="target-voucherify", scope=SCOPE),
+        connection,
         shutdown=shutdown,
         log=log,
         max_concurrency=REQUESTS_IN_FLIGHT,
@@ -393,11 +253,10 @@ def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Clie
     )
 
 
-def _writer(settings: Settings, context: RunContext, earlier_jobs: EarlierJobs) -> Writer:
-    rows, path = settings.batch_size_rows, settings.write_path
-    if settings.dry_run:
-        return DryRunWriter(context, rows, max_single=MAX_SINGLE_BY_PATH[path])
-    if path == "bulk":
-        return BulkWriter(context, rows, settings.async_timeout)
-    single = SingleWriter(context, earlier_jobs)
-    return single if path == "single" else AutoWriter(context, rows, settings.async_timeout, single)
+def _ledger_path(settings: Settings, own: EntitySettings) -> str:
+    """The file that remembers one entity: beside that of customers, which `ledger_path` names."""
+    if settings.ledger_path is None:
+        return ""
+    path = Path(settings.ledger_path)
+    name = path.name if own.entity is CUSTOMERS else f"{path.stem}-{own.entity.name}{path.suffix}"
+    return str(path.with_name(name))

@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
     max_calls: int | None = None
     metrics_path: str | None = None
+    entities: dict[str, dict[str, Any] | None] | None = None
 
     def __repr__(self) -> str:
         return "Settings(…)"  # a secret is among them

@@ -1,4 +1,4 @@
-"""The sink for customers."""
+"""The sink for the records that become customers, products or orders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_voucherify.entities import mapping
-from target_voucherify.entities.builder import CustomerBuilder, source_id_of
+from target_voucherify.entities.builder import EntityBuilder, source_id_of
 from target_voucherify.entities.metadata_schema import MetadataSchema
 from target_voucherify.errors import NotACustomerError
 from target_voucherify.voucherify_client.log_names import column_name
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.target_base import Target
 
+    from target_voucherify.entity_run import EntityRun
     from target_voucherify.run import Run
-
 
 DELETED_AT = "_sdc_deleted_at"
 """The property by which a tap marks a record as deleted."""
@@ -41,13 +41,13 @@ def is_deleted(record: Mapping[str, Any]) -> bool:
     return text in YES or not DIGITS.isdisjoint(text)
 
 
-class Customers(Sink):
-    """Upserts the records of a stream as customers.
+class EntitySink(Sink):
+    """Upserts the records of a stream.
 
     The mapping is resolved against the SCHEMA, so that a wrong one costs no record.
     """
 
-    _builder: CustomerBuilder | None = None
+    _builder: EntityBuilder | None = None
 
     def __init__(
         self,
@@ -58,7 +58,9 @@ class Customers(Sink):
     ) -> None:
         properties = dict(schema.get("properties") or {})
         super().__init__(target, stream_name, schema, key_properties)
-        self.run: Run = target.run  # type: ignore[attr-defined]  # set by TargetVoucherify
+        run: Run = target.run  # type: ignore[attr-defined]  # set by TargetVoucherify
+        # A subclass of the target may take further streams; they hold customers.
+        self.run: EntityRun = run.of_stream(stream_name) or run.customers
         self._plan = mapping.resolve(
             self.run.settings, stream_name, properties, key_properties or []
         )
@@ -81,7 +83,8 @@ class Customers(Sink):
         self.run.flush()
 
     def handle(self, record: dict[str, Any], line: bytes) -> None:
-        """Upsert the customer of one record, delete it, or refuse the record."""
+        """Upsert one record, delete what it names, or refuse it."""
+        self.run.counts.received += 1
         if is_deleted(record):
             self._delete(record, line)
             return
@@ -125,9 +128,9 @@ class Customers(Sink):
         problems: list[str] = []
         return source_id_of(record, self._plan.key, self.run.log_once, problems), problems
 
-    def _new_builder(self) -> CustomerBuilder:
+    def _new_builder(self) -> EntityBuilder:
         """The builder, made at the first record: without records the API is not called."""
         is_needed = self._plan.has_metadata or self.run.settings.unmapped == "metadata"
         schema = self.run.metadata_schema if is_needed else MetadataSchema()
-        self._builder = CustomerBuilder(self._plan, schema, self.run.settings, self.run.log_once)
+        self._builder = EntityBuilder(self._plan, schema, self.run.settings, self.run.log_once)
         return self._builder

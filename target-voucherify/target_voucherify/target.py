@@ -24,7 +24,7 @@ from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.singer.reader import LINE, MessageReader
 from target_voucherify.singer.routing import StreamRouter
 from target_voucherify.singer.stream_maps import option_errors
-from target_voucherify.sinks import Customers
+from target_voucherify.sinks import EntitySink
 from target_voucherify.voucherify_client.connection_settings import (
     checked_environment,
     config_errors,
@@ -90,23 +90,24 @@ class TargetVoucherify(Target):
             self.message_reader.input_size = self.run.outcomes.file.begin_replay
 
     @override
-    def get_sink_class(self, stream_name: str) -> type[Customers]:
-        """The customers sink for the customers stream; any other stream is refused.
+    def get_sink_class(self, stream_name: str) -> type[EntitySink]:
+        """The sink for the streams that the settings name; any other stream is refused.
 
         Raises:
             InputError: it is another stream. A wrong `source_id` can never be corrected, so no
                 stream is accepted on a guess.
         """
-        wanted = self.config["customers_stream"]
-        if stream_name != wanted:
-            name = column_name(stream_name)
+        if self.run.of_stream(stream_name) is None:
+            name, wanted = column_name(stream_name), self.run.customers.settings.stream
+            others = ", ".join(stream for stream in self.run.streams if stream != wanted)
+            besides = f", nor one that entities name ({others})" if others else ""
             raise InputError(
-                f"stream {name} is not the customers stream ({wanted}): set "
+                f"stream {name} is not the customers stream ({wanted}){besides}: set "
                 f"customers_stream to {name}, or map it with stream_maps: "
-                f'{{"{name}": {{"__alias__": "{wanted}"}}}}; a stream that holds no '
-                "customers is best deselected in the tap"
+                f'{{"{name}": {{"__alias__": "{wanted}"}}}}; products and orders are named in '
+                "entities, and a stream that holds none of them is best deselected in the tap"
             )
-        return Customers
+        return EntitySink
 
     @classmethod
     @override
@@ -216,11 +217,11 @@ class TargetVoucherify(Target):
         """Offer stream maps and flattening; the SDK's load settings mean nothing here."""
         super(Target, cls).append_builtin_config(config_jsonschema)
 
-    def _sink_for(self, stream: str, schema: dict[str, Any], keys: list[str] | None) -> Customers:
+    def _sink_for(self, stream: str, schema: dict[str, Any], keys: list[str] | None) -> EntitySink:
         sink = self.get_sink(stream, schema=schema, key_properties=keys)
         # A replaced sink needs no draining: the run holds what is still to be written.
         self._sinks_to_clear.clear()
-        return cast("Customers", sink)
+        return cast("EntitySink", sink)
 
     def _mapper_of(self, maps: StreamMaps) -> PluginMapper:
         return PluginMapper({**self.config, "stream_maps": maps}, self.logger)

@@ -50,6 +50,8 @@ MUST_USE: dict[str, set[str]] = {
     },
     "target, single": {"GET /v1/async-actions", "POST /v1/customers"},
     "target, with tokens": {"POST /v1/oauth/token"},
+    "target, products and orders": {"POST /v1/products/bulk/async", "POST /v1/orders"},
+    "target, products singly": {"POST /v1/products", "GET /v1/async-actions"},
     "target, deletes": {"DELETE /v1/customers/{customerId}"},
     "target, permanent deletes": {"POST /v1/customers/{customerId}/permanent-deletion"},
     "target, a dry run": {"GET /v1/customers/{customerId}"},

@@ -58,6 +58,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.timeout(900)  # a minute on an idle machine
 def test_the_quick_start_leads_to_a_filled_warehouse(
     meltano: Meltano, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -73,7 +74,7 @@ def test_the_quick_start_leads_to_a_filled_warehouse(
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=800,
     )
 
     # Lines that start with a plus are the trace of the shell.

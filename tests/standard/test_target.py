@@ -13,7 +13,7 @@ import pytest
 from singer_sdk.testing import get_target_test_class, target_test_streams
 from typing_extensions import override
 
-from target_voucherify.sinks import Customers
+from target_voucherify.sinks import EntitySink
 from target_voucherify.target import TargetVoucherify
 from voucherify_sandbox import Readings, Sandbox
 
@@ -34,8 +34,8 @@ class AnyStream(TargetVoucherify):
     _numbers = count()
 
     @override
-    def get_sink_class(self, stream_name: str) -> type[Customers]:
-        return Customers
+    def get_sink_class(self, stream_name: str) -> type[EntitySink]:
+        return EntitySink
 
     @override
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:

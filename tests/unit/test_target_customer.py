@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from target_run import parsed
-from target_voucherify.entities.builder import CustomerBuilder
+from target_run import of_customers
+from target_voucherify.entities.builder import EntityBuilder
 from target_voucherify.entities.mapping import resolve
 from target_voucherify.entities.metadata_schema import MetadataSchema
 from target_voucherify.errors import InputError, NotACustomerError
@@ -481,10 +481,10 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_record_becomes_customer(case: Case) -> None:
-    settings = parsed(**case.config)
+    settings = of_customers(**case.config)
     plan = resolve(settings, "customers", dict.fromkeys(NAMES, FREE), ["source_id"])
     said: list[str] = []
-    build = CustomerBuilder(
+    build = EntityBuilder(
         plan, MetadataSchema(case.metadata), settings, lambda topic, _words: said.append(topic)
     )
     record = {"source_id": "a", **case.record}
@@ -500,9 +500,9 @@ def test_record_becomes_customer(case: Case) -> None:
 
 
 def test_a_decimal_is_sent_with_all_its_digits() -> None:
-    settings = parsed()
+    settings = of_customers()
     plan = resolve(settings, "customers", {"source_id": FREE, "metadata": FREE}, [])
-    build = CustomerBuilder(plan, MetadataSchema(), settings, lambda _topic, _words: None)
+    build = EntityBuilder(plan, MetadataSchema(), settings, lambda _topic, _words: None)
     payload = build({"source_id": "a", "metadata": {"n": Decimal("0.12345678901234567890")}})[1]
     assert payload == b'{"metadata":{"n":0.12345678901234567890},"source_id":"a"}'
 
@@ -575,10 +575,10 @@ def test_mapping_is_refused_at_the_schema(
     words: str,
 ) -> None:
     with pytest.raises(error, match=words):
-        resolve(parsed(**config), "contacts", properties, keys)
+        resolve(of_customers(**config), "contacts", properties, keys)
 
 
 def test_a_source_id_property_wins_over_other_keys() -> None:
-    plan = resolve(parsed(), "c", {"source_id": FREE, "id": FREE}, ["id"])
+    plan = resolve(of_customers(), "c", {"source_id": FREE, "id": FREE}, ["id"])
     assert plan.key.prop == "source_id"
     assert plan.unmapped == ("id",)

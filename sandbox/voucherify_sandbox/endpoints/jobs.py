@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.project import Project
 
 MAX_BYTES = 10_485_760
+PRODUCTS = "PRODUCTS.BULK_UPDATE"
 
 
 def update_in_bulk(project: Project, request: Request) -> Response:
@@ -28,6 +29,16 @@ def update_in_bulk(project: Project, request: Request) -> Response:
 
     rows = _without_duplicates(project, rows)
     return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows)
+
+
+def update_products_in_bulk(project: Project, request: Request) -> Response:
+    """Queue the upsert of an array of products."""
+    _check_size(request)
+    rows = request.json()
+    if not isinstance(rows, list):
+        raise invalid_payload("Payload should be array")
+    _check_rows(project, rows)
+    return _submit(project, request, PRODUCTS, _without_duplicates(project, rows))
 
 
 def update_metadata_in_bulk(project: Project, request: Request) -> Response:
@@ -92,6 +103,8 @@ def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json])
     def apply(row: Json) -> bool:
         if not isinstance(row, dict):
             raise invalid_payload("Item should be object")
+        if kind == PRODUCTS:
+            return project.products.upsert(row)
         before = len(project.people.by_id)
         if kind == IMPORT:
             project.people.overwrite(row)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_page
 from voucherify_sandbox.errors import not_found
+from voucherify_sandbox.messages import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.messages import Request, Response
+    from voucherify_sandbox.messages import Request
     from voucherify_sandbox.project import Project
 
 _CHANGED = ("created_at", "updated_at")
@@ -23,6 +24,22 @@ def list_products(project: Project, request: Request) -> Response:
     """Products with SKUs inside."""
     rows = [_with_skus(project, product) for product in project.products.all.values()]
     return by_page(project, request, rows, PRODUCTS)
+
+
+def create_product(project: Project, request: Request) -> Response:
+    """Create a product, or change the one with its source_id."""
+    fields = request.object()
+    project.products.upsert(fields)
+    return Response(200, project.show(project.products.find(fields["source_id"]) or {}))
+
+
+def get_product(project: Project, request: Request) -> Response:
+    """One product, by id or source_id."""
+    key = request.parameters["productId"]
+    product = project.products.find(key)
+    if product is None:
+        raise not_found("product", key)
+    return Response(200, project.show(_with_skus(project, product)))
 
 
 def _with_skus(project: Project, product: Json) -> Json:

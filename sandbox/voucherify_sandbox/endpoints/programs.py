@@ -193,14 +193,20 @@ def list_orders(project: Project, request: Request) -> Response:
 
 
 def create_order(project: Project, request: Request) -> Response:
-    """Place an order; of a status other than paid only the creation is imitated."""
+    """Place an order, or change the one with its id or source_id."""
     order = request.object()
-    customer, amount = order.get("customer"), order.get("amount")
-    if not isinstance(customer, dict) or not isinstance(amount, int) or amount < 0:
-        raise invalid_payload("Properties .customer and .amount are required")
-    order["status"] = order.get("status") or ORDER_STATUSES[0]
-    if order["status"] not in ORDER_STATUSES:
+    amount, status = order.get("amount", 0), order.get("status")
+    if not isinstance(amount, int) or amount < 0:
+        raise invalid_payload("Property .amount should be integer")
+    if status not in (None, *ORDER_STATUSES):
         raise invalid_payload(f"Property .status should be one of {', '.join(ORDER_STATUSES)}")
+    placed = project.records.find_order(order)
+    if placed is not None:
+        return Response(200, project.show(project.redemption_flow.change_order(placed, order)))
+    order |= {"status": status or ORDER_STATUSES[0], "amount": amount}
+    customer = order.get("customer")
+    if not isinstance(customer, dict):
+        raise invalid_payload("Property .customer is required")
     known = project.people.find(str(customer.get("id") or customer.get("source_id")))
     buyer = known or project.redemption_flow.customer(customer)
     return Response(200, project.show(project.redemption_flow.place_order(order, buyer)))

@@ -36,7 +36,7 @@ from target_voucherify.acknowledgement.private_files import (
 from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from target_voucherify.settings import Settings
 
@@ -68,11 +68,12 @@ CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (str
 
 
 class Ledger:
-    """The SQLite file that `ledger_path` names; created if it does not exist.
+    """The SQLite file of one entity; created if it does not exist.
 
     Args:
         path: of the file.
-        settings: those that shape a customer are part of every fingerprint; a dry run only reads.
+        settings: of the run; a dry run only reads.
+        shaping: the settings that shape what is written; they are part of every fingerprint.
 
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.
@@ -80,7 +81,7 @@ class Ledger:
 
     is_enabled = True
 
-    def __init__(self, path: str, settings: Settings) -> None:
+    def __init__(self, path: str, settings: Settings, shaping: Sequence[object]) -> None:
         self._path = path
         self._log = logging.getLogger("target-voucherify")
         self._read_only = settings.dry_run
@@ -90,12 +91,7 @@ class Ledger:
         self._confirmed: dict[bytes, float] = {}
         """When the newest settled record of a customer was read, as far as it is not on disk."""
         self._has_refusals = self._has_new_refusals = False
-        self._salt = _digest(
-            json.dumps(
-                [settings.source_id, settings.mapping, settings.unmapped, settings.nulls],
-                sort_keys=True,
-            ).encode()
-        )
+        self._salt = _digest(json.dumps(shaping, sort_keys=True).encode())
         try:
             self._database = self._opened(path)
             self._bind(_digest(settings.application_id.encode()).hex())
@@ -492,17 +488,21 @@ class NoLedger:
     ) = confirm = _ignore
 
 
-def open_ledger(settings: Settings) -> Ledger | NoLedger:
-    """The ledger that `ledger_path` names, if any; a dry run does not create one.
+def open_ledger(settings: Settings, path: str, shaping: Sequence[object]) -> Ledger | NoLedger:
+    """The ledger in a file; none without a path, and a dry run does not create one.
+
+    Args:
+        settings: of the run.
+        path: of the file; may be empty.
+        shaping: the settings that shape what is written.
 
     Raises:
         SettingsError: the file cannot be used, or belongs to another project.
     """
-    path = settings.ledger_path
     is_empty = path and not (Path(path).exists() and Path(path).stat().st_size)
     if not path or (settings.dry_run and is_empty):
         return NoLedger()
-    return Ledger(path, settings)
+    return Ledger(path, settings, shaping)
 
 
 def _digest(data: bytes) -> bytes:

@@ -19,12 +19,12 @@ from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
     from target_voucherify.acknowledgement.state_fence import StateFence
-    from target_voucherify.acknowledgement.summary import Summary
+    from target_voucherify.acknowledgement.summary import Records, Summary
     from target_voucherify.settings import Settings
 
 MIN_RECORDS_FOR_PERCENT = 100
@@ -55,6 +55,46 @@ class Row(NamedTuple):
         return len(self.payload) + len(self.line)
 
 
+class EntityOutcomes:
+    """The outcomes of one entity's records, which its ledger learns of, too.
+
+    Args:
+        outcomes: of the run.
+        ledger: of the entity.
+        counts: of the entity.
+    """
+
+    def __init__(self, outcomes: Outcomes, ledger: Ledger | NoLedger, counts: Records) -> None:
+        self._all = outcomes
+        self._ledger = ledger
+        self._counts = counts
+        self.release = outcomes.release
+        self.refuse_unseen = outcomes.refuse_unseen
+
+    def accept(self, rows: Mapping[str, Row]) -> None:
+        """Note that Voucherify has these."""
+        self._ledger.remember((key, row.payload) for key, row in rows.items())
+        self._ledger.confirm((key, row.at) for key, row in rows.items())
+        self._counts.accepted += len(rows)
+        self._all.accept(len(rows))
+
+    def refuse(
+        self,
+        line: bytes,
+        key: str | None,
+        reason: Reason,
+        ticket: int | None = None,
+        *,
+        at: float = 0.0,
+    ) -> None:
+        """Set one record aside, or note that the run will fail; as `Outcomes.refuse`."""
+        self._counts.refused += 1
+        if self._all.file is not None:
+            self._ledger.note_refusal()
+            at = at or refused_at(line) or self._ledger.now()
+        self._all.refuse(line, key, reason, ticket, at=at)
+
+
 class Outcomes:
     """Notes the outcomes of records, and emits the states that become ready because of them."""
 
@@ -63,7 +103,7 @@ class Outcomes:
         settings: Settings,
         fence: StateFence,
         summary: Summary,
-        ledger: Ledger | NoLedger,
+        ledgers: Iterable[Ledger | NoLedger],
     ) -> None:
         path = settings.refused_records_path
         self.file = RefusedFile(path) if path and not settings.dry_run else None
@@ -74,7 +114,7 @@ class Outcomes:
         self._summary = summary
         self._records = summary.records
         self._extra = summary.extra
-        self._ledger = ledger
+        self._ledgers = list(ledgers)
         self._refused_unseen = 0
         """Refused deletions of customers that only the ledger knows."""
         self._keys: Counter[str] = Counter()
@@ -86,11 +126,9 @@ class Outcomes:
         self._blocking_ticket = 0
         """The ticket that is never released, because a record was refused; 0 without one."""
 
-    def accept(self, rows: Mapping[str, Row]) -> None:
-        """Note that Voucherify has these customers."""
-        self._ledger.remember((key, row.payload) for key, row in rows.items())
-        self._ledger.confirm((key, row.at) for key, row in rows.items())
-        self._records.accepted += len(rows)
+    def accept(self, count: int) -> None:
+        """Count what Voucherify has accepted."""
+        self._records.accepted += count
 
     def release(self, ticket: int) -> None:
         """Note that all rows of a ticket have an outcome; emit the state that waited for them."""
@@ -113,7 +151,7 @@ class Outcomes:
             key: its `source_id`, when it has one.
             reason: why.
             ticket: of the batch it was sent in; `None` when it was refused before.
-            at: when it was read; 0 if it was read just now, or refused before.
+            at: when it was read, in seconds.
 
         Raises:
             RefusedRecordsError: so many are refused that something is wrong with all of them.
@@ -126,8 +164,7 @@ class Outcomes:
         if self.file is None:
             self._block_states(ticket)
             return
-        self._ledger.note_refusal()
-        self.file.write(line, reason, pseudonym, at or refused_at(line) or self._ledger.now())
+        self.file.write(line, reason, pseudonym, at)
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 
@@ -185,7 +222,8 @@ class Outcomes:
         state = self._fence.take_ready()
         if state is None:
             return
-        self._ledger.flush()
+        for ledger in self._ledgers:
+            ledger.flush()
         if self.file is not None:
             self.file.flush()
         self.has_advanced = self._records.received > 0

@@ -16,6 +16,8 @@ from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from target_voucherify.settings import Settings
 
 PRIVATE = 0o600
@@ -94,26 +96,30 @@ def database_error(setting: str, path: str, error: sqlite3.Error) -> SettingsErr
     )
 
 
-def lock_files(settings: Settings) -> ExitStack:
-    """Lock the ledger and the refused-records file until the result is closed.
+def lock_files(settings: Settings, ledgers: Iterable[str]) -> ExitStack:
+    """Lock the ledgers and the refused-records file until the result is closed.
 
-    A dry run writes neither and takes no lock.
+    A dry run writes none and takes no lock.
+
+    Args:
+        settings: of the run.
+        ledgers: the paths of the ledgers.
 
     Raises:
         SettingsError: another run uses one of them, its lock cannot be written, or they are one.
     """
-    paths = {
-        "ledger_path": settings.ledger_path,
-        "refused_records_path": settings.refused_records_path,
-    }
-    names = [os.path.realpath(path) for path in paths.values() if path]
-    if len(set(names)) < len(names):
+    paths = [("ledger_path", path) for path in ledgers]
+    if settings.refused_records_path:
+        paths.append(("refused_records_path", settings.refused_records_path))
+    names = [os.path.realpath(path) for _, path in paths]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
         raise SettingsError(
-            f"ledger_path and refused_records_path both name {names[0]}: name two files."
+            f"ledger_path and refused_records_path both name {repeated}: name two files."
         )
     with ExitStack() as locks:
-        for setting, path in paths.items():
-            if path and not settings.dry_run:
+        for setting, path in paths:
+            if not settings.dry_run:
                 locks.callback(os.close, _locked(setting, path))
         return locks.pop_all()
 

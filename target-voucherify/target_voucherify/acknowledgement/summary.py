@@ -46,6 +46,7 @@ class Summary:
     logger: logging.Logger
     usage: Usage
     records: Records = field(default_factory=Records)
+    of_entity: dict[str, Records] = field(default_factory=dict)
     jobs: int = 0
     complete: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +74,21 @@ class Summary:
             "" if left is None else f", {left} calls left in the period",
         )
 
+    def _entities(self) -> dict[str, Any]:
+        """The counts of each entity, where a run may write others than customers."""
+        if len(self.of_entity) == 1:
+            return {}
+        counted = {
+            name: {
+                "received": counts.received,
+                "accepted": counts.accepted,
+                "unchanged": counts.unchanged,
+                "refused": counts.refused,
+            }
+            for name, counts in self.of_entity.items()
+        }
+        return {"entities": counted}
+
     def log(self, status: int) -> None:
         """Log what the run did as one JSON object, the last line of its log.
 
@@ -92,6 +108,7 @@ class Summary:
             "quota_left": self.usage.quota_left,
             **({"replaced": self.usage.replaced} if self.usage.replaced else {}),
             "seconds": round(time.monotonic() - self._started, 1),
+            **self._entities(),
             **self.extra,
         }
         if self.metrics_path:

@@ -1,4 +1,4 @@
-"""Record → customer: a pure function that gives the JSON to send, or every reason not to."""
+"""Record → entity: a pure function that gives the JSON to send, or every reason not to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from target_voucherify.entities import converters, source_id
 from target_voucherify.entities.encoding import encode
-from target_voucherify.entities.mapping import ADDRESS, FIELDS, RESERVED_PREFIXES, Plan, Source
+from target_voucherify.entities.mapping import RESERVED_PREFIXES, ObjectPlan, Plan, Source
 from target_voucherify.errors import NotACustomerError
 from target_voucherify.json_lines import number
 from target_voucherify.voucherify_client.log_names import column_name, member_name
@@ -16,8 +16,8 @@ from target_voucherify.voucherify_client.log_names import column_name, member_na
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from target_voucherify.entities.entity import EntitySettings
     from target_voucherify.entities.metadata_schema import MetadataSchema
-    from target_voucherify.settings import Settings
 
 Json = Any
 Record = dict[str, Any]
@@ -25,20 +25,20 @@ Conversion = tuple["Callable[[Json], Json]", str]
 """The converter of a value, and the value's name in a reason."""
 
 Field = tuple[str, str, tuple[str, ...], frozenset[type], Conversion]
-"""Field of the customer, property, path inside it, types that need no conversion, conversion."""
+"""Field of the entity, property, path inside it, types that need no conversion, conversion."""
 
 _decode = msgspec.json.Decoder(float_hook=number).decode
 
 
-class CustomerBuilder:
-    """Builds the customers of one stream.
+class EntityBuilder:
+    """Builds the customers, products or orders of one stream.
 
     The plan is compiled once, so that a record costs one loop over its mapped properties.
 
     Args:
         plan: the source of each field.
         schema: the project's metadata schema.
-        settings: `nulls` and `unmapped`.
+        settings: of the entity.
         log_once: logs a message once per run; takes a topic and the message.
     """
 
@@ -46,7 +46,7 @@ class CustomerBuilder:
         self,
         plan: Plan,
         schema: MetadataSchema,
-        settings: Settings,
+        settings: EntitySettings,
         log_once: Callable[[str, str], None],
     ) -> None:
         self._plan = plan
@@ -55,17 +55,25 @@ class CustomerBuilder:
         self._send_nulls = settings.nulls == "send"
         self._unmapped = settings.unmapped
         self._log_once = log_once
-        self._fields = _compile(plan.fields, lambda name: FIELDS[name])
-        self._address = _compile(plan.address, lambda _name: converters.text)
+        fields = settings.entity.fields(settings.decimals)
+        self._fields = _compile(plan.fields, lambda name: fields[name])
+        self._objects = [
+            (
+                part,
+                settings.entity.objects[part.name],
+                _compile(part.members, lambda _: converters.text),
+            )
+            for part in plan.objects
+        ]
+        self._singular = settings.entity.singular
         self._metadata = _compile(plan.metadata, schema.converter, "metadata.")
         mapped = {source.field for source in plan.metadata}
         self._required = [key for key in schema.required if key in mapped or plan.whole_metadata]
         self._required_always = mapped.intersection(schema.required)
-        self._has_address = bool(plan.address or plan.whole_address)
         self._has_metadata = plan.has_metadata or self._unmapped == "metadata"
 
     def __call__(self, record: Record) -> tuple[str, bytes]:
-        """The customer's `source_id` and the customer as JSON.
+        """The `source_id` of the entity, and the entity as JSON.
 
         Raises:
             NotACustomerError: with everything that is wrong.
@@ -73,17 +81,17 @@ class CustomerBuilder:
         problems: list[str] = []
         key = source_id_of(record, self._key, self._log_once, problems)
         kind = "invalid_source_id" if problems else "invalid_record"
-        customer: Record = {"source_id": key}
-        self._fill(customer, self._fields, record, problems)
-        if self._has_address:
-            self._add_address(customer, record, problems)
+        made: Record = {"source_id": key}
+        self._fill(made, self._fields, record, problems)
+        for part, members, fields in self._objects:
+            self._add_object(made, part, members, fields, record, problems)
         if self._has_metadata:
-            self._add_metadata(customer, record, problems)
+            self._add_metadata(made, record, problems)
         if not self._plan.declared.issuperset(record):
             self._check_undeclared(record, problems)
         if problems:
             raise NotACustomerError(problems, kind)
-        return key, encode(customer)
+        return key, encode(made, self._singular)
 
     def _fill(
         self, into: Record, fields: Iterable[Field], record: Record, problems: list[str]
@@ -112,20 +120,28 @@ class CustomerBuilder:
             if converted is not None or self._send_nulls:
                 into[field] = converted
 
-    def _add_address(self, customer: Record, record: Record, problems: list[str]) -> None:
-        source, address = self._plan.whole_address, Record()
-        for name, value in self._whole(source, record, problems).items():
-            if name in ADDRESS:
-                self._set(address, name, value, (converters.text, f"address.{name}"), problems)
+    def _add_object(  # noqa: PLR0913, PLR0917 - called in one place
+        self,
+        into: Record,
+        part: ObjectPlan,
+        members: tuple[str, ...],
+        fields: Iterable[Field],
+        record: Record,
+        problems: list[str],
+    ) -> None:
+        made = Record()
+        for name, value in self._whole(part.whole, record, problems).items():
+            if name in members:
+                self._set(made, name, value, (converters.text, f"{part.name}.{name}"), problems)
             else:
-                shown = member_name(name)
                 self._log_once(
-                    f"address.{name}", f"Ignoring {shown} of address: an address has no such member"
+                    f"{part.name}.{name}",
+                    f"Ignoring {member_name(name)} of {part.name}: it has no such member",
                 )
-        self._fill(address, self._address, record, problems)
-        self._put(customer, "address", address, source, record)
+        self._fill(made, fields, record, problems)
+        self._put(into, part.name, made, part.whole, record)
 
-    def _add_metadata(self, customer: Record, record: Record, problems: list[str]) -> None:
+    def _add_metadata(self, into: Record, record: Record, problems: list[str]) -> None:
         source, metadata = self._plan.whole_metadata, Record()
         for key, value in self._whole(source, record, problems).items():
             self._set_metadata(metadata, key, value, problems)
@@ -135,7 +151,7 @@ class CustomerBuilder:
                 self._set_metadata(metadata, name, record[name], problems)
         if self._required:
             self._check_required(metadata, problems)
-        self._put(customer, "metadata", metadata, source, record)
+        self._put(into, "metadata", metadata, source, record)
 
     def _set_metadata(self, into: Record, key: str, value: Json, problems: list[str]) -> None:
         if value is not None or self._send_nulls:
@@ -150,13 +166,13 @@ class CustomerBuilder:
                     problems.append(f"{label}is missing, and the metadata schema requires it")
 
     def _put(
-        self, customer: Record, field: str, built: Record, whole: Source | None, record: Record
+        self, into: Record, field: str, built: Record, whole: Source | None, record: Record
     ) -> None:
         """Add an object unless it is empty: an empty one might clear what others wrote."""
         if built:
-            customer[field] = built
+            into[field] = built
         elif self._send_nulls and whole and record.get(whole.prop, "") is None:
-            customer[field] = None
+            into[field] = None
 
     def _whole(self, source: Source | None, record: Record, problems: list[str]) -> Record:
         """The object in a property, also where a database stores it as JSON text."""

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Json = Any
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 MAX_EXACT = 2**53
 """Larger integers are rounded by JavaScript and most other readers of JSON."""
@@ -118,6 +123,101 @@ def _would_be_rounded(value: Json) -> bool:
 
 def _overflows(value: Json) -> bool:
     return isinstance(value, Decimal) and value.adjusted() > MAX_EXPONENT
+
+
+def amount(decimals: int) -> Callable[[Json], int]:
+    """The converter of an amount of money into the smallest unit of its currency.
+
+    Args:
+        decimals: of the amounts in the records: 0 if they are in the smallest unit already, 2 for
+            12.50 euros.
+    """
+
+    def converted(value: Json) -> int:
+        exact = number(value)
+        shifted = Decimal(str(exact)).scaleb(decimals)
+        whole = int(shifted)
+        if whole != shifted:
+            places = f"more than {decimals} decimals" if decimals else "decimals"
+            raise ValueError(f"has {places}: set decimals to the number that amounts have")
+        if not -MAX_EXACT <= whole <= MAX_EXACT:
+            raise ValueError("is an amount beyond 2^53")
+        return whole
+
+    return converted
+
+
+def one_of(words: tuple[str, ...]) -> Callable[[Json], str]:
+    """The converter that takes some words only, in any case."""
+
+    def converted(value: Json) -> str:
+        word = value.strip().upper() if type(value) is str else ""
+        if word not in words:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return word
+
+    return converted
+
+
+def texts(value: Json) -> list[str]:
+    """A list of texts, also as the JSON text that some databases store."""
+    return [text(member) for member in _listed(value)]
+
+
+ITEM_TEXTS = ("product_id", "sku_id", "source_id", "related_object")
+ITEM_COUNTS = ("quantity", "discount_quantity", "initial_quantity")
+ITEM_AMOUNTS = ("amount", "discount_amount", "initial_amount", "price")
+ITEM_OBJECTS = ("product", "sku", "metadata")
+"""Members of an item of an order; others are left out."""
+
+MOST_ITEMS = 500
+"""Items of an order at most."""
+
+
+def order_items(money: Callable[[Json], int]) -> Callable[[Json], list[Json]]:
+    """The converter of the items of an order.
+
+    Args:
+        money: converts an amount.
+    """
+    of_member = {
+        **dict.fromkeys(ITEM_TEXTS, text),
+        **dict.fromkeys(ITEM_COUNTS, amount(0)),
+        **dict.fromkeys(ITEM_AMOUNTS, money),
+        **dict.fromkeys(ITEM_OBJECTS, nested),
+    }
+
+    def converted(value: Json) -> list[Json]:
+        items = _listed(value)
+        if len(items) > MOST_ITEMS:
+            raise ValueError(f"has more than {MOST_ITEMS} items")
+        return [_item(item, of_member) for item in items]
+
+    return converted
+
+
+def _item(item: Json, of_member: Mapping[str, Callable[[Json], Json]]) -> Json:
+    if type(item) is not dict:
+        raise ValueError(f"holds {kind_of(item)}, where an item is an object")
+    converted = {}
+    for name, convert in of_member.items():
+        value = item.get(name)
+        if value is not None:
+            try:
+                converted[name] = convert(value)
+            except ValueError as reason:
+                raise ValueError(f"holds an item whose {name} {reason}") from None
+    return converted
+
+
+def _listed(value: Json) -> list[Json]:
+    """A list, also as JSON text."""
+    if type(value) is str and value.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            value = _decode(value)
+    if type(value) is not list:
+        raise ValueError(f"is {kind_of(value)}, not a list")
+    return value
 
 
 def boolean(value: Json) -> bool:

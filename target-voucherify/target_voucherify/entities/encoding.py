@@ -1,4 +1,4 @@
-"""Customers as JSON, encoded once; batches count these very bytes."""
+"""Customers, products and orders as JSON, encoded once; batches count these very bytes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ _encode = msgspec.json.Encoder(decimal_format="number", order="deterministic").e
 """Sorts keys at every level: a database that returns them in another order changes nothing."""
 
 
-def encode(customer: dict[str, Any]) -> bytes:
-    """The customer as JSON.
+def encode(entity: dict[str, Any], singular: str = "customer") -> bytes:
+    """A customer, product or order as JSON.
+
+    Args:
+        entity: with all its fields.
+        singular: what it is, for the reason.
 
     Raises:
         NotACustomerError: it holds lone surrogates, or is larger than a request may be.
     """
     try:
-        payload = _encode(customer)
+        payload = _encode(entity)
     except UnicodeEncodeError:
-        broken = [f"{name} holds broken Unicode" for name in customer if _broken(customer[name])]
+        broken = [f"{name} holds broken Unicode" for name in entity if _broken(entity[name])]
         raise NotACustomerError(broken) from None
     if len(payload) + 2 >= MAX_BODY_BYTES:
-        raise NotACustomerError(["the customer alone is over 10 MB"])
+        raise NotACustomerError([f"the {singular} alone is over 10 MB"])
     return payload
 
 

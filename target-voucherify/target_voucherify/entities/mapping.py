@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_voucherify.entities import converters
 from target_voucherify.errors import InputError
 from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.log_names import column_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from target_voucherify.settings import Settings
-
-ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
-"""Members of an address in Voucherify's published description; all of them text."""
+    from target_voucherify.entities.entity import Entity, EntitySettings
 
 RESERVED_PREFIXES = ("_sdc_", "_refused_")
-"""Prefixes of properties that Singer plugins add about a record: never part of a customer."""
-
-_date = converters.unless_blank(converters.calendar_date)
-
-FIELDS: dict[str, Callable[[Any], Any]] = {
-    "name": converters.text,
-    "description": converters.text,
-    "email": converters.text,
-    "phone": converters.text,
-    "birthdate": _date,
-    "birthday": _date,
-}
-"""Fields of a customer in a bulk request, by the published description, besides the two objects."""
+"""Prefixes of properties that Singer plugins add about a record: never part of an entity."""
 
 
 class Source(NamedTuple):
@@ -41,14 +25,21 @@ class Source(NamedTuple):
     path: tuple[str, ...] = ()
 
 
+class ObjectPlan(NamedTuple):
+    """An object, such as an address: from properties of their own, from one that is it, or both."""
+
+    name: str
+    members: tuple[Source, ...]
+    whole: Source | None
+
+
 class Plan(NamedTuple):
-    """Every field of a customer with its source."""
+    """Every field of an entity with its source."""
 
     key: Source
     fields: tuple[Source, ...]
-    address: tuple[Source, ...]
+    objects: tuple[ObjectPlan, ...]
     metadata: tuple[Source, ...]
-    whole_address: Source | None
     whole_metadata: Source | None
     declared: frozenset[str]
     unmapped: tuple[str, ...]
@@ -60,7 +51,7 @@ class Plan(NamedTuple):
 
 
 def resolve(
-    settings: Settings,
+    settings: EntitySettings,
     stream: str,
     properties: Mapping[str, Any],
     key_properties: Sequence[str],
@@ -68,7 +59,7 @@ def resolve(
     """The mapping settings, resolved against one SCHEMA.
 
     Args:
-        settings: `source_id`, `mapping` and `unmapped`.
+        settings: of the entity.
         stream: its name, for the messages.
         properties: of its SCHEMA.
         key_properties: of its SCHEMA.
@@ -78,27 +69,31 @@ def resolve(
         InputError: a property that the settings name does not exist, or one is unmapped and that
             is refused.
     """
+    entity = settings.entity
     key = _key(settings.source_id, stream, properties, key_properties)
     mapping = dict(_flat(settings.mapping or {}))
     if "source_id" in mapping:
         raise SettingsError(
-            "mapping names source_id, which is the key of a customer and no field: name its "
-            "property in the setting source_id"
+            f"mapping names source_id, which is the key of {entity.singular}s and no field: name "
+            "its property in the setting source_id"
         )
-    mapping = mapping or {name: name for name in properties if is_field(name)}
+    mapping = mapping or {name: name for name in properties if is_field(entity, name)}
+    for field in mapping:
+        _check_field(entity, field)
     sources = [_source(field, name, stream, properties) for field, name in mapping.items()]
     used = {source.prop for source in sources} | {key.prop}
     unmapped = tuple(n for n in properties if n not in used and not n.startswith(RESERVED_PREFIXES))
     if unmapped and settings.unmapped == "refuse":
         raise InputError(
             f"the properties {', '.join(map(column_name, unmapped))} of stream "
-            f"{column_name(stream)} have no place in a customer: "
+            f"{column_name(stream)} have no place in "
+            f"{entity.name}: "
             "give them one in mapping, drop them in the tap, or set unmapped to ignore or metadata"
         )
     if settings.unmapped == "metadata":
         sources += [Source(f"metadata.{name}", name) for name in unmapped]
         unmapped = ()
-    return _plan(key, sources, frozenset(properties), unmapped)
+    return _plan(entity, key, sources, frozenset(properties), unmapped)
 
 
 def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
@@ -110,12 +105,22 @@ def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, st
             yield f"{outer}{name}", prop
 
 
-def is_field(name: str) -> bool:
-    """Whether a customer has such a field, at its top or inside its objects."""
+def is_field(entity: Entity, name: str) -> bool:
+    """Whether an entity has such a field, at its top or inside its objects."""
     outer, dot, inner = name.partition(".")
     if not dot:
-        return name in FIELDS or name in {"address", "metadata"}
-    return (outer == "address" and inner in ADDRESS) or (outer == "metadata" and bool(inner))
+        return name == "metadata" or name in entity.fields(0) or name in entity.objects
+    return inner in entity.objects.get(outer, ()) or (outer == "metadata" and bool(inner))
+
+
+def _check_field(entity: Entity, field: str) -> None:
+    if not is_field(entity, field):
+        inside = [f"{name}.<{'|'.join(members)}>" for name, members in entity.objects.items()]
+        names = ", ".join((*entity.fields(0), *inside))
+        raise SettingsError(
+            f"mapping names {field}, which is no field of a Voucherify {entity.singular}: use "
+            f"{names} or metadata.<key>"
+        )
 
 
 def _key(
@@ -136,11 +141,6 @@ def _key(
 
 def _source(field: str, name: str, stream: str, properties: Collection[str]) -> Source:
     """A property by its name, or by a dotted path into a property that is an object."""
-    if field != "source_id" and not is_field(field):
-        raise SettingsError(
-            f"mapping names {field}, which is no field of a Voucherify customer: use "
-            f"{', '.join(FIELDS)}, address.<{'|'.join(ADDRESS)}> or metadata.<key>"
-        )
     prop, *path = [name] if name in properties else name.split(".")
     if prop not in properties:
         setting = "source_id" if field == "source_id" else f"mapping, for {field},"
@@ -152,7 +152,11 @@ def _source(field: str, name: str, stream: str, properties: Collection[str]) -> 
 
 
 def _plan(
-    key: Source, sources: Sequence[Source], declared: frozenset[str], unmapped: tuple[str, ...]
+    entity: Entity,
+    key: Source,
+    sources: Sequence[Source],
+    declared: frozenset[str],
+    unmapped: tuple[str, ...],
 ) -> Plan:
     def inside(outer: str) -> tuple[Source, ...]:
         prefix = f"{outer}."
@@ -162,13 +166,18 @@ def _plan(
             if source.field.startswith(prefix)
         )
 
-    whole = {source.field: source for source in sources if source.field in {"address", "metadata"}}
+    wholes = {*entity.objects, "metadata"}
+    whole = {source.field: source for source in sources if source.field in wholes}
+    fields = entity.fields(0)
     return Plan(
         key=key,
-        fields=tuple(source for source in sources if source.field in FIELDS),
-        address=inside("address"),
+        fields=tuple(source for source in sources if source.field in fields),
+        objects=tuple(
+            ObjectPlan(name, inside(name), whole.get(name))
+            for name in entity.objects
+            if name in whole or inside(name)
+        ),
         metadata=inside("metadata"),
-        whole_address=whole.get("address"),
         whole_metadata=whole.get("metadata"),
         declared=declared,
         unmapped=unmapped,

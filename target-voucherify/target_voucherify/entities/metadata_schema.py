@@ -1,4 +1,4 @@
-"""The project's metadata schema for customers: convert what fits, explain what does not.
+"""The project's metadata schema of an entity: convert what fits, explain what does not.
 
 Voucherify always validates defined keys (its documentation of metadata), so a value that it would
 refuse is refused here, where it costs no call and can be explained.
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Json = Any
 
 
-PATH = "/v1/metadata-schemas/customer"
+PATH = "/v1/metadata-schemas/{resource}"
 
 
 class MetadataSchema:
     """One converter per defined metadata key; none without a schema.
 
     Args:
-        body: response of `GET /v1/metadata-schemas/customer`; what is malformed in it counts as
+        body: response of `GET /v1/metadata-schemas/{resource}`; what is malformed in it counts as
             not defined.
     """
 
@@ -64,15 +64,19 @@ class MetadataSchema:
         return undefined if self._defined_only else converters.any_json
 
 
-def read_schema(client: Client) -> MetadataSchema:
+def read_schema(client: Client, resource: str) -> MetadataSchema:
     """Request the schema; an empty one if there is none or the API key may not read it.
+
+    Args:
+        client: of the run.
+        resource: what has the metadata: `customer`, `product` or `order`.
 
     Raises:
         AccessError: the key pair is not accepted at all.
         VoucherifyError: the request failed.
     """
     try:
-        return MetadataSchema(client.request("GET", PATH).body)
+        return MetadataSchema(client.request("GET", PATH, {"resource": resource}).body)
     except NotFoundError:
         return MetadataSchema()
     except (DeniedError, RefusedRequestError) as error:

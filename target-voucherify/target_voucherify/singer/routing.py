@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import PluginMapper, StreamMap
 
+    from target_voucherify.acknowledgement.complete_streams import CompleteStreams
+    from target_voucherify.entity_run import EntityRun
     from target_voucherify.run import Run
     from target_voucherify.singer.stream_maps import StreamMaps
-    from target_voucherify.sinks import Customers
+    from target_voucherify.sinks import EntitySink
 
 
 class Route(NamedTuple):
@@ -36,7 +38,7 @@ class Route(NamedTuple):
     that of the map among those of `stream`.
     """
 
-    sink: Customers
+    sink: EntitySink
     stream_map: StreamMap | None = None
     unfiltered: StreamMap | None = None
     stream: str = ""
@@ -57,7 +59,7 @@ class StreamRouter:
     def __init__(
         self,
         run: Run,
-        sink_for: Callable[[str, dict[str, Any], list[str] | None], Customers],
+        sink_for: Callable[[str, dict[str, Any], list[str] | None], EntitySink],
         maps: StreamMaps,
         mapper_of: Callable[[StreamMaps], PluginMapper] | None,
     ) -> None:
@@ -65,8 +67,7 @@ class StreamRouter:
         self._sink_for = sink_for
         self._maps = maps
         self._mapper_of = mapper_of
-        self._tracks_missing = run.deletions.tracks_missing
-        self._tracks_versions = run.deletions.tracks_versions
+        self._tracks_missing = run.customers.deletions.tracks_missing
         self._mappers: list[PluginMapper] = []
         """The stream maps and those for `Route.unfiltered`; empty if records need none."""
         if mapper_of is not None:
@@ -78,8 +79,10 @@ class StreamRouter:
         self._key_maps: dict[str, list[StreamMap]] = {}
         """The maps of a stream without expressions for anything but the key, once needed."""
         self._routes: dict[str, list[Route]] = {}
-        self._keys: dict[str, str] = {}
-        """What holds the `source_id`, by stream."""
+        self._keys: dict[tuple[str, EntityRun], str] = {}
+        """What holds the `source_id`, by stream and entity."""
+        self._versions: dict[str, list[CompleteStreams]] = {}
+        """What notes the versions of a stream."""
 
     def begin_stream(self, message: dict[str, Any]) -> None:
         """Prepare the routes of a stream; the same SCHEMA again changes nothing."""
@@ -92,24 +95,31 @@ class StreamRouter:
             routes = [Route(self._sink_for(stream, schema, keys))]
         self._routes[stream] = routes
         self._key_maps.pop(stream, None)
+        keys_of: dict[EntityRun, set[str]] = {}
+        for route in routes:
+            keys_of.setdefault(route.sink.run, set()).add(self._key_of(route.sink))
+        for entity, made in keys_of.items():
+            names = sorted(made)
+            self._check_key(stream, entity, ", ".join(names))
+            entity.begin_stream(stream, names)
+        noted = [each.deletions for each in keys_of if each.deletions.tracks_versions]
+        self._versions[stream] = [deletions.versions for deletions in noted]
         if routes:
-            names = sorted({self._key_of(route.sink) for route in routes})
-            self._check_key(stream, ", ".join(names))
-            self._run.begin_stream(stream, names)
             self._release_states()
 
-    def _check_key(self, stream: str, key: str) -> None:
+    def _check_key(self, stream: str, entity: EntityRun, key: str) -> None:
         """Compare the key of a stream with that of its SCHEMA before.
 
         Raises:
             InputError: another property holds it now, so customers would get a second `source_id`.
         """
-        before = self._keys.setdefault(stream, key)
+        before = self._keys.setdefault((stream, entity), key)
         if before != key:
+            singular = entity.settings.entity.singular
             raise InputError(
-                f"a SCHEMA of stream {column_name(stream)} has the customers' key in {key}, and "
+                f"a SCHEMA of stream {column_name(stream)} has the {singular}s' key in {key}, and "
                 f"the one before had it in {before}: set source_id to one of them, because a "
-                "customer keeps its source_id for ever"
+                f"{singular} keeps its source_id for ever"
             )
 
     def _release_states(self) -> None:
@@ -117,7 +127,7 @@ class StreamRouter:
             self._run.outcomes.release(self._ticket)
             self._ticket = 0
 
-    def _key_of(self, sink: Customers) -> str:
+    def _key_of(self, sink: EntitySink) -> str:
         """What makes the `source_id`: a property, and the expressions of stream maps for it.
 
         Where they use `stream_map_config`, its values count too, by a hash: they may be secret.
@@ -141,10 +151,10 @@ class StreamRouter:
             routes = self._routes[message["stream"]]
         except (KeyError, TypeError):
             raise _no_schema_error(message.get("stream")) from None
-        if self._tracks_versions:
-            self._run.deletions.versions.record(message["stream"], message.get("version"))
+        for versions in self._versions[message["stream"]]:
+            versions.record(message["stream"], message.get("version"))
         if routes and TOO_DEEP in message:
-            self._refuse(line, NotACustomerError(["the record is nested too deeply"]))
+            self._refuse(routes[0], line, NotACustomerError(["the record is nested too deeply"]))
         else:
             self._handle(routes, record, line)
 
@@ -172,8 +182,8 @@ class StreamRouter:
         stream, version = message.get("stream"), message.get("version")
         if not isinstance(stream, str) or version is None:
             raise InputError("an ACTIVATE_VERSION needs a stream and a version")
-        if self._routes.get(stream):
-            self._run.deletions.activate(stream, version)
+        for entity in {route.sink.run for route in self._routes.get(stream, ())}:
+            entity.deletions.activate(stream, version)
 
     def _mapped_routes(
         self, stream: str, schema: dict[str, Any], keys: list[str] | None
@@ -211,10 +221,11 @@ class StreamRouter:
             self._run.count()
             self._run.records.removed_by_stream_map += 1
 
-    def _refuse(self, line: bytes, error: NotACustomerError) -> None:
+    def _refuse(self, route: Route, line: bytes, error: NotACustomerError) -> None:
         """Refuse a record whose key is not certain, so it may be about any customer."""
         self._run.count()
-        self._run.refuse("", line, error, has_key=False)
+        route.sink.run.counts.received += 1
+        route.sink.run.refuse("", line, error, has_key=False)
 
     def _handle_mapped(self, route: Route, record: dict[str, Any], line: bytes) -> bool:
         """Pass a record through a stream map; returns whether the map kept it."""
@@ -223,10 +234,10 @@ class StreamRouter:
         except NotACustomerError as error:
             mapped = self._deletion(route, record)
             if mapped is None:
-                self._refuse(line, error)
+                self._refuse(route, line, error)
                 return True
         if mapped is None:
-            if self._tracks_missing:
+            if _tracks_missing(route):
                 self._mark_filtered(route, record)
             return False
         self._run.count()
@@ -275,7 +286,12 @@ class StreamRouter:
                 self._with_mark(route, mapped, record)
             ):
                 return
-        self._run.deletions.versions.mark_unreadable_key()
+        route.sink.run.deletions.versions.mark_unreadable_key()
+
+
+def _tracks_missing(route: Route) -> bool:
+    """Whether what is missing from a stream is deleted."""
+    return route.sink.run.deletions.tracks_missing
 
 
 def _transformed(stream_map: StreamMap | None, record: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from target_voucherify.writing.bulk import BulkWriter
 
 if TYPE_CHECKING:
     from target_voucherify.context import RunContext
+    from target_voucherify.entities.entity import Entity
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.single import SingleWriter
 
@@ -23,9 +24,14 @@ class AutoWriter(BulkWriter):
     """Writes one by one if the whole input is no more than a few customers, else in bulk."""
 
     def __init__(
-        self, context: RunContext, max_rows: int, timeout: float, single: SingleWriter
+        self,
+        context: RunContext,
+        entity: Entity,
+        max_rows: int,
+        timeout: float,
+        single: SingleWriter,
     ) -> None:
-        super().__init__(context, max_rows, timeout)
+        super().__init__(context, entity, max_rows, timeout)
         self._single = single
         self._is_single: bool | None = None
         self._is_last = False

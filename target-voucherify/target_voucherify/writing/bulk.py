@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from target_voucherify.context import RunContext
+    from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.responses import Response
     from target_voucherify.writing.batch import Batch
-
-BULK = "/v1/customers/bulk/async"
 
 MAX_JOBS = 5
 """Jobs in flight at most."""
@@ -71,16 +70,18 @@ class Job(NamedTuple):
 
 
 class BulkWriter(Writer):
-    """Writes batches through `POST /v1/customers/bulk/async`.
+    """Writes batches through an entity's bulk request.
 
     Args:
         context: of the run.
+        entity: that is written.
         max_rows: customers in one request; lowered for good when Voucherify accepts fewer.
         timeout: seconds that a job may take.
     """
 
-    def __init__(self, context: RunContext, max_rows: int, timeout: float) -> None:
+    def __init__(self, context: RunContext, entity: Entity, max_rows: int, timeout: float) -> None:
         self._context = context
+        self._entity = entity
         self._timeout = timeout
         self._jobs: deque[Job] = deque()
         """In flight, oldest first."""
@@ -148,7 +149,7 @@ class BulkWriter(Writer):
         job = Job(response.text_field("async_action_id"), batch, time.monotonic())
         if not job.id:
             raise VoucherifyError(
-                f"POST {BULK} answered {response.status} without a job: {WRONG_API}."
+                f"POST {self._entity.bulk} answered {response.status} without a job: {WRONG_API}."
             )
         self._context.summary.jobs += 1
         self._jobs.append(job)
@@ -161,7 +162,7 @@ class BulkWriter(Writer):
         for attempt in range(1, ATTEMPTS_WHEN_LIMITED + 1):
             self._check_may_send()
             try:
-                return self._context.client.request("POST", BULK, body=body)
+                return self._context.client.request("POST", self._entity.bulk, body=body)
             except BulkLimitedError as limited:
                 if attempt == ATTEMPTS_WHEN_LIMITED:
                     raise
@@ -218,7 +219,8 @@ class BulkWriter(Writer):
             self._refuse(batch, dict.fromkeys(batch.rows, error.error))
             self._context.outcomes.release(batch.ticket)
             return
-        self._log.warning("%s; sending its %d customers in halves", error.summary, len(batch.rows))
+        name, count = self._entity.name, len(batch.rows)
+        self._log.warning("%s; sending its %d %s in halves", error.summary, count, name)
         halves = batch.split((len(batch.rows) + 1) // 2)
         self._context.fence.retain(batch.ticket)
         accepted = [self._send(half) for half in halves]
@@ -230,7 +232,9 @@ class BulkWriter(Writer):
         likely = FORMER_LIMIT if accepted < FORMER_LIMIT < refused else accepted
         if likely < self.max_rows:
             self.max_rows = likely
-            self._log.warning("Voucherify accepts fewer customers at once: %d from now on", likely)
+            self._log.warning(
+                "Voucherify accepts fewer %s at once: %d from now on", self._entity.name, likely
+            )
 
     def _settle_oldest(self) -> None:
         while True:
@@ -240,7 +244,8 @@ class BulkWriter(Writer):
             if self._schedule.running > self._timeout:
                 raise VoucherifyError(
                     f"Job {self._jobs[0].id} did not end within async_timeout "
-                    f"({self._timeout:g} s); its customers are sent again by the next run."
+                    f"({self._timeout:g} s); its {self._entity.name} are sent again by the next "
+                    "run."
                 )
 
     def _settle_if_ended(self) -> bool:
@@ -256,8 +261,8 @@ class BulkWriter(Writer):
         except RefusedRequestError as error:
             # Not the refusal of a batch that waits for this job meanwhile.
             raise VoucherifyError(
-                f"Job {self._jobs[0].id} cannot be polled ({error.summary}): its customers are "
-                "sent again by the next run."
+                f"Job {self._jobs[0].id} cannot be polled ({error.summary}): its "
+                f"{self._entity.name} are sent again by the next run."
             ) from None
         is_invisible = not action and time.monotonic() - self._jobs[0].sent_at < LAG
         if is_invisible or (action and not has_ended(action)):
@@ -300,8 +305,9 @@ class BulkWriter(Writer):
         batch.attempts += 1
         if batch.attempts >= ATTEMPTS:
             raise VoucherifyError(
-                f"Voucherify does not say what became of customers after {ATTEMPTS} attempts (job "
-                f"{job}: {result}); run again later, or ask Voucherify's support about this job."
+                f"Voucherify does not say what became of {self._entity.name} after {ATTEMPTS} "
+                f"attempts (job {job}: {result}); run again later, or ask Voucherify's support "
+                "about this job."
             )
         self._log.warning("Job %s is sent again: %s", job, result)
         self._unsent.append(batch)

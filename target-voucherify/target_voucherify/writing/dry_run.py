@@ -16,11 +16,10 @@ from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.context import RunContext
+    from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.responses import Response
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.deletions import Deletions
-
-CUSTOMER = "/v1/customers/{id}"
 
 SAMPLE_SIZE = 18
 """Customers that are looked up when there is no ledger; of more, a random sample of this size. With
@@ -44,12 +43,16 @@ class DryRunWriter(Writer):
 
     Args:
         context: of the run.
-        max_rows: customers in one batch.
-        max_single: customers up to which the run would write one by one.
+        entity: that would be written.
+        max_rows: in one batch.
+        max_single: up to which number the run would write one by one.
     """
 
-    def __init__(self, context: RunContext, max_rows: int, *, max_single: int) -> None:
+    def __init__(
+        self, context: RunContext, entity: Entity, max_rows: int, *, max_single: int
+    ) -> None:
         self._context = context
+        self._entity = entity
         self._max_single = max_single
         self._batches = 0
         self._rows = 0
@@ -75,19 +78,24 @@ class DryRunWriter(Writer):
         updates = self._known if self._context.ledger.is_enabled else self._estimated_updates()
         calls = self._calls(deleted)
         limit = self._context.summary.usage.quota_limit
-        self._context.summary.extra.update(
-            dry_run=True,
-            would_create=self._rows - updates,
-            would_update=updates,
-            looked_up=len(self._sample),
-            would_delete=deleted,
-            would_call=calls,
-            minutes_at_limit=math.ceil(calls / limit) if limit else None,
-        )
+        extra = self._context.summary.extra
+        extra["dry_run"] = True
+        found = {
+            "would_create": self._rows - updates,
+            "would_update": updates,
+            "looked_up": len(self._sample),
+            "would_delete": deleted,
+            "would_call": calls,
+        }
+        for name, count in found.items():
+            extra[name] = extra.get(name, 0) + count
+        calls_in_all = extra["would_call"]
+        extra["minutes_at_limit"] = math.ceil(calls_in_all / limit) if limit else None
         self._log.info(
-            "Dry run: %d customers would be created, %d updated (as %d tell), %d deleted, with "
+            "Dry run: %d %s would be created, %d updated (as %d tell), %d deleted, with "
             "about %d calls",
             self._rows - updates,
+            self._entity.name,
             updates,
             len(self._sample) or self._rows,
             deleted,
@@ -108,15 +116,15 @@ class DryRunWriter(Writer):
             self._sample[place] = key
 
     def _estimated_updates(self) -> int:
-        """Customers that already exist: exact up to the sample's size, estimated beyond."""
+        """Those that already exist: exact up to the sample's size, estimated beyond."""
         keys = [key for key in self._sample if is_safe_in_path(key)]
-        client = self._context.client
-        found = sum(_exists(client, key) for key in keys)
+        client, path = self._context.client, f"{self._entity.one}/{{id}}"
+        found = sum(_exists(client, path, key) for key in keys)
         return round(self._rows * found / len(keys)) if keys else 0
 
 
-def _exists(client: Client, key: str) -> bool:
+def _exists(client: Client, path: str, key: str) -> bool:
     try:
-        return bool(client.request("GET", CUSTOMER, {"id": key}).text_field("id"))
+        return bool(client.request("GET", path, {"id": key}).text_field("id"))
     except NotFoundError:
         return False

@@ -18,6 +18,7 @@ from target_voucherify.writing.job_result import has_ended
 from target_voucherify.writing.poll_schedule import PollSchedule
 
 if TYPE_CHECKING:
+    from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.client import Client
 
 ACTIONS = "/v1/async-actions"
@@ -26,20 +27,19 @@ ACTION = "/v1/async-actions/{id}"
 MAX_LISTED = 100
 """Jobs in one response at most, the newest first."""
 
-OF_CUSTOMERS = "CUSTOMERS."
-"""How the types of jobs that write customers begin."""
-
 
 class EarlierJobs:
-    """The jobs that write customers and had not ended before this run wrote a single one.
+    """The jobs that write an entity and had not ended before this run wrote a single one of it.
 
     Args:
         client: of the run.
+        entity: that is written.
         timeout: seconds that they may take together.
     """
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(self, client: Client, entity: Entity, timeout: float) -> None:
         self._client = client
+        self._entity = entity
         self._timeout = timeout
         self._have_ended = False
         self._log = logging.getLogger("target-voucherify")
@@ -55,7 +55,9 @@ class EarlierJobs:
         jobs = self._unfinished()
         if jobs:
             self._log.info(
-                "Waiting for %d earlier jobs, which would overwrite single customers", len(jobs)
+                "Waiting for %d earlier jobs, which would overwrite single %s",
+                len(jobs),
+                self._entity.name,
             )
         schedule = PollSchedule()
         schedule.begin(time.monotonic())
@@ -65,7 +67,7 @@ class EarlierJobs:
                     raise VoucherifyError(
                         f"Job {job}, which was queued before this run, did not end within "
                         f"async_timeout ({self._timeout:g} s), and it would overwrite single "
-                        "customers: run again later, or raise async_timeout."
+                        f"{self._entity.name}: run again later, or raise async_timeout."
                     )
                 schedule.still_running()
                 self._client.wait(schedule.wait)
@@ -78,10 +80,11 @@ class EarlierJobs:
             raise VoucherifyError(
                 f"GET {ACTIONS} answered without a list of async actions: {WRONG_API}."
             )
+        kind = self._entity.jobs
         return [
             str(job.get("id"))
             for job in reversed(found)
-            if not has_ended(job) and str(job.get("type", OF_CUSTOMERS)).startswith(OF_CUSTOMERS)
+            if not has_ended(job) and str(job.get("type", kind)).startswith(kind)
         ]
 
     def _has_ended(self, job: str) -> bool:

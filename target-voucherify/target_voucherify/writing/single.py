@@ -1,4 +1,4 @@
-"""Single writing: one call per customer, which is what triggers `customer.updated` webhooks."""
+"""Single writing: one call each, which is what triggers `customer.updated` and order webhooks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,32 @@ from target_voucherify.writing.writer import Writer
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.outcomes import Row
     from target_voucherify.context import RunContext
+    from target_voucherify.entities.entity import Entity
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.earlier_jobs import EarlierJobs
-
-CUSTOMERS = "/v1/customers"
 
 MAX_ROWS = 100
 """Customers between two states at most. A key appears once among them, so order does not matter."""
 
 
 class SingleWriter(Writer):
-    """Writes batches through `POST /v1/customers`, several customers at once."""
+    """Writes batches by a request for each row, several rows at once.
+
+    Args:
+        context: of the run.
+        entity: that is written.
+        earlier_jobs: to wait for before the first one.
+    """
 
     max_rows = MAX_ROWS
 
-    def __init__(self, context: RunContext, earlier_jobs: EarlierJobs) -> None:
+    def __init__(self, context: RunContext, entity: Entity, earlier_jobs: EarlierJobs) -> None:
         self._context = context
+        self._entity = entity
         self._earlier_jobs = earlier_jobs
 
     def write(self, batch: Batch) -> None:
-        """Send every customer of a batch and wait for all responses.
+        """Send every row of a batch and wait for all responses.
 
         Raises:
             VoucherifyError: not all could be sent; the ticket of the batch stays held.
@@ -50,13 +56,15 @@ class SingleWriter(Writer):
         context.outcomes.release(batch.ticket)
 
     def _upsert(self, item: tuple[str, Row]) -> None:
-        """Send one customer; an upsert by `source_id` may be repeated.
+        """Send one; an upsert by `source_id` may be repeated.
 
         Raises:
-            VoucherifyError: the response is no customer, so nothing is known.
+            VoucherifyError: the response is no such object, so nothing is known.
         """
-        response = self._context.client.request("POST", CUSTOMERS, body=item[1].payload)
+        path = self._entity.one
+        response = self._context.client.request("POST", path, body=item[1].payload)
         if not response.text_field("id"):
             raise VoucherifyError(
-                f"POST {CUSTOMERS} answered {response.status} without a customer: {WRONG_API}."
+                f"POST {path} answered {response.status} without {self._entity.with_article}: "
+                f"{WRONG_API}."
             )

@@ -1,0 +1,169 @@
+"""What the target writes; each entity is declared, with names from the published description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from target_voucherify.entities import converters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from target_voucherify.settings import Settings
+
+    Fields = Mapping[str, Callable[[Any], Any]]
+
+ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
+"""Members of an address; all of them text."""
+
+PERSON = ("source_id", "id", "name", "email", "phone", "description")
+"""Members of a customer inside an order that are text; Voucherify creates or updates it by them."""
+
+STATUSES = ("CREATED", "PAID", "CANCELED", "FULFILLED")
+"""What an order can be."""
+
+
+class Entity(NamedTuple):
+    """One kind of object that records become.
+
+    Attributes:
+        name: in the setting `entities`.
+        singular: in messages.
+        fields: makes the converter of each field, given the number of decimals that amounts in the
+            records have. Besides, every entity has `source_id` and `metadata`.
+        objects: fields that are objects, with their members, all text.
+        metadata: the resource of its metadata schema.
+        one: path of the request that creates or updates one.
+        bulk: path of the request that does so with many; empty where there is none that may be
+            repeated.
+        jobs: how the types of the jobs begin that write it.
+    """
+
+    name: str
+    singular: str
+    fields: Callable[[int], Fields]
+    objects: Mapping[str, tuple[str, ...]]
+    metadata: str
+    one: str
+    bulk: str
+    jobs: str
+
+    @property
+    def with_article(self) -> str:
+        """`a customer`, `an order`."""
+        return f"{'an' if self.singular[0] in 'aeiou' else 'a'} {self.singular}"
+
+
+def _customer(_decimals: int) -> Fields:
+    date = converters.unless_blank(converters.calendar_date)
+    return {
+        "name": converters.text,
+        "description": converters.text,
+        "email": converters.text,
+        "phone": converters.text,
+        "birthdate": date,
+        "birthday": date,
+    }
+
+
+def _product(decimals: int) -> Fields:
+    return {
+        "name": converters.text,
+        "price": converters.amount(decimals),
+        "attributes": converters.texts,
+        "image_url": converters.unless_blank(converters.image_url),
+    }
+
+
+def _order(decimals: int) -> Fields:
+    money = converters.amount(decimals)
+    return {
+        "status": converters.one_of(STATUSES),
+        "amount": money,
+        "initial_amount": money,
+        "discount_amount": money,
+        "items": converters.order_items(money),
+    }
+
+
+CUSTOMERS = Entity(
+    "customers",
+    "customer",
+    _customer,
+    {"address": ADDRESS},
+    "customer",
+    "/v1/customers",
+    "/v1/customers/bulk/async",
+    "CUSTOMERS.",
+)
+PRODUCTS = Entity(
+    "products",
+    "product",
+    _product,
+    {},
+    "product",
+    "/v1/products",
+    "/v1/products/bulk/async",
+    "PRODUCTS.",
+)
+ORDERS = Entity(
+    "orders",
+    "order",
+    _order,
+    {"customer": PERSON, "referrer": PERSON},
+    "order",
+    "/v1/orders",
+    "",
+    "ORDERS.",
+)
+
+ENTITIES = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS, ORDERS)}
+"""All of them, each after those that it names: an order names its customer and its products."""
+
+
+class EntitySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the records of one stream become, and how they are written."""
+
+    entity: Entity
+    stream: str
+    source_id: str | None
+    mapping: dict[str, Any] | None
+    unmapped: str
+    nulls: str
+    write_path: str
+    decimals: int
+
+    @property
+    def shaping(self) -> list[object]:
+        """Those that shape what is written: with other ones it is another customer."""
+        return [self.source_id, self.mapping, self.unmapped, self.nulls]
+
+
+def entity_settings(settings: Settings) -> list[EntitySettings]:
+    """The settings of each entity that a run may write, in the order of `ENTITIES`.
+
+    Those of customers stand at the top level; what `entities` repeats of them goes before.
+    """
+    given = settings.entities or {}
+    return [
+        _settings_of(entity, settings, given.get(name) or {})
+        for name, entity in ENTITIES.items()
+        if name in given or entity is CUSTOMERS
+    ]
+
+
+def _settings_of(entity: Entity, top: Settings, given: Mapping[str, Any]) -> EntitySettings:
+    is_customers = entity is CUSTOMERS
+    path = given.get("write_path") or (top.write_path if is_customers else "bulk")
+    return EntitySettings(
+        entity=entity,
+        stream=given.get("stream") or (top.customers_stream if is_customers else entity.name),
+        source_id=given.get("source_id") or (top.source_id if is_customers else None),
+        mapping=given.get("mapping") or (top.mapping if is_customers else None),
+        unmapped=given.get("unmapped") or top.unmapped,
+        nulls=given.get("nulls") or top.nulls,
+        write_path=path if entity.bulk else "single",
+        decimals=given.get("decimals") or 0,
+    )
