@@ -781,7 +781,7 @@ DEFENCES = (
     ),
     Defence(
         "target: after an unreadable key no customer counts as missing",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "self.deletions.versions.mark_unreadable_key()",
         "pass",
         MISSING,
@@ -796,8 +796,8 @@ DEFENCES = (
     Defence(
         "target: a refused deletion fails a run without a refused file",
         "target_voucherify/run.py",
-        "            error = self._with_refusals(deleted)\n",
-        "            error = deleted\n",
+        "error = self._with_refusals(self._error_of(self._finish_entities))\n",
+        "error = self._error_of(self._finish_entities)\n",
         DELETIONS,
     ),
     Defence(
@@ -866,14 +866,14 @@ DEFENCES = (
     ),
     Defence(
         "target: a replayed record is as old as it was when it was refused",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "at = self._ledger.now() if at is None else at",
         "at = self._ledger.now()",
         ORDER,
     ),
     Defence(
         "target: of two replayed records of a key the newer wins",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "        if newest > at or self._ledger.has_newer(key, at):\n",
         "        if self._ledger.has_newer(key, at):\n",
         ORDER,
@@ -887,22 +887,22 @@ DEFENCES = (
     ),
     Defence(
         "target: an unchanged customer is newer than what was refused before",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "        self._ledger.confirm(same)\n",
         "",
         SUPERSEDED,
     ),
     Defence(
         "target: what was refused before the ledger began is not replayed",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "        if at < self._ledger.begun:\n",
         "        if False:\n",
         ORDER,
     ),
     Defence(
         "target: without a ledger no deletion is replayed",
-        "target_voucherify/run.py",
-        "self.outcomes.refuse(line, key, REPLAYED_DELETION)\n                return\n",
+        "target_voucherify/entity_run.py",
+        "self._outcomes.refuse(line, key, REPLAYED_DELETION)\n                return\n",
         "pass\n",
         ORDER,
     ),
@@ -936,7 +936,7 @@ DEFENCES = (
     ),
     Defence(
         "target: who has an outdated record is not missing",
-        "target_voucherify/run.py",
+        "target_voucherify/entity_run.py",
         "            self.deletions.mark_superseded(key)\n",
         "",
         MISSING,
