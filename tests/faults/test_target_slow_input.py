@@ -90,10 +90,10 @@ def test_a_batch_is_sent_when_it_is_old(
         more = {**more, "ledger_path": str(tmp_path / ledger)}
     clock = Clock()
     run = Run(Settings.from_config(with_defaults(settings(sandbox, **more), SETTINGS)), clock)
-    run.add("crm-1", b'{"source_id":"crm-1"}', b"")
+    run.customers.add("crm-1", b'{"source_id":"crm-1"}', b"")
     assert run.work_while_waiting() == MAX_AGE
     clock.now = MAX_AGE - 1
-    run.add("crm-2", b'{"source_id":"crm-2"}', b"")
+    run.customers.add("crm-2", b'{"source_id":"crm-2"}', b"")
     assert run.work_while_waiting() == 1
     assert held(sandbox) == set()
 

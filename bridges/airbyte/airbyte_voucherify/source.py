@@ -111,8 +111,8 @@ class AirbyteTap(TapVoucherify):
         """Rows that the states so far cover, by stream."""
         self._sent: dict[str, bytes] = {}
         """The bookmark of the newest state, by stream."""
-        self._bookmarks: dict[str, Any] = state.get("bookmarks", {})
-        self._known = {name: encode(mark) for name, mark in self._bookmarks.items()}
+        self._marks: dict[str, Any] = state.get("bookmarks", {})
+        self._known = {name: encode(mark) for name, mark in self._marks.items()}
         """The bookmarks that the run began with, which need no state."""
         self._begun = ""
         self._is_running = False
@@ -136,8 +136,8 @@ class AirbyteTap(TapVoucherify):
 
     def send_states(self, state: Mapping[str, Any]) -> None:
         """Send the state of each stream whose bookmark moved, or that wrote rows."""
-        self._bookmarks = state.get("bookmarks", {})
-        for name, bookmark in self._bookmarks.items():
+        self._marks = state.get("bookmarks", {})
+        for name, bookmark in self._marks.items():
             if _is_incremental(self._configured.get(name, {})) and (
                 self._uncounted(name) or encode(bookmark) != self._last_bookmark(name)
             ):
@@ -182,7 +182,7 @@ class AirbyteTap(TapVoucherify):
             self._send_bookmark(name)
 
     def _send_bookmark(self, name: str) -> None:
-        bookmark = self._bookmarks.get(name, {})
+        bookmark = self._marks.get(name, {})
         self._sent[name] = encode(bookmark)
         own = {key: value for key, value in self._own_state.items() if key != "bookmarks"}
         self._send_state(name, {"bookmark": bookmark, "at": now(), **own})
