@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 import leaks
 from voucherify_sandbox import Readings, Sandbox
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 pytest_plugins = ["pytester"]
+
+# How long it takes to make an example depends on what else the machine does.
+hypothesis_settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)

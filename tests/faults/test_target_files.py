@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leaks
 from singer import Process, command
 from singer_input import contacts, lines, record, schema, state
 from target_run import load, settings
@@ -255,7 +256,8 @@ def test_a_dry_run_reads_the_ledger_of_a_run_that_was_killed_while_it_wrote(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
     load(config, lines(*contacts(5)))
-    subprocess.run([sys.executable, "-c", KILLED, config["ledger_path"]], check=False)
+    line = [sys.executable, "-c", KILLED, config["ledger_path"]]
+    leaks.saw(subprocess.run(line, capture_output=True, check=False).stderr)
     assert (tmp_path / "ledger.db-journal").exists()
     done = load({**config, "dry_run": True}, lines(*contacts(6)))
     assert (done.error, done.summary["unchanged"]) == (None, 5)
