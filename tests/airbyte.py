@@ -118,6 +118,8 @@ class Connector:
 
 def finished(process: Process, given: bytes = b"") -> Finished:
     """What a process printed until its end, without a cut last line."""
+    if process.stdin and process.stdin.closed:
+        process.stdin = None
     printed, logged = process.communicate(given, 120)
     whole = [line for line in printed.splitlines(keepends=True) if line.endswith(b"\n")]
     return Finished(process.returncode, [*map(json.loads, whole)], logged.decode())

@@ -273,7 +273,7 @@ class Project:
         with self.lock:
             customer = self.redemption_flow.customer(holder)
             card = self.programs.card_of(self.programs.campaign(campaign), customer)
-            order = self.records.order({"amount": 100 * points}, customer)
+            order = self.redemption_flow.place_order({"amount": 100 * points}, customer)
             day = (self.clock.now() + timedelta(days=30)).date()
             return self.plain(self.loyalty.add_pending_points(card, order, points, day))
 

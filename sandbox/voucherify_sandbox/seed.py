@@ -30,6 +30,10 @@ REFERRERS = {"Refer a friend": slice(0, 5), "Bring a buddy": slice(5, 7)}
 
 GIFTS, POINTS, WELCOME, SALE = "Gift cards", "Club points", "Welcome 10 %", "Autumn sale"
 WELCOME_PERCENT = 10
+TIERS = {"Bronze": (0, 999), "Silver": (1_000, 4_999), "Gold": (5_000, 1_000_000)}
+"""Of the loyalty program, from and to how many points."""
+
+PROMISED_POINTS = 50
 GIFT_VALUES = (2_500, 5_000, 10_000)
 PRICES = {"Shirt": 2_900, "Hoodie": 5_900, "Mug": 1_400, "Tote bag": 1_900, "Poster": 990}
 """In cents."""
@@ -117,6 +121,8 @@ class _Shop:
         )
         project.create_campaign(GIFTS, "GIFT_VOUCHERS")
         project.create_campaign(POINTS, "LOYALTY_PROGRAM", cents_per_point=100)
+        for name, points in TIERS.items():
+            project.add_loyalty_tier(POINTS, name, points)
         project.create_campaign(WELCOME, "DISCOUNT_COUPONS")
         for name, price in PRICES.items():
             product = {"source_id": name, "name": name, "price": price, "attributes": ["size"]}
@@ -157,6 +163,7 @@ class _Shop:
             ([25], lambda: self._return("referral")),
             ([28], self._announce_sale),
             ([49], lambda: self._return("gift")),
+            (range(DAYS - 3, DAYS), self._promise_points),
         ]
 
     def close(self) -> None:
@@ -259,6 +266,10 @@ class _Shop:
     def _return(self, kind: str) -> None:
         """Roll the last redemption of a kind back."""
         self.project.roll_back(self.redeemed[kind])
+
+    def _promise_points(self) -> None:
+        """Let a buyer order, for points that come in a month."""
+        self.project.add_pending_points(POINTS, self._anybody().source_id, PROMISED_POINTS)
 
     def _announce_sale(self) -> None:
         """Set up a promotion."""

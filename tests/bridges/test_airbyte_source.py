@@ -49,7 +49,7 @@ def test_the_form_offers_the_settings_with_one_type_each_and_secrets_hidden(
     form = message["spec"]["connectionSpecification"]
 
     assert form["required"] == ["application_id", "secret_key"]
-    assert [field["order"] for field in form["properties"].values()] == [*range(12)]
+    assert [field["order"] for field in form["properties"].values()] == [*range(13)]
     for name, field in form["properties"].items():
         assert isinstance(field["type"], str)
         assert None not in field.get("enum", [])

@@ -309,7 +309,16 @@ HOSTILE = [
     "a" * 2_000,
 ]
 NEVER_SENT = ["", " ", "new\nline", "carriage\rreturn", "nul\0", "\ud800", "\x7f"]
-TRAVERSING = ["../customers/victim", "..%2Fvictim", "%2e%2e/victim", "\\..\\victim"]
+TRAVERSING = [
+    "../customers/victim",
+    "..%2Fvictim",
+    "%2e%2e/victim",
+    "\\..\\victim",
+    "victim%2F",
+    "a b+c&d=e;f",
+    "//evil.example/x",
+    "http://evil.example/",
+]
 """Keys that a gateway between here and there might resolve, so nobody is deleted by them."""
 NOT_IN_A_PATH = [".", "..", "cust_0000"]
 
