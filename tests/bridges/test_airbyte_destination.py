@@ -131,6 +131,27 @@ def test_a_row_that_voucherify_refuses_is_counted_at_its_state(
     assert rejected == [0.0, 2.0, 0.0]
 
 
+def test_orders_come_from_a_stream_that_entities_names(project: Sandbox, tmp_path: Path) -> None:
+    fields = {"number": {"type": "string"}, "buyer": {"type": "string"}}
+    stream = {"name": "sales", "namespace": "public", "json_schema": {"properties": fields}}
+    configured = {**CONTACTS["streams"][0], "stream": stream, "primary_key": [["number"]]}
+    sale = contact(1)
+    sale["record"] |= {"stream": "sales", "data": {"number": "s-1", "buyer": "k-1"}}
+    of_orders = {"stream": "sales", "mapping": {"customer.source_id": "buyer"}}
+    destination = to(project, tmp_path, entities=json.dumps({"orders": of_orders}))
+
+    run = destination.run(
+        "write",
+        lines([contact(1), sale, state(1, 2), COMPLETE]),
+        catalog={"streams": [*CONTACTS["streams"], configured]},
+    )
+
+    assert run.exit_code == 0, run.log
+    [order] = project.project.records.orders.values()
+    buyer = project.project.customers[order["customer_id"]]
+    assert (order["source_id"], buyer["source_id"]) == ("s-1", "k-1")
+
+
 def test_a_state_of_several_streams_covers_all_records_before_it(destination: Connector) -> None:
     content = {
         "type": "GLOBAL",

@@ -45,6 +45,9 @@ PATHS = ("ledger_path", "refused_records_path")
 
 KEPT = "Needs a volume where the connector runs in a container."
 
+OBJECTS = [name for name, each in SETTINGS["properties"].items() if "object" in each["type"]]
+"""Settings that the platform's form takes as text, for it has no field for an object."""
+
 FORM = settings_form(SETTINGS, hints=dict.fromkeys(PATHS, KEPT))
 
 DELETED_BY_CDC, DELETED_AT = "_ab_cdc_deleted_at", "_sdc_deleted_at"
@@ -294,14 +297,15 @@ def plugin_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The target's settings.
 
     Raises:
-        SettingsError: there is no such setting, `mapping` is not a JSON object, or a file lies
-            where the container keeps nothing.
+        SettingsError: there is no such setting, one that is an object is not written in JSON, or a
+            file lies where the container keeps nothing.
     """
     if errors := sorted(unknown_settings(config, FORM, "", {})):
         raise SettingsError(" ".join(errors))
     settings = dict(config)
-    if isinstance(config.get("mapping"), str):
-        settings["mapping"] = _mapping(config["mapping"])
+    for name in OBJECTS:
+        if isinstance(config.get(name), str):
+            settings[name] = _object_in(name, config[name])
     for name in PATHS:
         if IN_IMAGE in os.environ and settings.get(name) and not _is_on_volume(settings[name]):
             raise SettingsError(
@@ -311,16 +315,16 @@ def plugin_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _mapping(text: str) -> dict[str, Any] | None:
+def _object_in(setting: str, text: str) -> dict[str, Any] | None:
     if not text.strip():
         return None
     try:
-        mapping = json.loads(text)
+        found = json.loads(text)
     except ValueError:
-        mapping = None
-    if not isinstance(mapping, dict):
-        raise SettingsError('The setting mapping is not a JSON object, such as {"name": "full"}.')
-    return mapping
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError(f'The setting {setting} is not a JSON object, such as {{"a": "b"}}.')
+    return found
 
 
 def _is_on_volume(path: str) -> bool:
