@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from target_voucherify.acknowledgement.outcomes import Row
 from target_voucherify.acknowledgement.refusal_reasons import Reason, local_reason
 from target_voucherify.acknowledgement.refused_line import refused_at
-from target_voucherify.entities.entity import CUSTOMERS
+from target_voucherify.entities.entity import CUSTOMERS, entity_settings
 from target_voucherify.entities.metadata_schema import read_schema
 from target_voucherify.entities.source_id import folded
 from target_voucherify.writing.auto import MAX_SINGLE, AutoWriter
 from target_voucherify.writing.batch import OpenBatch
 from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.deletions import Deletions, NoDeletions
-from target_voucherify.writing.dry_run import DryRunWriter
+from target_voucherify.writing.dry_run import DryRunWriter, sample_size
 from target_voucherify.writing.earlier_jobs import EarlierJobs
 from target_voucherify.writing.single import SingleWriter
 
@@ -83,7 +83,6 @@ class EntityRun:
     ) -> None:
         self.settings = own
         self.counts = counts
-        self.keeps_lines = bool(settings.refused_records_path) and not settings.dry_run
         self._before_write = before_write
         self._context = context
         self._log = logging.getLogger("target-voucherify")
@@ -106,8 +105,8 @@ class EntityRun:
         self._logged_topics: set[str] = set()
 
     @property
-    def knows(self) -> bool:
-        """Whether its ledger knows what this run has accepted."""
+    def has_ledger(self) -> bool:
+        """Whether a ledger knows what this run has accepted."""
         return self._ledger.is_enabled
 
     def close(self) -> None:
@@ -130,7 +129,7 @@ class EntityRun:
             return
         self.deletions.mark_seen(key)
         at = self._ledger.now() if at is None else at
-        row = Row(payload, line if self.keeps_lines else b"", self._records.received, at)
+        row = Row(payload, line if self._outcomes.has_file else b"", self._records.received, at)
         if not self._ledger.is_enabled:
             self._collect(key, row)
             return
@@ -263,7 +262,13 @@ def _writer(
 ) -> Writer:
     rows, path, entity = settings.batch_size_rows, own.write_path, own.entity
     if settings.dry_run:
-        return DryRunWriter(context, entity, rows, max_single=MAX_SINGLE_BY_PATH[path])
+        return DryRunWriter(
+            context,
+            entity,
+            rows,
+            max_single=MAX_SINGLE_BY_PATH[path],
+            most_lookups=sample_size(len(entity_settings(settings))),
+        )
     if path == "bulk":
         return BulkWriter(context, entity, rows, settings.async_timeout)
     single = SingleWriter(context, entity, earlier_jobs)

@@ -54,12 +54,12 @@ class Run:
         self.settings = settings
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
-        self.client = _client(settings, self.shutdown, self._log)
+        own = entity_settings(settings)
+        self.client = _client(settings, own, self.shutdown, self._log)
         metrics_path = None if settings.dry_run else settings.metrics_path
         self.summary = Summary(self._log, self.client.usage, metrics_path=metrics_path)
         self.records = self.summary.records
         self.fence = StateFence()
-        own = entity_settings(settings)
         paths = {each.entity.name: _ledger_path(settings, each) for each in own}
         with lock_files(settings, filter(None, paths.values())) as locks:
             ledgers = [open_ledger(settings, paths[each.entity.name], each.shaping) for each in own]
@@ -167,7 +167,7 @@ class Run:
             VoucherifyError: no state covers a record of this run, and no ledger knows any.
         """
         in_ledger = self.records.accepted + self.summary.extra.get("deleted_unseen", 0)
-        has_ledger = self.settings.ledger_path is not None
+        has_ledger = self.customers.has_ledger
         if self.outcomes.has_advanced or (has_ledger and in_ledger):
             return
         missing = error.missing or max(1, self.records.received - self.records.settled)
@@ -238,9 +238,11 @@ class Run:
         return None
 
 
-def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Client:
+def _client(
+    settings: Settings, own: list[EntitySettings], shutdown: Shutdown, log: logging.Logger
+) -> Client:
     kind = ReadOnlyClient if settings.dry_run else Client
-    names = " ".join(each.entity.name for each in entity_settings(settings))
+    names = " ".join(each.entity.name for each in own)
     connection = Connection.from_config(
         asdict(settings), user_agent="target-voucherify", scope=f"{names} {SCOPE}"
     )
@@ -255,7 +257,7 @@ def _client(settings: Settings, shutdown: Shutdown, log: logging.Logger) -> Clie
 
 def _ledger_path(settings: Settings, own: EntitySettings) -> str:
     """The file that remembers one entity: beside that of customers, which `ledger_path` names."""
-    if settings.ledger_path is None:
+    if not settings.ledger_path:
         return ""
     path = Path(settings.ledger_path)
     name = path.name if own.entity is CUSTOMERS else f"{path.stem}-{own.entity.name}{path.suffix}"

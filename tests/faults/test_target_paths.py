@@ -164,6 +164,11 @@ def test_one_path_for_both_files_is_an_error(config: dict[str, Any], refused: Pa
     assert not refused.exists()
 
 
+def test_an_empty_ledger_path_is_none(config: dict[str, Any]) -> None:
+    done = load({**config, "ledger_path": ""}, lines(schema(), record(1), state(1)))
+    assert (done.error, done.states) == (None, [1])
+
+
 def test_a_dry_run_takes_an_empty_ledger_for_none(config: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.touch()

@@ -232,6 +232,23 @@ def test_a_dry_run_counts_each_entity_and_writes_nothing(project: Sandbox) -> No
     assert "2 orders would be created" in done.log
 
 
+def test_a_dry_run_of_all_entities_takes_twenty_calls_at_most(project: Sandbox) -> None:
+    config = settings(project, entities={**ORDERS, **PRODUCTS}, dry_run=True)
+    contacts = [schema(), *(record(number) for number in range(40))]
+    orders = [OF_ORDERS, *(order(number) for number in range(40))]
+    products = [OF_PRODUCTS, *(product(number) for number in range(40))]
+    done = load(config, lines(*contacts, *orders, *products))
+    assert (done.error, done.summary["looked_up"]) == (None, 15)
+    assert project.calls <= 20
+
+
+def test_two_entities_of_one_stream_are_refused(project: Sandbox) -> None:
+    entities = {"orders": {"stream": "customers"}}
+    done = load(settings(project, entities=entities), lines(schema(), record(1)))
+    assert "customers and orders both come from stream customers" in str(done.error)
+    assert project.calls == 0
+
+
 def test_a_stream_that_nothing_names_is_refused(project: Sandbox) -> None:
     done = load(settings(project, entities=ORDERS), lines(OF_PRODUCTS, product(1)))
     assert "nor one that entities name (public-orders)" in str(done.error)

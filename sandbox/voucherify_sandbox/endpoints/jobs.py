@@ -21,24 +21,12 @@ PRODUCTS = "PRODUCTS.BULK_UPDATE"
 
 def update_in_bulk(project: Project, request: Request) -> Response:
     """Queue the upsert of an array of customers."""
-    _check_size(request)
-    rows = request.json()
-    if not isinstance(rows, list):
-        raise invalid_payload("Payload should be array")
-    _check_rows(project, rows)
-
-    rows = _without_duplicates(project, rows)
-    return _submit(project, request, "CUSTOMERS.BULK_UPDATE", rows)
+    return _submit(project, request, "CUSTOMERS.BULK_UPDATE", _rows(project, request))
 
 
 def update_products_in_bulk(project: Project, request: Request) -> Response:
     """Queue the upsert of an array of products."""
-    _check_size(request)
-    rows = request.json()
-    if not isinstance(rows, list):
-        raise invalid_payload("Payload should be array")
-    _check_rows(project, rows)
-    return _submit(project, request, PRODUCTS, _without_duplicates(project, rows))
+    return _submit(project, request, PRODUCTS, _rows(project, request))
 
 
 def update_metadata_in_bulk(project: Project, request: Request) -> Response:
@@ -59,6 +47,16 @@ def import_file(project: Project, request: Request) -> Response:
     rows = csv_import.rows(csv_import.uploaded(request), project.people.rules)
 
     return _submit(project, request, IMPORT, rows)
+
+
+def _rows(project: Project, request: Request) -> list[Any]:
+    """The array that a request brings."""
+    _check_size(request)
+    rows = request.json()
+    if not isinstance(rows, list):
+        raise invalid_payload("Payload should be array")
+    _check_rows(project, rows)
+    return _without_duplicates(project, rows)
 
 
 def _check_size(request: Request) -> None:

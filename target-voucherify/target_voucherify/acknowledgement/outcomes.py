@@ -68,6 +68,7 @@ class EntityOutcomes:
         self._all = outcomes
         self._ledger = ledger
         self._counts = counts
+        self.has_file = outcomes.file is not None
         self.release = outcomes.release
         self.refuse_unseen = outcomes.refuse_unseen
 
@@ -89,10 +90,10 @@ class EntityOutcomes:
     ) -> None:
         """Set one record aside, or note that the run will fail; as `Outcomes.refuse`."""
         self._counts.refused += 1
-        if self._all.file is not None:
+        if self.has_file:
             self._ledger.note_refusal()
             at = at or refused_at(line) or self._ledger.now()
-        self._all.refuse(line, key, reason, ticket, at=at)
+        self._all.refuse(line, key, reason, ticket, at)
 
 
 class Outcomes:
@@ -136,13 +137,7 @@ class Outcomes:
         self.emit_state()
 
     def refuse(
-        self,
-        line: bytes,
-        key: str | None,
-        reason: Reason,
-        ticket: int | None = None,
-        *,
-        at: float = 0.0,
+        self, line: bytes, key: str | None, reason: Reason, ticket: int | None, at: float
     ) -> None:
         """Set one record aside, or note that the run will fail.
 

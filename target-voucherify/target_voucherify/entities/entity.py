@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_voucherify.entities import converters
+from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,13 +146,25 @@ def entity_settings(settings: Settings) -> list[EntitySettings]:
     """The settings of each entity that a run may write, in the order of `ENTITIES`.
 
     Those of customers stand at the top level; what `entities` repeats of them goes before.
+
+    Raises:
+        SettingsError: two entities would be made of one stream.
     """
     given = settings.entities or {}
-    return [
+    own = [
         _settings_of(entity, settings, given.get(name) or {})
         for name, entity in ENTITIES.items()
         if name in given or entity is CUSTOMERS
     ]
+    by_stream: dict[str, str] = {}
+    for each in own:
+        other = by_stream.setdefault(each.stream, each.entity.name)
+        if other != each.entity.name:
+            raise SettingsError(
+                f"entities: {other} and {each.entity.name} both come from stream {each.stream}; "
+                "give each a stream of its own."
+            )
+    return own
 
 
 def _settings_of(entity: Entity, top: Settings, given: Mapping[str, Any]) -> EntitySettings:

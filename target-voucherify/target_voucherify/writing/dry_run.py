@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.deletions import Deletions
 
-SAMPLE_SIZE = 18
-"""Customers that are looked up when there is no ledger; of more, a random sample of this size. With
-the metadata schema that is fewer than 20 calls, of which a small plan has 100 an hour."""
+MOST_READS = 19
+"""Calls of a dry run at most, so that it is no burden for a small plan, which has 100 an hour."""
 
 POLLS_PER_JOB = 2
+
+
+def sample_size(entities: int) -> int:
+    """How many objects of each entity are looked up when there is no ledger; of more, a sample.
+
+    Each entity besides asks for its metadata schema.
+    """
+    return MOST_READS // entities - 1
 
 
 class ReadOnlyClient(Client):
@@ -46,14 +53,22 @@ class DryRunWriter(Writer):
         entity: that would be written.
         max_rows: in one batch.
         max_single: up to which number the run would write one by one.
+        most_lookups: how many are looked up when there is no ledger.
     """
 
     def __init__(
-        self, context: RunContext, entity: Entity, max_rows: int, *, max_single: int
+        self,
+        context: RunContext,
+        entity: Entity,
+        max_rows: int,
+        *,
+        max_single: int,
+        most_lookups: int,
     ) -> None:
         self._context = context
         self._entity = entity
         self._max_single = max_single
+        self._most_lookups = most_lookups
         self._batches = 0
         self._rows = 0
         self._known = 0
@@ -110,9 +125,9 @@ class DryRunWriter(Writer):
 
     def _add_to_sample(self, key: str) -> None:
         """Reservoir sampling: each key is kept with the same probability."""
-        if len(self._sample) < SAMPLE_SIZE:
+        if len(self._sample) < self._most_lookups:
             self._sample.append(key)
-        elif (place := random.randrange(self._rows)) < SAMPLE_SIZE:  # noqa: S311 - a sample, no secret
+        elif (place := random.randrange(self._rows)) < self._most_lookups:  # noqa: S311 - a sample, no secret
             self._sample[place] = key
 
     def _estimated_updates(self) -> int:
