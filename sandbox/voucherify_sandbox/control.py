@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from voucherify_sandbox import timestamps
 from voucherify_sandbox.errors import ApiError, invalid_payload, refusal
 from voucherify_sandbox.faults import Fault
-from voucherify_sandbox.messages import Response
 from voucherify_sandbox.movement import Movement
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from voucherify_sandbox.faults import Faults
-    from voucherify_sandbox.messages import LoggedRequest, Request
     from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import LoggedRequest, Request
 
 PREFIX = "/_sandbox/"
 

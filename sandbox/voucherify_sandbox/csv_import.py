@@ -14,7 +14,7 @@ from voucherify_sandbox.errors import invalid_payload
 
 if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.messages import Request
+    from voucherify_sandbox.request import Request
 
 _FIELDS = frozenset(("source_id", *TEXTS))
 _BOOLEANS: dict[str, bool | None] = {"true": True, "false": False, "null": None}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from voucherify_sandbox.limits import TOO_MANY
-from voucherify_sandbox.messages import Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voucherify_sandbox.faults import Fault
-    from voucherify_sandbox.messages import Request
+    from voucherify_sandbox.request import Request
 
 _HTML = b"<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n"
 _NO_QUOTA = ("X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Retry")

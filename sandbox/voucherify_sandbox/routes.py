@@ -22,8 +22,9 @@ from voucherify_sandbox.errors import ApiError, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voucherify_sandbox.messages import Request, Response
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
+    from voucherify_sandbox.response import Response
 
     Endpoint = Callable[[Project, Request], Response]
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from voucherify_sandbox.clock import Clock
     from voucherify_sandbox.faults import Faults
-    from voucherify_sandbox.messages import LoggedRequest
     from voucherify_sandbox.movement import Movements
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import LoggedRequest
 
 
 class Sandbox:

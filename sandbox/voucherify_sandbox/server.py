@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from voucherify_sandbox.messages import Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,11 @@ from voucherify_sandbox.errors import ApiError, refusal, unauthorized
 from voucherify_sandbox.fault_responses import fault_response
 from voucherify_sandbox.faults import Fault, Faults
 from voucherify_sandbox.limits import Limits, Quota
-from voucherify_sandbox.messages import LoggedRequest, Request, Response, parsed_query
 from voucherify_sandbox.movement import Movements
 from voucherify_sandbox.project import Project
 from voucherify_sandbox.readings import Readings
+from voucherify_sandbox.request import LoggedRequest, Request, parsed_query
+from voucherify_sandbox.response import Response
 from voucherify_sandbox.timestamps import printer
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.activity import ActivityQuery, select, with_unknown
 from voucherify_sandbox.customer_list import ListQuery
-from voucherify_sandbox.messages import MAX_LIMIT, Request, Response
+from voucherify_sandbox.request import MAX_LIMIT, Request
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.activity import Event

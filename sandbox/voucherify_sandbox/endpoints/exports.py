@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_page
-from voucherify_sandbox.messages import Request, Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.exports import Export
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 _EXPORTS = Rules(data_ref="exports", orders=("created_at", "status"))
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from voucherify_sandbox import csv_import
 from voucherify_sandbox.errors import invalid_payload, not_found, plain_error, refusal
 from voucherify_sandbox.jobs import IMPORT, Job
-from voucherify_sandbox.messages import Request, Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 MAX_BYTES = 10_485_760
 PRODUCTS = "PRODUCTS.BULK_UPDATE"

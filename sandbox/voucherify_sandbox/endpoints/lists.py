@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import filters
 from voucherify_sandbox.errors import not_found
-from voucherify_sandbox.messages import Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.messages import Request
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 
 UNDATED = "$undated"

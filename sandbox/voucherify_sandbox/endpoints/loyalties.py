@@ -9,8 +9,9 @@ from voucherify_sandbox.errors import not_found
 
 if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.messages import Request, Response
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
+    from voucherify_sandbox.response import Response
 
 TIERS = Rules(orders=("created_at", "updated_at"))
 PENDING_POINTS = Rules(orders=("id",), default="id", total=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.errors import ApiError, refusal
-from voucherify_sandbox.messages import Request, Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 
 def generate_token(project: Project, request: Request) -> Response:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_page
 from voucherify_sandbox.errors import not_found
-from voucherify_sandbox.messages import Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
-    from voucherify_sandbox.messages import Request
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 _CHANGED = ("created_at", "updated_at")
 PRODUCTS = Rules(data_ref="products", orders=_CHANGED, default="created_at")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_cursor, by_page, found
 from voucherify_sandbox.errors import invalid_payload, not_found
-from voucherify_sandbox.messages import Request, Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 _CREATED = ("created_at",)
 _CHANGED = ("created_at", "updated_at")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from voucherify_sandbox.endpoints.lists import Rules, by_page
 
 if TYPE_CHECKING:
-    from voucherify_sandbox.messages import Request, Response
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
+    from voucherify_sandbox.response import Response
 
 _CHANGED = ("created_at", "updated_at")
 TIERS = Rules(data_ref="tiers", orders=_CHANGED)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox.errors import invalid_payload, refusal
-from voucherify_sandbox.messages import Request, Response
+from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
+    from voucherify_sandbox.request import Request
 
 
 def create_publication(project: Project, request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_voucherify.pagination.ordered_map import useful_threads
+from tap_voucherify.pagination.concurrency import useful_threads
 from tap_voucherify.pagination.position import past
 from tap_voucherify.streams.stream import VoucherifyStream
 from tap_voucherify.voucherify_client.timestamps import parse, to_iso, whole_millisecond

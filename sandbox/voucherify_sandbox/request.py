@@ -1,4 +1,4 @@
-"""HTTP requests and responses as the endpoints see them."""
+"""A request as the endpoints see it, and what its parameters may be."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from voucherify_sandbox import timestamps
-from voucherify_sandbox.dialect import Dialect
 from voucherify_sandbox.errors import invalid_payload, invalid_query, plain_error, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from voucherify_sandbox.errors import Json
@@ -122,28 +121,6 @@ class LoggedRequest:
     status: int = 0
     template: str = ""
     fault: str = ""
-
-
-@dataclass(frozen=True)
-class Response:
-    """A response: `body` as JSON, or `raw` as it is; no body where both are `None`."""
-
-    status: int
-    body: object = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    content_type: str = "application/json; charset=utf-8"
-
-    def encoded(self, stamp: Callable[[datetime], str], dialect: Dialect | None = None) -> Response:
-        """The same response with its body as bytes, timestamps formatted by `stamp`.
-
-        Bodies refer to live objects, so the caller holds the lock of the project.
-        """
-        if self.raw is not None or self.body is None:
-            return replace(self, raw=self.raw or b"")
-        return replace(
-            self, raw=(Dialect() if dialect is None else dialect).encoded(self.body, stamp)
-        )
 
 
 def parsed_query(text: str) -> dict[str, str]:
