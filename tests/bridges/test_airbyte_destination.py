@@ -270,7 +270,7 @@ def test_a_kill_at_any_moment_acknowledges_nothing_that_was_not_written(
 ) -> None:
     chance = random.Random(seed)
     signum = chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-    with Sandbox(readings=Readings(job_polls=chance.randrange(3))) as sandbox:
+    with Sandbox(readings=Readings(job_polls=chance.randrange(2))) as sandbox:
         destination = to(sandbox, tmp_path, batch_size_rows=40)
         files = {"config": destination.config, "catalog": CONTACTS}
         with destination.start("write", **files) as process:
