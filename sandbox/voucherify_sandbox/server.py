@@ -28,13 +28,13 @@ _CHUNK_BYTES = 64 * 1024
 PIECES, PAUSE = 10, 0.002
 """Pieces of the head and of the body of a slow response, and the seconds between two."""
 
-# Faults after which a client cannot tell where the next response begins.
 _HEADERS = {
     "no_date": {"Date": ""},
     "malformed_header": {"A line that is no header\r\nX-Next": "header"},
 }
 """What some faults of the headers set; an empty text leaves the header out."""
 _UNUSABLE_AFTER = frozenset(("cut_body", "short_length", "malformed_header"))
+"""Faults after which a client cannot tell where the next response begins."""
 
 
 class Server(ThreadingHTTPServer):

@@ -56,7 +56,7 @@ OWN_MEMBERS = ("project", NEXT_STREAM)
 
 
 class TapVoucherify(GracefulTap):
-    """Singer tap for Voucherify: customers and reward events."""
+    """Singer tap for Voucherify: customers, reward events, and what they refer to."""
 
     name = "tap-voucherify"
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS

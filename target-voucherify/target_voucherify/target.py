@@ -1,4 +1,4 @@
-"""The target: its settings, the stream it accepts, and the hooks of the SDK that it replaces.
+"""The target: its settings, the streams it accepts, and the hooks of the SDK that it replaces.
 
 The SDK keeps only the newest STATE and prints it when all sinks are drained: at the end of the
 input, and on SIGTERM, where it may print a state for records that were never written. So its
@@ -61,7 +61,7 @@ HOOKS = (
 
 
 class TargetVoucherify(Target):
-    """Singer target for Voucherify: upserts customers by the key of the CRM they come from."""
+    """Singer target for Voucherify: upserts customers, products and orders by their own keys."""
 
     name = "target-voucherify"
     config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS

@@ -25,6 +25,6 @@ def column_name(name: str) -> str:
 
 
 def _hash(name: str) -> str:
-    """Ten digits that are the same within one run only, so that nobody can look for known names."""
+    """Ten hexadecimal digits, the same within one run only: nobody can look for known names."""
     text = name.encode("utf-8", "backslashreplace")
     return "#" + blake2b(text, digest_size=5, key=_salt).hexdigest()

@@ -16,7 +16,7 @@ def useful_threads(most: int, calls_left: float, quota: int | None) -> int:
     Args:
         most: `max_concurrency`.
         calls_left: calls that `max_calls` still allows; infinite without it.
-        quota: calls of a minute, if the API says how many there are.
+        quota: calls of a period, taken for a minute, if the API says how many there are.
     """
     by_quota = most if quota is None else quota / CALLS_OF_A_THREAD
     return int(max(1, min(most, calls_left / CALLS_PER_THREAD, by_quota)))

@@ -1,4 +1,4 @@
-"""The mapping of a stream's properties to the fields of a customer, resolved once per SCHEMA."""
+"""The mapping of a stream's properties to the fields of an entity, resolved once per SCHEMA."""
 
 from __future__ import annotations
 

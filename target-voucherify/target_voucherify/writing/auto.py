@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from target_voucherify.writing.single import SingleWriter
 
 MAX_SINGLE = 50
-"""Customers that a run writes one by one: half a minute's calls of the smallest plan, while an
-earlier project could make only a handful of bulk calls in an hour (Voucherify's documentation of
+"""Customers that a run writes one by one: half of the calls that the smallest plan has in a minute.
+Bulk requests are rarer: some projects have 1 to 50 in an hour (Voucherify's documentation of
 limits)."""
 
 
