@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer import Run, run, selecting
-from tap_voucherify.exports.csv_reader import FIELDS, read_customers
 from tap_voucherify.voucherify_client.errors import VoucherifyError
+from tap_voucherify.voucherify_client.exported_customers import FIELDS, ExportedCustomers
 from tap_voucherify.voucherify_client.urls import may_hold_downloads
 from voucherify_sandbox import Fault, Sandbox
 
@@ -237,7 +237,7 @@ def test_a_file_that_is_not_what_was_asked_for_is_one_sentence(
     file: io.BytesIO, sentence: str
 ) -> None:
     with pytest.raises(VoucherifyError, match=sentence):
-        list(read_customers(file, {}, lambda _: None))
+        list(ExportedCustomers(file, {}, lambda _: None))
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def test_an_export_with_other_columns_fails_the_run(
 
     assert done.exit_code == 1
     assert "columns that are not" in critical(done)
-    assert "customers_backfill to list" in critical(done)
+    assert "customers_backfill: list" in critical(done)
 
 
 def test_a_value_of_another_type_is_converted_or_becomes_null_and_is_counted(

@@ -23,6 +23,7 @@ from .errors import (
     RefusedRequestError,
     VoucherifyError,
 )
+from .exported_customers import WITHOUT_EXPORT
 from .log_filter import filter_library_logs
 from .rate_limit import RateLimit
 from .responses import (
@@ -261,7 +262,7 @@ class Client:
         if not may_hold_downloads(url, self._api_url):
             raise VoucherifyError(
                 "The export's file is said to lie on a host that is not Voucherify's, so it was "
-                "not requested: set customers_backfill to list, and tell Voucherify's support."
+                f"not requested: {WITHOUT_EXPORT}, and tell Voucherify's support."
             )
         self._send(Request("GET", "/v1/exports/{id} (download)", url, file=file), self._auth)
 

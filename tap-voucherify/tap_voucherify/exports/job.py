@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
-from tap_voucherify.exports.csv_reader import FIELDS
 from tap_voucherify.pagination.total_check import FullRead
-from tap_voucherify.voucherify_client.errors import (
-    DeniedError,
-    ExpiredDownloadError,
-    NotFoundError,
-    VoucherifyError,
+from tap_voucherify.voucherify_client.errors import DeniedError, NotFoundError
+from tap_voucherify.voucherify_client.export_job import (
+    ATTEMPTS,
+    download,
+    download_url,
+    export_failed,
+    order_export,
 )
+from tap_voucherify.voucherify_client.exported_customers import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tap_voucherify.voucherify_client.client import Client
 
-EXPORTS = "/v1/exports"
-EXPORT = "/v1/exports/{id}"
 METADATA_SCHEMA = "/v1/metadata-schemas/{resource}"
-
-ATTEMPTS = 2
-"""An export that fails or vanishes is created again once."""
-
-FIRST_POLL = 0.5
-MAX_POLL_INTERVAL = 300.0
-MAX_EXPORT_TIME = 7_200.0
-"""Seconds. The interval between polls doubles, so that two hours cost some thirty calls."""
 
 
 @dataclass
@@ -76,18 +67,17 @@ def export_file(
     """
     for left in range(ATTEMPTS - 1, -1, -1):
         if export.id is None:
-            _create(client, export, count())
+            total = count()
+            export.id = order_export(client, FIELDS)
+            export.started, export.total = client.run_started, total
             yield None
-        url = yield from _download_url(client, export)
+        url = yield from download_url(client, export.id)
         if url is not None:
-            yield _download(client, export, url)
+            yield download(client, export.id, url)
             return
         if left:
             export.id, export.position, export.missing = None, 0, None
-    raise VoucherifyError(
-        "Voucherify could not make the export of customers, twice: run again later, or set "
-        "customers_backfill to list."
-    )
+    raise export_failed()
 
 
 def customer_definitions(client: Client) -> Mapping[str, Any]:
@@ -101,59 +91,3 @@ def customer_definitions(client: Client) -> Mapping[str, Any]:
         return {}
     properties = response.get("properties")
     return properties if isinstance(properties, dict) else {}
-
-
-def _create(client: Client, export: Export, total: int | None) -> None:
-    response = client.post(
-        EXPORTS,
-        {
-            "exported_object": "customer",
-            "parameters": {"order": "created_at", "fields": list(FIELDS)},
-        },
-    )
-    export.id, export.started, export.total = str(response.get("id")), client.run_started, total
-
-
-def _download_url(client: Client, export: Export) -> Generator[None, None, str | None]:
-    """Poll an export; returns its download URL, or `None` if it failed or is gone."""
-    waited, pause = 0.0, FIRST_POLL
-    while waited < MAX_EXPORT_TIME:
-        try:
-            response = client.get(EXPORT, {"id": str(export.id)})
-        except NotFoundError:
-            return None
-        if response.get("status") == "DONE":
-            return _url(response)
-        if response.get("status") == "ERROR":
-            return None
-        yield None
-        client.wait(pause)
-        waited, pause = waited + pause, min(MAX_POLL_INTERVAL, pause * 2)
-    raise VoucherifyError(
-        f"The export of customers is not done after {MAX_EXPORT_TIME / 3600:.0f} hours: run again, "
-        "which picks it up, or set customers_backfill to list."
-    )
-
-
-def _url(response: dict[str, Any]) -> str | None:
-    result = response.get("result")
-    url = result.get("url") if isinstance(result, dict) else None
-    return url if isinstance(url, str) else None
-
-
-def _download(client: Client, export: Export, url: str) -> IO[bytes]:
-    """The whole file on disk.
-
-    Download URLs are short-lived by a draft of Voucherify's documentation, so an expired one is
-    renewed once.
-    """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the CSV reader closes it
-    try:
-        client.download(url, file)
-    except ExpiredDownloadError:
-        fresh = _url(client.get(EXPORT, {"id": str(export.id)}))
-        if fresh is None:
-            raise
-        client.download(fresh, file)
-    file.seek(0)
-    return file

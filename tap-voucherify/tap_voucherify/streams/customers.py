@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from tap_voucherify.exports.csv_reader import read_customers
 from tap_voucherify.exports.job import Export, customer_definitions, export_file
 from tap_voucherify.pagination.endpoints import (
     CUSTOMERS,
@@ -21,6 +20,7 @@ from tap_voucherify.pagination.total_check import FilteredCount, is_older, verif
 from tap_voucherify.rewards.candidates import COUNTERS
 from tap_voucherify.streams.time_range import TimeRangeStream
 from tap_voucherify.voucherify_client.errors import NotFoundError
+from tap_voucherify.voucherify_client.exported_customers import ExportedCustomers
 from tap_voucherify.voucherify_client.urls import is_segment
 from tap_voucherify.webhooks.envelopes import DELETED
 from tap_voucherify.webhooks.store_cursor import StoreCursor
@@ -148,7 +148,7 @@ class Customers(TimeRangeStream):
             if file is None:
                 continue
             export.rows = 0
-            rows = read_customers(file, definitions, self._count_replaced)
+            rows = ExportedCustomers(file, definitions, self._count_replaced)
             for number, row in enumerate(rows):
                 if number >= export.position:
                     instant = modified_at(row, self.name)

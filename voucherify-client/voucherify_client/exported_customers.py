@@ -12,13 +12,13 @@ import csv
 import io
 from typing import IO, TYPE_CHECKING, Any
 
-from tap_voucherify.voucherify_client import lenient_json
-from tap_voucherify.voucherify_client.errors import VoucherifyError
+from . import lenient_json
+from .errors import VoucherifyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tap_voucherify.pagination.time_cursor import Row
+Row = dict[str, Any]
 
 ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
 REDEMPTIONS = (
@@ -58,34 +58,96 @@ NUMBERS = frozenset(
     if path[0] in {"summary", "loyalty"} and path[-1] != "last_order_date"
 )
 
+WITHOUT_EXPORT = "do without an export (customers_backfill: list, compare: ledger)"
+"""What to do where exports do not work, in the tap and in the target."""
+
 MAX_CELL_CHARACTERS = 10_485_760
 """The default of 131,072 is less than metadata may have."""
 
 
-def read_customers(
-    file: IO[bytes], definitions: Mapping[str, Any], replaced: Callable[[int], None]
-) -> Iterator[Row]:
+class ExportedCustomers:
     """The customers in a file, one by one.
 
     Args:
         file: the download; UTF-8, with or without a byte order mark.
         definitions: the keys of the project's metadata schema, which distinguish numbers from text.
         replaced: called with the number of characters and numbers that could not be kept.
+        fields: that were requested, in their order.
 
     Raises:
-        VoucherifyError: the file has other columns than requested, or is truncated.
+        VoucherifyError: the file has other columns than requested, or is truncated; also when it
+            is read.
     """
-    csv.field_size_limit(MAX_CELL_CHARACTERS)
-    lines = csv.reader(_lines(file, replaced), strict=True)
-    try:
-        header = next(lines, [])
-        metadata = _metadata_reader(header, definitions, replaced)
-        for cells in lines:
-            if len(cells) != len(header):
-                raise _invalid_file()
-            yield _row(cells, metadata)
-    except csv.Error:
-        raise _invalid_file() from None
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        definitions: Mapping[str, Any],
+        replaced: Callable[[int], None],
+        fields: Sequence[str] = FIELDS,
+    ) -> None:
+        csv.field_size_limit(MAX_CELL_CHARACTERS)
+        self._lines = csv.reader(_lines(file, replaced), strict=True)
+        self._fields = [name for name in fields if name != METADATA]
+        self._definitions, self._replaced = definitions, replaced
+        try:
+            self._header = next(self._lines, [])
+        except csv.Error:
+            raise _invalid_file() from None
+        rest = self._header[len(self._fields) :]
+        self._keys = [heading.removeprefix("metadata.") for heading in rest]
+        self._has_column_by_key = all(heading.startswith("metadata.") for heading in rest)
+        self._check_columns(has_metadata=METADATA in fields)
+
+    @property
+    def metadata_keys(self) -> frozenset[str] | None:
+        """The keys that have a column; `None` where one column holds all."""
+        return frozenset(self._keys) if self._has_column_by_key else None
+
+    def __iter__(self) -> Iterator[Row]:
+        """The customers that are left in the file."""
+        try:
+            for cells in self._lines:
+                if len(cells) != len(self._header):
+                    raise _invalid_file()
+                yield self._row(cells)
+        except csv.Error:
+            raise _invalid_file() from None
+
+    def _check_columns(self, *, has_metadata: bool) -> None:
+        """Compare the headings with what was requested, as far as both use the same names."""
+        count, wanted = len(self._fields), sorted(self._fields)
+        fixed = [one.strip().lower().replace(" ", "_") for one in self._header[:count]]
+        is_reordered = sorted(fixed) == wanted and fixed != self._fields
+        is_complete = len(fixed) == count and (has_metadata or not self._keys)
+        if not is_complete or is_reordered or not (self._has_column_by_key or len(self._keys) == 1):
+            raise VoucherifyError(
+                f"The export has {len(self._header)} columns that are not the "
+                f"{count + has_metadata} requested: {WITHOUT_EXPORT}, and report it to the "
+                "maintainers with the run's log."
+            )
+
+    def _row(self, cells: list[str]) -> Row:
+        row: Row = {"object": "customer"}
+        for name, cell in zip(self._fields, cells, strict=False):
+            *parents, member = PATHS[name]
+            parent = row
+            for one in parents:
+                parent = parent.setdefault(one, {})
+            parent[member] = _value(name, cell)
+        if not any((row.get("address") or {}).values()):
+            row["address"] = None
+        row[METADATA] = self._metadata(cells[len(self._fields) :])
+        return row
+
+    def _metadata(self, cells: list[str]) -> Row:
+        if self._has_column_by_key:
+            return {
+                key: _typed(cell, self._definitions.get(key, {}), self._replaced)
+                for key, cell in zip(self._keys, cells, strict=True)
+                if cell
+            }
+        return _json(cells[0], self._replaced) if cells[0] else {}
 
 
 def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
@@ -101,22 +163,8 @@ def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
 
 def _invalid_file() -> VoucherifyError:
     return VoucherifyError(
-        "The export file is truncated or not valid CSV: run again, or set customers_backfill to "
-        "list."
+        f"The export file is truncated or not valid CSV: run again, or {WITHOUT_EXPORT}."
     )
-
-
-def _row(cells: list[str], metadata: Callable[[Sequence[str]], dict[str, Any]]) -> Row:
-    row: Row = {"object": "customer"}
-    for (name, path), cell in zip(PATHS.items(), cells, strict=False):
-        parent = row
-        for member in path[:-1]:
-            parent = parent.setdefault(member, {})
-        parent[path[-1]] = _value(name, cell)
-    if not any(row["address"].values()):
-        row["address"] = None
-    row[METADATA] = metadata(cells[len(PATHS) :])
-    return row
 
 
 def _value(name: str, cell: str) -> str | int | float | None:
@@ -132,33 +180,6 @@ def _number(cell: str) -> int | float | None:
     except ValueError:
         return None
     return int(number) if number.is_integer() else number
-
-
-def _metadata_reader(
-    header: list[str], definitions: Mapping[str, Any], replaced: Callable[[int], None]
-) -> Callable[[Sequence[str]], dict[str, Any]]:
-    """A function that makes metadata of the columns after the fixed ones.
-
-    Raises:
-        VoucherifyError: the columns are not those requested.
-    """
-    named = [heading.strip().lower().replace(" ", "_") for heading in header]
-    fixed, rest = named[: len(PATHS)], header[len(PATHS) :]
-    keys = [heading.removeprefix("metadata.") for heading in rest]
-    expanded = all(heading.startswith("metadata.") for heading in rest)
-    reordered = sorted(fixed) == sorted(PATHS) and fixed != list(PATHS)
-    if len(fixed) < len(PATHS) or reordered or not (expanded or len(rest) == 1):
-        raise VoucherifyError(
-            f"The export has {len(header)} columns that are not the {len(FIELDS)} requested: set "
-            "customers_backfill to list, and report it to the maintainers with the run's log."
-        )
-    if expanded:
-        return lambda cells: {
-            key: _typed(cell, definitions.get(key, {}), replaced)
-            for key, cell in zip(keys, cells, strict=True)
-            if cell
-        }
-    return lambda cells: _json(cells[0], replaced) if cells[0] else {}
 
 
 def _typed(cell: str, definition: Mapping[str, Any], replaced: Callable[[int], None]) -> Any:

@@ -1,0 +1,92 @@
+"""Order, poll and download an export, each step by itself."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO, TYPE_CHECKING, Any
+
+from .errors import ExpiredDownloadError, NotFoundError, VoucherifyError
+from .exported_customers import WITHOUT_EXPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from .client import Client
+
+EXPORTS = "/v1/exports"
+EXPORT = "/v1/exports/{id}"
+
+ATTEMPTS = 2
+"""An export that fails or vanishes is ordered again once."""
+
+FIRST_POLL = 0.5
+MAX_POLL_INTERVAL = 300.0
+MAX_EXPORT_TIME = 7_200.0
+"""Seconds. The interval between polls doubles, so that two hours cost some thirty calls."""
+
+
+def order_export(client: Client, fields: Sequence[str]) -> str:
+    """Order an export of all customers, oldest first; its id."""
+    parameters = {"order": "created_at", "fields": list(fields)}
+    body = {"exported_object": "customer", "parameters": parameters}
+    return str(client.post(EXPORTS, body).get("id"))
+
+
+def download_url(client: Client, export: str) -> Generator[None, None, str | None]:
+    """Poll an export, yielding after each poll; returns its download URL.
+
+    Returns:
+        `None` if it failed or is gone.
+
+    Raises:
+        VoucherifyError: it takes too long.
+    """
+    waited, pause = 0.0, FIRST_POLL
+    while waited < MAX_EXPORT_TIME:
+        try:
+            response = client.get(EXPORT, {"id": export})
+        except NotFoundError:
+            return None
+        if response.get("status") == "DONE":
+            return _url(response)
+        if response.get("status") == "ERROR":
+            return None
+        yield None
+        client.wait(pause)
+        waited, pause = waited + pause, min(MAX_POLL_INTERVAL, pause * 2)
+    raise VoucherifyError(
+        f"The export of customers is not done after {MAX_EXPORT_TIME / 3600:.0f} hours: run again, "
+        f"or {WITHOUT_EXPORT}."
+    )
+
+
+def download(client: Client, export: str, url: str) -> IO[bytes]:
+    """The whole file on disk.
+
+    Download URLs are short-lived by a draft of Voucherify's documentation, so an expired one is
+    renewed once.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - who reads it closes it
+    try:
+        client.download(url, file)
+    except ExpiredDownloadError:
+        fresh = _url(client.get(EXPORT, {"id": export}))
+        if fresh is None:
+            raise
+        client.download(fresh, file)
+    file.seek(0)
+    return file
+
+
+def export_failed() -> VoucherifyError:
+    """Voucherify could not make the export, as often as it was ordered."""
+    return VoucherifyError(
+        f"Voucherify could not make the export of customers, twice: run again later, or "
+        f"{WITHOUT_EXPORT}."
+    )
+
+
+def _url(response: dict[str, Any]) -> str | None:
+    result = response.get("result")
+    url = result.get("url") if isinstance(result, dict) else None
+    return url if isinstance(url, str) else None
