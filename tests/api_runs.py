@@ -100,8 +100,8 @@ SOLD: dict[str, Any] = {
 """A record of each entity besides customers."""
 
 
-def sold(**settings: Any) -> Callable[[Config, Path], None]:
-    """A run of the target with products and orders."""
+def sold(**entities: Any) -> Callable[[Config, Path], None]:
+    """A run of the target with products and orders, given settings of these."""
     messages = [
         message
         for stream, row in SOLD.items()
@@ -112,8 +112,8 @@ def sold(**settings: Any) -> Callable[[Config, Path], None]:
     ]
 
     def target(config: Config, _: Path) -> None:
-        entities = {"products": settings, "orders": {}}
-        assert load({**config, "entities": entities}, lines(*messages)).error is None
+        given = {"products": {}, "orders": {}, **entities}
+        assert load({**config, "entities": given}, lines(*messages)).error is None
 
     return target
 
@@ -132,7 +132,8 @@ RUNS: dict[str, Callable[[Config, Path], None]] = {
     "target, nulls singly": written(EMPTY, nulls="send", write_path="single"),
     "target, with tokens": written(FULL, auth_method="oauth"),
     "target, products and orders": sold(),
-    "target, products singly": sold(write_path="single"),
+    "target, products singly": sold(products={"write_path": "single"}),
+    "target, orders by import": sold(orders={"write_path": "bulk"}),
     "target, deletes": written(GONE, on_delete="delete"),
     "target, permanent deletes": written(GONE, on_delete="permanent_delete"),
     "target, a dry run": written(FULL, GONE, dry_run=True, on_delete="delete"),

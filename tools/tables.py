@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from tap_voucherify.streams.catalog import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.voucherify_client.metrics import METRICS
+from target_voucherify.entities.entity import ENTITIES
 from target_voucherify.target import TargetVoucherify
+from target_voucherify.writing.auto import MAX_SINGLE
 
 PLUGINS = {"tap-voucherify": TapVoucherify, "target-voucherify": TargetVoucherify}
 
@@ -36,6 +39,24 @@ def settings_table(plugin: str) -> str:
     for name, fact, required in settings(plugin):
         default = "required" if required else _shown(fact.get("default"))
         lines.append(f"| `{name}` | {default} | {fact['description']} |")
+    return "\n".join(lines)
+
+
+def entities_table() -> str:
+    """A Markdown table: entity, its fields, its requests by `write_path`, the default first."""
+    lines = ["| entity | fields besides `metadata.<key>` | `write_path` |", "| --- | --- | --- |"]
+    for name, entity in ENTITIES.items():
+        fields = [f"`{field}`" for field in ("source_id", *entity.fields(0))]
+        for whole, members in entity.objects.items():
+            fields.append(f"`{whole}.<…>` with {', '.join(f'`{one}`' for one in members)}")
+        most = f", {entity.most_rows:,} at once" if entity.most_rows < sys.maxsize else ""
+        requests = {
+            "bulk": f"`bulk`: `POST {entity.bulk}`{most}",
+            "single": f"`single`: `POST {entity.one}`, one call each",
+            "auto": f"`auto`: `single` for up to {MAX_SINGLE}, `bulk` for more",
+        }
+        paths = "; ".join(requests[path] for path in entity.write_paths)
+        lines.append(f"| `{name}` | {', '.join(fields)} | {paths} |")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.readings import Readings
 
 IMPORT = "CUSTOMERS.IMPORT_CSV"
+ORDERS = "ORDERS.IMPORT"
 _REPORT_LIFE = timedelta(hours=24)
 _STEP = 10  # a faulty job loses or refuses the first row of every ten
 
@@ -112,6 +113,9 @@ class Job:
         short = self.done > 0 and self.fault == "miscounts"
         if self.type == IMPORT:
             return self._import_result(self.done - short)
+        if self.type == ORDERS:
+            named = readings.import_failures == "named"
+            return self._orders_result(self.done - short, named=named)
         return {
             "done_count": self.done - short,
             "failed_count": len(self.errors),
@@ -128,6 +132,18 @@ class Job:
         text = f"{done} customers imported, {len(failed)} failed"
         return {
             "message": text,
+            "done_count": done,
+            "failed_count": len(failed),
+            "failed": failed,
+        }
+
+    def _orders_result(self, done: int, *, named: bool) -> Json:
+        failed = [
+            {"source_id": error["source_id"] if named else None, "reason": error["details"]}
+            for error in self.errors
+        ]
+        return {
+            "message": f"{done} orders imported, {len(failed)} failed",
             "done_count": done,
             "failed_count": len(failed),
             "failed": failed,

@@ -56,6 +56,11 @@ class Readings:
     errors_listed: int = -1
     running_result: Literal["absent", "null", "partial"] = "absent"
 
+    # Imports of orders
+    known_order_imported: Literal["doubled", "changed", "refused"] = "doubled"
+    import_failures: Literal["named", "nameless"] = "named"
+    second_import: Literal["queued", "refused"] = "queued"
+
     # Activity
     activity_order: Literal["-created_at", "created_at"] = "-created_at"
     activity_dates: Literal["inclusive", "exclusive"] = "inclusive"

@@ -23,6 +23,8 @@ class Records:
     ids: IdGenerator
     redemptions: dict[str, Json] = field(default_factory=dict)
     orders: dict[str, Json] = field(default_factory=dict)
+    by_source_id: dict[str, str] = field(default_factory=dict)
+    """The id of the first order with each source_id."""
 
     def order(
         self, order: Json, customer: Customer, voucher: Json | None = None, spent: int = 0
@@ -63,13 +65,13 @@ class Records:
             "object": "order",
         }
         self.orders[paid["id"]] = paid
+        self.by_source_id.setdefault(str(paid["source_id"] or paid["id"]), paid["id"])
         return paid
 
     def find_order(self, named: Json) -> Json | None:
         """The order with the id or the source_id in a request."""
-        key = named.get("source_id")
-        by_source = (one for one in self.orders.values() if key and one["source_id"] == key)
-        return self.orders.get(str(named.get("id"))) or next(by_source, None)
+        known = self.by_source_id.get(str(named.get("source_id")), "")
+        return self.orders.get(str(named.get("id"))) or self.orders.get(known)
 
     def redemption(
         self, prefix: str, voucher: Json, customer: Customer, order: Json | None

@@ -138,11 +138,7 @@ class RedemptionFlow:
     def change_order(self, placed: Json, fields: Json) -> Json:
         """Set the fields of an order; it is paid or canceled once, when its status changes."""
         before, customer = placed["status"], self.people.by_id.get(placed["customer_id"])
-        names = ("status", "amount", "initial_amount", "discount_amount", "items")
-        placed.update({name: fields[name] for name in names if fields.get(name) is not None})
-        placed["metadata"] = {**placed["metadata"], **(fields.get("metadata") or {})}
-        placed["total_amount"] = placed["amount"] - placed["discount_amount"]
-        now = placed["updated_at"] = self.delayed.clock.now()
+        now = self.set_order_fields(placed, fields)
         if customer is None:
             return placed
         bought = {"customer": customer.simple(), "referrer": None, "order": deepcopy(placed)}
@@ -154,6 +150,16 @@ class RedemptionFlow:
             event = self.people.record(customer, "customer.order.paid", bought, now)
             self.delayed.after_settling(lambda at: self._settle_order(customer, event, at))
         return placed
+
+    def set_order_fields(self, placed: Json, fields: Json) -> datetime:
+        """Set the fields of an order and let nothing follow from it; returns when."""
+        names = ("status", "amount", "initial_amount", "discount_amount", "items")
+        placed.update({name: fields[name] for name in names if fields.get(name) is not None})
+        placed["metadata"] = {**placed["metadata"], **(fields.get("metadata") or {})}
+        placed["total_amount"] = placed["amount"] - placed["discount_amount"]
+        now: datetime = self.delayed.clock.now()
+        placed["updated_at"] = now
+        return now
 
     def customer(self, customer: str | Mapping[str, Any]) -> Customer:
         """The customer with a key or fields; created if unknown, as published for redemptions."""

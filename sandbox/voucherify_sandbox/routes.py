@@ -50,6 +50,7 @@ class Route:
 
 IMPORT = "/v1/customers/importCSV"
 PRODUCTS = "/v1/products/bulk/async"
+ORDERS = "/v1/orders/import"
 _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/customers", customers.list_customers),
     ("POST", "/v1/customers", customers.create_customer),
@@ -89,6 +90,7 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ),
     ("GET", "/v1/orders", programs.list_orders),
     ("POST", "/v1/orders", programs.create_order),
+    ("POST", ORDERS, jobs.import_orders),
     ("GET", "/v1/orders/{orderId}", programs.get_order),
     ("GET", "/v1/segments", programs.list_segments),
     ("GET", "/v1/segments/{segmentId}", programs.get_segment),
@@ -114,7 +116,9 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/events", programs.track_event),
 )
 ROUTES = tuple(Route(*line) for line in _TABLE)
-BULK = frozenset(("/v1/customers/bulk/async", "/v1/customers/metadata/async", IMPORT, PRODUCTS))
+BULK = frozenset(
+    ("/v1/customers/bulk/async", "/v1/customers/metadata/async", IMPORT, PRODUCTS, ORDERS)
+)
 MEDIA_TYPES = {
     IMPORT: "multipart/form-data",
     **{

@@ -19,6 +19,7 @@ from target_voucherify.writing.bulk import BulkWriter
 from target_voucherify.writing.deletions import Deletions, NoDeletions
 from target_voucherify.writing.dry_run import DryRunWriter, sample_size
 from target_voucherify.writing.earlier_jobs import EarlierJobs
+from target_voucherify.writing.imports import ImportWriter
 from target_voucherify.writing.single import SingleWriter
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class EntityRun:
         return self._ledger.is_enabled
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledger and the writer."""
+        self.writer.close()
         self._ledger.close()
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
@@ -260,7 +262,8 @@ class EntityRun:
 def _writer(
     settings: Settings, own: EntitySettings, context: RunContext, earlier_jobs: EarlierJobs
 ) -> Writer:
-    rows, path, entity = settings.batch_size_rows, own.write_path, own.entity
+    path, entity = own.write_path, own.entity
+    rows = min(settings.batch_size_rows, entity.most_rows)
     if settings.dry_run:
         return DryRunWriter(
             context,
@@ -269,9 +272,11 @@ def _writer(
             max_single=MAX_SINGLE_BY_PATH[path],
             most_lookups=sample_size(len(entity_settings(settings))),
         )
-    if path == "bulk":
-        return BulkWriter(context, entity, rows, settings.async_timeout)
     single = SingleWriter(context, entity, earlier_jobs)
     if path == "single":
         return single
+    if own.is_imported:
+        return ImportWriter(context, entity, rows, settings.async_timeout, single, earlier_jobs)
+    if path == "bulk":
+        return BulkWriter(context, entity, rows, settings.async_timeout)
     return AutoWriter(context, entity, rows, settings.async_timeout, single)

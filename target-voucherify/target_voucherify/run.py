@@ -243,6 +243,8 @@ def _client(
 ) -> Client:
     kind = ReadOnlyClient if settings.dry_run else Client
     names = " ".join(each.entity.name for each in own)
+    if any(each.is_imported for each in own):
+        names += " exports"
     connection = Connection.from_config(
         asdict(settings), user_agent="target-voucherify", scope=f"{names} {SCOPE}"
     )

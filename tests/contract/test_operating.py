@@ -229,7 +229,15 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "faults/test_target_bulk.py::test_a_job_that_hangs_fails_the_run_in_time",
         "faults/test_target_bulk.py::test_jobs_before_the_one_that_hangs_are_acknowledged",
     ),
+    "an import of orders that does not say": (
+        "standard/test_target_imports.py::test_what_nobody_tells_is_looked_up_before_anything_is_imported_again",
+        "standard/test_target_imports.py::test_a_job_that_is_gone_ends_the_run_and_the_next_one_looks",
+    ),
+    "the export before an import": (
+        "standard/test_target_imports.py::test_without_a_trustworthy_export_nothing_is_imported",
+    ),
     "a bulk job of an earlier run": (
+        "standard/test_target_imports.py::test_an_import_waits_for_that_of_an_earlier_run",
         "faults/test_target_earlier_jobs.py::test_a_late_job_does_not_replace_newer_customers",
         "faults/test_target_earlier_jobs.py::test_a_late_job_does_not_bring_deleted_customers_back",
         "faults/test_target_earlier_jobs.py::test_a_job_that_does_not_end_stops_the_run",

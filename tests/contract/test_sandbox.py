@@ -204,14 +204,11 @@ def write_everything(call: Client) -> None:
         ("metadata", {"source_ids": ["bulk"], "metadata": {"tier": "wood"}}),
     ):
         # Some readings refuse the request as a whole.
-        job = call("POST", f"/v1/customers/{path}/async", body).get("async_action_id")
-        for _ in range(3):
-            call("GET", f"/v1/async-actions/{job}")
-    imported = call.upload(
-        "/v1/customers/importCSV", "Name,Source_id,tier\nNew,new,gold\nNo,,gold\n"
+        finish(call, call("POST", f"/v1/customers/{path}/async", body))
+    finish(
+        call,
+        call.upload("/v1/customers/importCSV", "Name,Source_id,tier\nNew,new,gold\nNo,,gold\n"),
     )
-    for _ in range(3):
-        call("GET", f"/v1/async-actions/{imported['async_action_id']}")
     call("DELETE", "/v1/customers/new")
     call("POST", "/v1/customers/bulk/permanent-deletion")
     rita = {"source_id": "rita"}
@@ -219,15 +216,23 @@ def write_everything(call: Client) -> None:
     call("POST", "/v1/orders", {"customer": rita, "amount": 100, "source_id": "written"})
     call("POST", "/v1/orders", {"source_id": "written", "status": "PAID", "items": []})
     call("POST", "/v1/products", {"source_id": "shoe", "name": "Shoe", "price": 4_990})
-    job = call("POST", "/v1/products/bulk/async", [{"source_id": "shoe", "name": "Boot"}, {}])
-    for _ in range(3):
-        call("GET", f"/v1/async-actions/{job.get('async_action_id')}")
+    for path, row in (
+        ("products/bulk/async", {"source_id": "shoe", "name": "Boot"}),
+        ("orders/import", {"source_id": "old", "customer": rita}),
+    ):
+        finish(call, call("POST", f"/v1/{path}", [row, {}]))
     call("POST", "/v1/publications", {"customer": rita, "campaign": {"name": GIFTS}})
     form = {"grant_type": "client_credentials", "scope": "api"}
     token = call("POST", "/v1/oauth/token", form, form=True)["access_token"]
     for _ in range(2):
         call("POST", "/v1/oauth/introspect", {"access_token": token}, form=True)
         call("POST", "/v1/oauth/token/revoke", {"access_token": token}, form=True)
+
+
+def finish(call: Client, queued: dict[str, Any]) -> None:
+    """Poll a job until it has ended."""
+    for _ in range(3):
+        call("GET", f"/v1/async-actions/{queued.get('async_action_id')}")
 
 
 def export(call: Client, exported_object: str = "customer", **parameters: object) -> bytes:
@@ -292,6 +297,7 @@ def refuse_everything(call: Client) -> None:
     for path in ("bulk", "metadata"):
         call("POST", f"/v1/customers/{path}/async", ["x" * 10_485_760])
     call("POST", "/v1/products/bulk/async", ["x" * 10_485_760])
+    call("POST", "/v1/orders/import", [{}] * 2_001)
     call.sandbox.limits.bulk_calls = 0
     call("POST", "/v1/customers/bulk/async", [])
     call.sandbox.limits.bulk_calls = 1000

@@ -52,6 +52,12 @@ MUST_USE: dict[str, set[str]] = {
     "target, with tokens": {"POST /v1/oauth/token"},
     "target, products and orders": {"POST /v1/products/bulk/async", "POST /v1/orders"},
     "target, products singly": {"POST /v1/products", "GET /v1/async-actions"},
+    "target, orders by import": {
+        "POST /v1/orders/import",
+        "GET /v1/orders",
+        "POST /v1/exports",
+        "GET /v1/async-actions",
+    },
     "target, deletes": {"DELETE /v1/customers/{customerId}"},
     "target, permanent deletes": {"POST /v1/customers/{customerId}/permanent-deletion"},
     "target, a dry run": {"GET /v1/customers/{customerId}"},

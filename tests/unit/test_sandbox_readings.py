@@ -124,6 +124,28 @@ def running(world: World) -> Any:
     return world.wire.get(f"async-actions/{job['async_action_id']}").get("result", "absent")
 
 
+def import_of_orders(world: World, *amounts: int | str) -> dict[str, Any]:
+    """The result of an import of one order after another, all of one key."""
+    rows = [{"source_id": "o", "customer": {"source_id": "c"}, "amount": one} for one in amounts]
+    job = world.wire("POST", "/v1/orders/import", rows).body["async_action_id"]
+    for _ in range(2):
+        action = world.wire.get(f"async-actions/{job}")
+    result: dict[str, Any] = action["result"]
+    return result
+
+
+def imported_twice(world: World) -> tuple[int, list[int]]:
+    """How many of two imports of one order fail, and the amounts of the orders there."""
+    failed = import_of_orders(world, 1, 2)["failed_count"]
+    return failed, [row["amount"] for row in world.project.records.orders.values()]
+
+
+def second_import(world: World) -> int:
+    for _ in range(2):
+        reply = world.wire("POST", "/v1/orders/import", [{"source_id": "o"}])
+    return reply.status
+
+
 def page_past_the_cap(world: World) -> Any:
     world.project.add_customers(990, prefix="c")
     reply = world.wire.get("customers", limit=10, page=100)
@@ -330,6 +352,19 @@ SHOWN: dict[tuple[str, Any], tuple[Callable[[World], Any], Any]] = {
     ("running_result", "absent"): (running, "absent"),
     ("running_result", "null"): (running, None),
     ("running_result", "partial"): (lambda w: running(w)["done_count"], 0),
+    ("known_order_imported", "doubled"): (imported_twice, (0, [1, 2])),
+    ("known_order_imported", "changed"): (imported_twice, (0, [2])),
+    ("known_order_imported", "refused"): (imported_twice, (1, [1])),
+    ("import_failures", "named"): (
+        lambda w: import_of_orders(w, "a")["failed"][0]["source_id"],
+        "o",
+    ),
+    ("import_failures", "nameless"): (
+        lambda w: import_of_orders(w, "a")["failed"][0]["source_id"],
+        None,
+    ),
+    ("second_import", "queued"): (second_import, 200),
+    ("second_import", "refused"): (second_import, 409),
     ("activity_order", "-created_at"): (first_event, "customer.updated"),
     ("activity_order", "created_at"): (first_event, "customer.created"),
     ("activity_dates", "inclusive"): (lambda w: events_from(w.four(), FIRST), 2),

@@ -18,6 +18,7 @@ from .auth import Auth, BearerToken, KeyPair
 from .errors import (
     AccessError,
     DeniedError,
+    LostResponseError,
     MaxCallsError,
     NotFoundError,
     RefusedRequestError,
@@ -32,6 +33,7 @@ from .responses import (
     Response,
     describe,
     limit_type,
+    may_be_applied,
     retry_delay_or_raise,
 )
 from .retry_after import LONGEST_WAIT, backoff, server_delay, server_time
@@ -199,12 +201,13 @@ class Client:
         params: Mapping[str, Any] | None = None,
         body: bytes | None = None,
         decode: Callable[[bytes], Any] = msgspec.json.decode,
+        is_repeatable: bool = True,
     ) -> Response:
         """Send one request until it succeeds.
 
-        Every request of the plugins may be repeated, also when its response was lost: reads change
-        nothing, an upsert by `source_id` sent twice leaves what it left once, and a second delete
-        meets 404.
+        Nearly every request of the plugins may be repeated, also when its response was lost: reads
+        change nothing, an upsert by `source_id` sent twice leaves what it left once, and a second
+        delete meets 404. Any other is repeated only where Voucherify says that it came too soon.
 
         Args:
             method: of the request.
@@ -214,6 +217,7 @@ class Client:
             params: the query.
             body: JSON, already encoded.
             decode: decodes the body of a success.
+            is_repeatable: whether a lost response is no reason not to send it again.
 
         Returns:
             A 2xx response.
@@ -222,6 +226,7 @@ class Client:
             AccessError: 401, 402 or 403.
             NotFoundError: 404 from Voucherify.
             RefusedRequestError: any other 4xx.
+            LostResponseError: it is not repeatable, and may have been applied.
             BulkLimitedError: 429 for bulk requests alone.
             CycleUsedUpError: the calls of the billing cycle are used up.
             MaxCallsError: `max_calls` is used up.
@@ -234,7 +239,10 @@ class Client:
             if f"{{{name}}}" in path
         }
         url = self._api_url + path.format_map(encoded)
-        return self._send(Request(method, path, url, params, body, decode=decode), self._auth)
+        request = Request(
+            method, path, url, params, body, decode=decode, is_repeatable=is_repeatable
+        )
+        return self._send(request, self._auth)
 
     def get(
         self,
@@ -392,6 +400,10 @@ class Client:
             datetime.now(UTC),
             is_download=request.file is not None,
         )
+        if not request.is_repeatable and may_be_applied(response):
+            raise LostResponseError(
+                f"{describe(response, request.operation)}, so it may have been applied: run again."
+            )
         if attempt >= most:
             summary = f"{describe(response, request.operation)} {most} times in a row"
             if response.status == HTTPStatus.NOT_FOUND:

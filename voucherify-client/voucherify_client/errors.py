@@ -6,6 +6,7 @@ VoucherifyError            one sentence for the reader of the log; the run ends 
 │   └── DeniedError        402, 403: the plan or the key's role does not allow this one request
 ├── NotFoundError          404 from Voucherify: the thing does not exist, or no longer does
 ├── RefusedRequestError    any other 4xx: Voucherify refused the request, nothing was applied
+├── LostResponseError      a request that may not be repeated was sent; it may have been applied
 ├── BulkLimitedError       429 for bulk requests alone; others may go on
 ├── ExpiredDownloadError   the download address of an export no longer works
 ├── CycleUsedUpError       the API calls of the billing cycle are used up; waiting does not help
@@ -66,6 +67,10 @@ class RefusedRequestError(VoucherifyError):
         self.key = key
         self.message = message
         self.error = {"key": key, "message": message, "details": details}
+
+
+class LostResponseError(VoucherifyError):
+    """A request that may not be repeated was sent without a useful response: anything may be so."""
 
 
 class BulkLimitedError(VoucherifyError):

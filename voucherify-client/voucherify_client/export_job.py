@@ -25,10 +25,10 @@ MAX_EXPORT_TIME = 7_200.0
 """Seconds. The interval between polls doubles, so that two hours cost some thirty calls."""
 
 
-def order_export(client: Client, fields: Sequence[str]) -> str:
-    """Order an export of all customers, oldest first; its id."""
+def order_export(client: Client, fields: Sequence[str], kind: str = "customer") -> str:
+    """Order an export of all customers, or another kind of object, oldest first; its id."""
     parameters = {"order": "created_at", "fields": list(fields)}
-    body = {"exported_object": "customer", "parameters": parameters}
+    body = {"exported_object": kind, "parameters": parameters}
     return str(client.post(EXPORTS, body).get("id"))
 
 
@@ -55,8 +55,8 @@ def download_url(client: Client, export: str) -> Generator[None, None, str | Non
         client.wait(pause)
         waited, pause = waited + pause, min(MAX_POLL_INTERVAL, pause * 2)
     raise VoucherifyError(
-        f"The export of customers is not done after {MAX_EXPORT_TIME / 3600:.0f} hours: run again, "
-        f"or {WITHOUT_EXPORT}."
+        f"The export is not done after {MAX_EXPORT_TIME / 3600:.0f} hours: run again, or "
+        f"{WITHOUT_EXPORT}."
     )
 
 
@@ -81,8 +81,7 @@ def download(client: Client, export: str, url: str) -> IO[bytes]:
 def export_failed() -> VoucherifyError:
     """Voucherify could not make the export, as often as it was ordered."""
     return VoucherifyError(
-        f"Voucherify could not make the export of customers, twice: run again later, or "
-        f"{WITHOUT_EXPORT}."
+        f"Voucherify could not make the export, twice: run again later, or {WITHOUT_EXPORT}."
     )
 
 

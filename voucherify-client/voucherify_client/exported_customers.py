@@ -58,7 +58,9 @@ NUMBERS = frozenset(
     if path[0] in {"summary", "loyalty"} and path[-1] != "last_order_date"
 )
 
-WITHOUT_EXPORT = "do without an export (customers_backfill: list, compare: ledger)"
+WITHOUT_EXPORT = (
+    "do without an export (customers_backfill: list, compare: ledger, write_path of orders: single)"
+)
 """What to do where exports do not work, in the tap and in the target."""
 
 MAX_CELL_CHARACTERS = 10_485_760
@@ -93,7 +95,7 @@ class ExportedCustomers:
         try:
             self._header = next(self._lines, [])
         except csv.Error:
-            raise _invalid_file() from None
+            raise invalid_file() from None
         rest = self._header[len(self._fields) :]
         self._keys = [heading.removeprefix("metadata.") for heading in rest]
         self._has_column_by_key = all(heading.startswith("metadata.") for heading in rest)
@@ -109,10 +111,10 @@ class ExportedCustomers:
         try:
             for cells in self._lines:
                 if len(cells) != len(self._header):
-                    raise _invalid_file()
+                    raise invalid_file()
                 yield self._row(cells)
         except csv.Error:
-            raise _invalid_file() from None
+            raise invalid_file() from None
 
     def _check_columns(self, *, has_metadata: bool) -> None:
         """Compare the headings with what was requested, as far as both use the same names."""
@@ -161,7 +163,8 @@ def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
         yield text
 
 
-def _invalid_file() -> VoucherifyError:
+def invalid_file() -> VoucherifyError:
+    """The file of an export ends early or is no CSV."""
     return VoucherifyError(
         f"The export file is truncated or not valid CSV: run again, or {WITHOUT_EXPORT}."
     )

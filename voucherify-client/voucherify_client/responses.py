@@ -162,6 +162,12 @@ def is_loggable(value: object) -> bool:
     return isinstance(value, str) and LOGGABLE.fullmatch(value) is not None
 
 
+def may_be_applied(response: Response) -> bool:
+    """Whether a request without success may have been applied: lost, cut, or met by a 5xx."""
+    status = response.status
+    return status is None or status >= SERVER_ERRORS or response.failure is not None
+
+
 def retry_delay_or_raise(
     response: Response, operation: str, now: datetime, *, is_download: bool
 ) -> tuple[float, str] | None:

@@ -58,7 +58,8 @@ INSECURE = "no secure connection"
 class Request:
     """One request. `path` is a template and may be logged; `url` may hold ids and secrets.
 
-    With a `file`, the body of the response goes there.
+    With a `file`, the body of the response goes there. `is_repeatable` says whether sending it
+    twice leaves what sending it once does.
     """
 
     method: str
@@ -69,6 +70,7 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     decode: Callable[[bytes], Any] = msgspec.json.decode
     file: IO[bytes] | None = None
+    is_repeatable: bool = True
 
     @property
     def operation(self) -> str:

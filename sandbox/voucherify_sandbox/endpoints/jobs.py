@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from voucherify_sandbox import csv_import
+from voucherify_sandbox.endpoints.programs import import_order
 from voucherify_sandbox.errors import invalid_payload, not_found, plain_error, refusal
-from voucherify_sandbox.jobs import IMPORT, Job
+from voucherify_sandbox.jobs import IMPORT, ORDERS, Job
 from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from voucherify_sandbox.request import Request
 
 MAX_BYTES = 10_485_760
+MAX_ORDERS = 2_000
 PRODUCTS = "PRODUCTS.BULK_UPDATE"
 
 
@@ -48,6 +50,18 @@ def import_file(project: Project, request: Request) -> Response:
     rows = csv_import.rows(csv_import.uploaded(request), project.people.rules)
 
     return _submit(project, request, IMPORT, rows)
+
+
+def import_orders(project: Project, request: Request) -> Response:
+    """Queue the import of an array of orders, of which nothing else follows."""
+    rows = _rows(project, request)
+    if len(rows) > MAX_ORDERS:
+        raise invalid_payload(f"Payload should have at most {MAX_ORDERS} items")
+    is_running = any(job.type == ORDERS for job in project.jobs.waiting)
+    if is_running and project.readings.second_import == "refused":
+        raise refusal(409, "import_in_progress", "Import in progress", "Wait for the first one")
+    queued = _submit(project, request, ORDERS, rows)
+    return Response(200, queued.body)
 
 
 def _rows(project: Project, request: Request) -> list[Any]:
@@ -104,6 +118,8 @@ def _submit(project: Project, request: Request, kind: str, rows: Sequence[Json])
             raise invalid_payload("Item should be object")
         if kind == PRODUCTS:
             return project.products.upsert(row)
+        if kind == ORDERS:
+            return import_order(project, row)
         before = len(project.people.by_id)
         if kind == IMPORT:
             project.people.overwrite(row)

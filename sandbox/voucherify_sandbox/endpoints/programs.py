@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voucherify_sandbox.endpoints.lists import Rules, by_cursor, by_page, found
-from voucherify_sandbox.errors import invalid_payload, not_found
+from voucherify_sandbox.errors import invalid_payload, not_found, refusal
 from voucherify_sandbox.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from voucherify_sandbox.customers import Customer
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.project import Project
     from voucherify_sandbox.request import Request
@@ -196,29 +197,55 @@ def list_orders(project: Project, request: Request) -> Response:
 def create_order(project: Project, request: Request) -> Response:
     """Place an order, or change the one with its id or source_id."""
     order = request.object()
+    _check_order(order)
+    placed = project.records.find_order(order)
+    if placed is not None:
+        return Response(200, project.show(project.redemption_flow.change_order(placed, order)))
+    buyer = _buyer(project, order)
+    placed = project.redemption_flow.place_order(_with_defaults(order), buyer)
+    return Response(200, project.show(placed))
+
+
+def import_order(project: Project, order: Json) -> bool:
+    """Add an order of which nothing else follows; returns whether its source_id was known."""
+    _check_order(order)
+    known = project.records.find_order({"source_id": order.get("source_id")})
+    reading = project.readings.known_order_imported
+    if known is not None and reading == "refused":
+        raise refusal(400, "duplicated_source_id", "Duplicated source_id", "The order exists")
+    if known is not None and reading == "changed":
+        project.redemption_flow.set_order_fields(known, order)
+    else:
+        project.records.order(_with_defaults(order), _buyer(project, order))
+    return known is not None
+
+
+def _check_order(order: Json) -> None:
     amount, status = order.get("amount", 0), order.get("status")
     if not isinstance(amount, int) or amount < 0:
         raise invalid_payload("Property .amount should be integer")
     if status not in (None, *ORDER_STATUSES):
         raise invalid_payload(f"Property .status should be one of {', '.join(ORDER_STATUSES)}")
-    placed = project.records.find_order(order)
-    if placed is not None:
-        return Response(200, project.show(project.redemption_flow.change_order(placed, order)))
-    order |= {"status": status or ORDER_STATUSES[0], "amount": amount}
+
+
+def _with_defaults(order: Json) -> Json:
+    status, amount = order.get("status") or ORDER_STATUSES[0], order.get("amount", 0)
+    return {**order, "status": status, "amount": amount}
+
+
+def _buyer(project: Project, order: Json) -> Customer:
     customer = order.get("customer")
     if not isinstance(customer, dict):
         raise invalid_payload("Property .customer is required")
     known = project.people.find(str(customer.get("id") or customer.get("source_id")))
-    buyer = known or project.redemption_flow.customer(customer)
-    return Response(200, project.show(project.redemption_flow.place_order(order, buyer)))
+    return known or project.redemption_flow.customer(customer)
 
 
 def get_order(project: Project, request: Request) -> Response:
     """One order, by id or source_id."""
     key = request.parameters["orderId"]
-    rows = project.records.orders
-    known = next((row["id"] for row in rows.values() if row["source_id"] == key), key)
-    return found(project, rows, known, "order")
+    known = project.records.by_source_id.get(key, key)
+    return found(project, project.records.orders, known, "order")
 
 
 def list_segments(project: Project, request: Request) -> Response:

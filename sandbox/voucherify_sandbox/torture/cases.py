@@ -53,12 +53,15 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 """Settings of the plugins that are combined with the readings."""
 
+OF_IMPORTS = ("known_order_imported", "import_failures", "second_import")
+"""Readings that only a part with orders meets."""
+
 READINGS_LEFT_OUT: dict[str, frozenset[str]] = {
-    TAP: frozenset(),
+    TAP: frozenset(OF_IMPORTS),
     # No two keys of these contacts differ by case alone.
-    TARGET: frozenset(("source_id_case",)),
+    TARGET: frozenset((*OF_IMPORTS, "source_id_case")),
     # Where a bulk write leaves `updated_at` alone, no filter finds the change.
-    ROUND_TRIP: frozenset(("bulk_write_updates", "source_id_case")),
+    ROUND_TRIP: frozenset((*OF_IMPORTS, "bulk_write_updates", "source_id_case")),
 }
 """Readings that are not tried with a part."""
 

@@ -56,6 +56,7 @@ DELETIONS = ("tests/faults/test_target_deletions.py",)
 FILES = ("tests/faults/test_target_files.py",)
 RESTORED = ("tests/faults/test_target_restored.py",)
 EARLIER = ("tests/faults/test_target_earlier_jobs.py",)
+IMPORTS = ("tests/standard/test_target_imports.py",)
 SUPERSEDED = ("tests/faults/test_target_superseded.py",)
 ORDER = ("tests/faults/test_target_replay_order.py",)
 ODD = ("tests/faults/test_target_odd_responses.py",)
@@ -715,6 +716,48 @@ DEFENCES = (
         "            self._earlier_jobs.wait()\n",
         "            pass\n",
         EARLIER,
+    ),
+    Defence(
+        "target: nothing is imported that is there already",
+        "target_voucherify/writing/imports.py",
+        "fresh = batch.without([key for key in batch.rows if key in self._known])",
+        "fresh = batch",
+        (*IMPORTS, "-k", "known or twice"),
+    ),
+    Defence(
+        "target: an import whose response is lost is not repeated",
+        "target_voucherify/writing/bulk.py",
+        "is_repeatable=self._entity.is_upserted",
+        "is_repeatable=True",
+        (*IMPORTS, "-k", "nobody_tells"),
+    ),
+    Defence(
+        "target: what was imported is looked up before it is imported again",
+        "target_voucherify/writing/imports.py",
+        "missing = batch.without([key for key in batch.rows if key in self._known])",
+        "missing = batch",
+        (*IMPORTS, "-k", "nobody_tells"),
+    ),
+    Defence(
+        "target: a job that is gone may still import",
+        "target_voucherify/writing/imports.py",
+        "        if not action:\n",
+        "        if False:\n",
+        (*IMPORTS, "-k", "gone"),
+    ),
+    Defence(
+        "target: an export that lacks orders is not believed",
+        "target_voucherify/writing/known_keys.py",
+        "        if count < total:\n",
+        "        if False:\n",
+        (*IMPORTS, "-k", "trustworthy"),
+    ),
+    Defence(
+        "target: orders are looked up once earlier imports have ended",
+        "target_voucherify/writing/imports.py",
+        "        self._earlier_jobs.wait_anew()\n        self._known.read()\n",
+        "        self._known.read()\n",
+        (*IMPORTS, "-k", "earlier_run"),
     ),
     Defence(
         "target: a ledger from a backup is not believed",

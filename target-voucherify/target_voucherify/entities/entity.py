@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -37,9 +38,12 @@ class Entity(NamedTuple):
         objects: fields that are objects, with their members, all text.
         metadata: the resource of its metadata schema.
         one: path of the request that creates or updates one.
-        bulk: path of the request that does so with many; empty where there is none that may be
-            repeated.
+        bulk: path of the request that does so with many.
         jobs: how the types of the jobs begin that write it.
+        write_paths: that it can take, the default first.
+        most_rows: in one bulk request.
+        is_upserted: whether a bulk request changes what is there already, so that it may be
+            repeated; of any other it is looked up first what is there.
     """
 
     name: str
@@ -50,6 +54,9 @@ class Entity(NamedTuple):
     one: str
     bulk: str
     jobs: str
+    write_paths: tuple[str, ...] = ("bulk", "single", "auto")
+    most_rows: int = sys.maxsize
+    is_upserted: bool = True
 
     @property
     def with_article(self) -> str:
@@ -116,8 +123,11 @@ ORDERS = Entity(
     {"customer": PERSON, "referrer": PERSON},
     "order",
     "/v1/orders",
-    "",
+    "/v1/orders/import",
     "ORDERS.",
+    write_paths=("single", "bulk"),
+    most_rows=2_000,
+    is_upserted=False,
 )
 
 ENTITIES = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS, ORDERS)}
@@ -135,6 +145,11 @@ class EntitySettings(msgspec.Struct, frozen=True, kw_only=True):
     nulls: str
     write_path: str
     decimals: int
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it goes by a bulk request that may not be repeated."""
+        return self.write_path == "bulk" and not self.entity.is_upserted
 
     @property
     def shaping(self) -> list[object]:
@@ -169,7 +184,7 @@ def entity_settings(settings: Settings) -> list[EntitySettings]:
 
 def _settings_of(entity: Entity, top: Settings, given: Mapping[str, Any]) -> EntitySettings:
     is_customers = entity is CUSTOMERS
-    path = given.get("write_path") or (top.write_path if is_customers else "bulk")
+    default = top.write_path if is_customers else entity.write_paths[0]
     return EntitySettings(
         entity=entity,
         stream=given.get("stream") or (top.customers_stream if is_customers else entity.name),
@@ -177,6 +192,6 @@ def _settings_of(entity: Entity, top: Settings, given: Mapping[str, Any]) -> Ent
         mapping=given.get("mapping") or (top.mapping if is_customers else None),
         unmapped=given.get("unmapped") or top.unmapped,
         nulls=given.get("nulls") or top.nulls,
-        write_path=path if entity.bulk else "single",
+        write_path=given.get("write_path") or default,
         decimals=given.get("decimals") or 0,
     )

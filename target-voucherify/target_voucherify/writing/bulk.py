@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.responses import Response
     from target_voucherify.writing.batch import Batch
-
-MAX_JOBS = 5
-"""Jobs in flight at most."""
+    from target_voucherify.writing.job_result import JobResult
 
 MAX_BYTES = 24 * 1024 * 1024
 """Bytes in flight at most. They are kept in memory, to be sent again or set aside, and count the
@@ -72,12 +70,17 @@ class Job(NamedTuple):
 class BulkWriter(Writer):
     """Writes batches through an entity's bulk request.
 
+    Attributes:
+        max_jobs: in flight.
+
     Args:
         context: of the run.
         entity: that is written.
         max_rows: customers in one request; lowered for good when Voucherify accepts fewer.
         timeout: seconds that a job may take.
     """
+
+    max_jobs = 5
 
     def __init__(self, context: RunContext, entity: Entity, max_rows: int, timeout: float) -> None:
         self._context = context
@@ -162,7 +165,12 @@ class BulkWriter(Writer):
         for attempt in range(1, ATTEMPTS_WHEN_LIMITED + 1):
             self._check_may_send()
             try:
-                return self._context.client.request("POST", self._entity.bulk, body=body)
+                return self._context.client.request(
+                    "POST",
+                    self._entity.bulk,
+                    body=body,
+                    is_repeatable=self._entity.is_upserted,
+                )
             except BulkLimitedError as limited:
                 if attempt == ATTEMPTS_WHEN_LIMITED:
                     raise
@@ -196,7 +204,7 @@ class BulkWriter(Writer):
 
     def _make_room(self, batch: Batch) -> None:
         while self._jobs and (
-            len(self._jobs) >= MAX_JOBS
+            len(self._jobs) >= self.max_jobs
             or batch.held_bytes + sum(job.batch.held_bytes for job in self._jobs) > MAX_BYTES
         ):
             self._settle_oldest()
@@ -289,13 +297,14 @@ class BulkWriter(Writer):
             self._refuse(others, dict.fromkeys(others.rows, UNEXPLAINED))
             self._context.outcomes.release(others.ticket)
         elif result.unnamed is Unnamed.SOME_REFUSED:
-            self._find_unnamed(others, named=bool(result.named))
+            self._find_unnamed(others, job.id, result)
         else:
             self._send_again(others, job.id, result.description)
 
-    def _find_unnamed(self, batch: Batch, *, named: bool) -> None:
+    def _find_unnamed(self, batch: Batch, job: str, result: JobResult) -> None:
         """Send rows again until every refused one is named, in halves if none was named."""
-        halves = batch.split(len(batch.rows) if named else (len(batch.rows) + 1) // 2)
+        del job
+        halves = batch.split(len(batch.rows) if result.named else (len(batch.rows) + 1) // 2)
         for _ in halves[1:]:
             self._context.fence.retain(batch.ticket)
         self._unsent.extend(halves)

@@ -26,6 +26,9 @@ MOST_READS = 19
 
 POLLS_PER_JOB = 2
 
+CALLS_OF_A_LOOK = 7
+"""Earlier jobs, the number of orders, and an export: ordered, polled and downloaded."""
+
 
 def sample_size(entities: int) -> int:
     """How many objects of each entity are looked up when there is no ledger; of more, a sample.
@@ -91,7 +94,7 @@ class DryRunWriter(Writer):
         """Log what would happen and add it to the summary; nothing is deleted."""
         deleted = deletions.count_due()
         updates = self._known if self._context.ledger.is_enabled else self._estimated_updates()
-        calls = self._calls(deleted)
+        calls = self._calls(deleted, updates)
         limit = self._context.summary.usage.quota_limit
         extra = self._context.summary.extra
         extra["dry_run"] = True
@@ -117,10 +120,15 @@ class DryRunWriter(Writer):
             calls,
         )
 
-    def _calls(self, deleted: int) -> int:
-        """Calls for the metadata schema, the writes, and earlier jobs before single ones."""
+    def _calls(self, deleted: int, updates: int) -> int:
+        """Calls for the metadata schema, the writes, and earlier jobs before single ones.
+
+        Before an import it is looked up what is there, which then takes a call each.
+        """
         is_single = 0 < self._rows <= self._max_single
         writes = self._rows if is_single else self._batches * (1 + POLLS_PER_JOB)
+        if self._rows and not is_single and not self._entity.is_upserted:
+            writes += CALLS_OF_A_LOOK + updates
         return bool(self._rows) + writes + deleted + (is_single or deleted > 0)
 
     def _add_to_sample(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Bulk jobs that are queued before a run: a write of a single customer must not overtake them.
+"""Bulk jobs that are queued before a run: what it writes must not overtake them.
 
 A run that ends by `async_timeout`, a signal or a kill leaves its jobs in Voucherify's queue, and
 another program may have jobs there too. They are applied in their order, so a later job overwrites
@@ -29,7 +29,7 @@ MAX_LISTED = 100
 
 
 class EarlierJobs:
-    """The jobs that write an entity and had not ended before this run wrote a single one of it.
+    """The jobs that write an entity and had not ended when this run looked.
 
     Args:
         client: of the run.
@@ -45,19 +45,22 @@ class EarlierJobs:
         self._log = logging.getLogger("target-voucherify")
 
     def wait(self) -> None:
-        """Wait until they have ended; only the first call of a run requests anything.
+        """Wait until they have ended; only the first call of a run requests anything."""
+        if not self._have_ended:
+            self.wait_anew()
+
+    def wait_anew(self) -> bool:
+        """Look for jobs that have not ended and wait for them; returns whether there were any.
 
         Raises:
             VoucherifyError: they take longer than the timeout.
         """
-        if self._have_ended:
-            return
         jobs = self._unfinished()
         if jobs:
             self._log.info(
-                "Waiting for %d earlier jobs, which would overwrite single %s",
+                "Waiting for %d earlier jobs, which no %s may overtake",
                 len(jobs),
-                self._entity.name,
+                self._entity.singular,
             )
         schedule = PollSchedule()
         schedule.begin(time.monotonic())
@@ -66,12 +69,13 @@ class EarlierJobs:
                 if schedule.running > self._timeout:
                     raise VoucherifyError(
                         f"Job {job}, which was queued before this run, did not end within "
-                        f"async_timeout ({self._timeout:g} s), and it would overwrite single "
-                        f"{self._entity.name}: run again later, or raise async_timeout."
+                        f"async_timeout ({self._timeout:g} s), and no {self._entity.singular} may "
+                        "overtake it: run again later, or raise async_timeout."
                     )
                 schedule.still_running()
                 self._client.wait(schedule.wait)
         self._have_ended = True
+        return bool(jobs)
 
     def _unfinished(self) -> list[str]:
         """The ids of the jobs to wait for, oldest first."""

@@ -52,7 +52,7 @@ def job_result(action: Mapping[str, Any], sent: Collection[str]) -> JobResult:
     """
     result = action.get("result")
     result = result if isinstance(result, dict) else {}
-    named = _named_errors(result.get("errors"), sent)
+    named = _named_errors(result.get("errors") or result.get("failed"), sent)
     done, failed = result.get("done_count"), result.get("failed_count")
     description = (
         f"status {action.get('status', 'unknown')}, operation_status "
@@ -83,10 +83,14 @@ def _unnamed(named: int, failed: Any, sent: int) -> Unnamed:
 
 
 def _named_errors(errors: object, sent: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """Errors by row; an error without the `source_id` of a row that was sent is left out."""
-    rows = errors if isinstance(errors, list) else []
+    """Errors by row; an error without the `source_id` of a row that was sent is left out.
+
+    An import has a `reason` for a `message`; its published description has a single object where
+    its sample has an array.
+    """
+    rows = errors if isinstance(errors, list) else [errors]
     return {
-        error["source_id"]: error
+        error["source_id"]: {"message": error.get("reason"), **error}
         for error in rows
         if isinstance(error, dict)
         and isinstance(error.get("source_id"), str)

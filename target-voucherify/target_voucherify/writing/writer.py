@@ -42,6 +42,9 @@ class Writer:
     def settle(self) -> None:
         """Wait until nothing is in flight."""
 
+    def close(self) -> None:
+        """Free what is kept outside memory."""
+
     def end_input(self) -> None:
         """Note that the next batch is the last."""
 
