@@ -102,7 +102,7 @@ class EntityRun:
         self.has_stream = False
         self._replayed: dict[str, float] = {}
         """When the newest replayed record of a key was read first."""
-        self.batch = OpenBatch(context.fence.hold, self._write_batch, clock)
+        self.batch = OpenBatch(context.fence.hold, self._write_batch, clock, settings.max_batch_age)
         self._logged_topics: set[str] = set()
 
     @property

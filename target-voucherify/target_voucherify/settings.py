@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nulls: Literal["drop", "send"]
     write_path: Literal["bulk", "single", "auto"]
     batch_size_rows: int
+    max_batch_age: float
     async_timeout: float
     refused_records_path: str | None = None
     max_refused_percent: float

@@ -210,9 +210,10 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "faults/test_target_bulk.py::test_a_limit_on_customers_is_learned_once",
         "faults/test_target_situations.py::test_the_number_of_customers_that_a_request_may_have_is_logged",
     ),
-    "a tap that is slow or silent": (
+    "a tap that is slow, silent, or never ends": (
         "faults/test_target_slow_input.py::test_the_state_of_a_finished_job_is_emitted_without_a_further_message",
         "faults/test_target_slow_input.py::test_a_batch_is_sent_when_it_is_old",
+        "faults/test_target_slow_input.py::test_an_input_that_never_ends_is_written_and_acknowledged_as_it_comes",
     ),
     "a job that fails": (
         "faults/test_target_bulk.py::test_a_job_that_fails_is_sent_again_three_times_at_most",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,6 @@ from target_run import held, settings
 from target_voucherify.run import Run
 from target_voucherify.settings import SETTINGS, Settings, with_defaults
 from target_voucherify.singer.reader import MessageReader
-from target_voucherify.writing.batch import MAX_AGE
 from voucherify_sandbox import Readings, Sandbox
 
 if TYPE_CHECKING:
@@ -86,22 +87,46 @@ def test_a_signal_ends_the_wait_for_input(sandbox: Sandbox, tmp_path: Path) -> N
 def test_a_batch_is_sent_when_it_is_old(
     sandbox: Sandbox, tmp_path: Path, more: dict[str, Any], ledger: str
 ) -> None:
-    if ledger:
-        more = {**more, "ledger_path": str(tmp_path / ledger)}
+    more = {**more, "max_batch_age": 40, "ledger_path": ledger and str(tmp_path / ledger)}
     clock = Clock()
     run = Run(Settings.from_config(with_defaults(settings(sandbox, **more), SETTINGS)), clock)
     run.customers.add("crm-1", b'{"source_id":"crm-1"}', b"")
-    assert run.work_while_waiting() == MAX_AGE
-    clock.now = MAX_AGE - 1
+    assert run.work_while_waiting() == 40
+    clock.now = 39
     run.customers.add("crm-2", b'{"source_id":"crm-2"}', b"")
     assert run.work_while_waiting() == 1
     assert held(sandbox) == set()
 
-    clock.now = MAX_AGE
+    clock.now = 40
     assert run.work_while_waiting() is None
     run.finish(None)
 
     assert held(sandbox) == {"crm-1", "crm-2"}
+
+
+def test_an_input_that_never_ends_is_written_and_acknowledged_as_it_comes(
+    tmp_path: Path,
+) -> None:
+    """A record comes every tenth of a second, so the target never waits for a whole batch age."""
+    with (
+        Sandbox(readings=Readings(job_polls=0)) as sandbox,
+        started(sandbox, tmp_path, max_batch_age=1, batch_size_rows=5000) as process,
+    ):
+        send(process, schema())
+        sent = 0
+        for _ in range(40):
+            time.sleep(0.1)
+            sent += 1
+            send(process, record(sent), state({"seen": sent}))
+        seen = json.loads(printed_line(process))["seen"]
+        assert 0 < seen <= sent
+        assert len(held(sandbox)) >= seen
+        jobs = [one for one in sandbox.requests if one.path == "/v1/customers/bulk/async"]
+        assert len(jobs) <= 6
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate()[0]
+    last = json.loads(rest.splitlines()[-1])["seen"] if rest else seen
+    assert {f"crm-{number}" for number in range(1, last + 1)} <= held(sandbox)
 
 
 def test_the_reader_works_between_reads_and_while_it_waits() -> None:

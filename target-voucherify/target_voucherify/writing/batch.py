@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from target_voucherify.acknowledgement.outcomes import Row
 
-MAX_AGE = 60.0
-"""Seconds after which a batch is sent although it is not full."""
-
 MAX_HELD_BYTES = 12 * 1024 * 1024
 """Bytes of customers and their lines that a batch keeps in memory at most."""
 
@@ -76,18 +73,24 @@ class Batch:
 
 
 class OpenBatch:
-    """The batch that customers are added to; sent when it is full, or a minute after its first one.
+    """The batch that customers are added to; sent when it is full, or when its first one is old.
 
     Args:
         hold: returns a new ticket of the fence.
         send: sends a batch.
         clock: seconds that only move forward.
+        max_age: seconds after its first customer at which it is sent.
     """
 
     def __init__(
-        self, hold: Callable[[], int], send: Callable[[Batch], None], clock: Callable[[], float]
+        self,
+        hold: Callable[[], int],
+        send: Callable[[Batch], None],
+        clock: Callable[[], float],
+        max_age: float,
     ) -> None:
         self._hold, self._send, self._clock = hold, send, clock
+        self._max_age = max_age
         self._batch: Batch | None = None
         self._due = 0.0
 
@@ -98,7 +101,7 @@ class OpenBatch:
         """Add a customer; returns whether it replaced an earlier record of the same key."""
         if self._batch is None or not self._batch.fits(key, row, max_rows):
             self.send()
-            self._batch, self._due = Batch(self._hold()), self._clock() + MAX_AGE
+            self._batch, self._due = Batch(self._hold()), self._clock() + self._max_age
         is_again = self._batch.add(key, row)
         if len(self._batch.rows) >= max_rows:
             self.send()
