@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -106,5 +107,22 @@ def test_without_a_restore_nothing_is_sent_again(config: dict[str, Any]) -> None
 
     done = load(config, whole(range(5), 3))
 
+    assert (done.error, done.summary["unchanged"]) == (None, 5)
+    assert "was restored or copied" not in done.log
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("other", ["refused.singer", "ledger-orders.db"])
+def test_a_run_that_ends_at_a_lock_makes_no_ledger_suspect(
+    config: dict[str, Any], tmp_path: Path, other: str
+) -> None:
+    config |= {"refused_records_path": str(tmp_path / "refused.singer"), "entities": {"orders": {}}}
+    load(config, whole(range(5), 1))
+
+    with (tmp_path / f"{other}.lock").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is in use by another run" in str(load(config, whole(range(5), 2)).error)
+
+    done = load(config, whole(range(5), 3))
     assert (done.error, done.summary["unchanged"]) == (None, 5)
     assert "was restored or copied" not in done.log

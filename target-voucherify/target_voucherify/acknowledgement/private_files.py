@@ -49,7 +49,10 @@ DATABASE_ADVICE = {
 
 
 class Runs(NamedTuple):
-    """The run that holds a lock, the one before it, and how that one left the locked file."""
+    """The run that holds a lock, the last one that used the locked file, and how it left the file.
+
+    A run that ends before it uses the file, because another one is locked, leaves the latter two.
+    """
 
     this: str = ""
     before: str = ""
@@ -138,9 +141,8 @@ def _locked(setting: str, path: str) -> int:
         raise file_error(setting, path, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        earlier = _runs_in(descriptor)
         this = f"process {os.getpid()} since {to_iso(datetime.now(UTC))}"
-        _write_runs(descriptor, Runs(this, earlier.this, earlier.left))
+        _write_runs(descriptor, _runs_in(descriptor)._replace(this=this))
     except BlockingIOError:
         holder = _runs_in(descriptor).this
         os.close(descriptor)
@@ -155,7 +157,7 @@ def _locked(setting: str, path: str) -> int:
 
 
 def swap_left(path: str, left: str) -> Runs:
-    """Note in the lock of a file how its run leaves it; returns what the lock said before.
+    """Note in the lock of a file that its run uses it, and how; returns what the lock said before.
 
     Empty texts are unknown: where there is no lock, or where a kill left half of it.
     """
@@ -165,7 +167,7 @@ def swap_left(path: str, left: str) -> Runs:
         return Runs()
     try:
         runs = _runs_in(descriptor)
-        _write_runs(descriptor, runs._replace(left=left))
+        _write_runs(descriptor, runs._replace(before=runs.this, left=left))
     except OSError:  # a full disk: the next run distrusts the file
         return Runs()
     finally:
