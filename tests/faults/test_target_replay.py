@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leaks
-from singer_input import contacts, lines, record, schema
+from singer_input import TEXT, contacts, lines, record, schema
 from target_run import held, load, settings
 from voucherify_sandbox import Fault, Sandbox
 
@@ -107,6 +107,24 @@ def test_a_file_of_which_nothing_is_refused_is_empty_at_the_end(
     load({**config, "write_path": "single"}, lines(*contacts(10)))
     replay(tmp_path, refused)
     assert (refused.read_text(), len(held(project))) == ("", 10)
+
+
+def test_a_file_lacks_streams_of_which_nothing_was_refused(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    maps = {"crm": {"__alias__": "customers"}, "shop": {"__alias__": "orders"}}
+    more = {"stream_maps": maps, "entities": {"orders": {}}}
+    order = {"source_id": "shop-1", "amount": 5, "customer": {"source_id": "crm-0"}}
+    bought = {"type": "RECORD", "stream": "shop", "record": order}
+    of_orders = schema({"source_id": TEXT, "amount": {}, "customer": {}}, "shop")
+    project.faults.add(Fault(kind="status", status=400, path="/v1/orders"))
+    load(config | more, lines(schema(stream="crm"), of_orders, record(0, stream="crm"), bought))
+    assert kept(refused) == ["shop-1"]
+
+    done = replay(tmp_path, refused, **more)
+
+    assert (done.returncode, refused.read_text()) == (0, ""), done.stderr
+    assert [placed["amount"] for placed in project.project.records.orders.values()] == [5]
 
 
 @pytest.mark.parametrize("fault", ["401", "max_calls"])

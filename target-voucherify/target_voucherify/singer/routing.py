@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.mapper import RemoveRecordTransform
 
+from target_voucherify.acknowledgement.refused_file import ADDED
 from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
 from target_voucherify.json_lines import TOO_DEEP
 from target_voucherify.singer.reader import LINE
@@ -78,6 +79,8 @@ class StreamRouter:
         """Held until a stream is not removed: a state must not cover streams that nobody took."""
         self._key_maps: dict[str, list[StreamMap]] = {}
         """The maps of a stream without expressions for anything but the key, once needed."""
+        self._is_replay = True
+        """Whether every SCHEMA so far is of a refused-records file."""
         self._routes: dict[str, list[Route]] = {}
         self._keys: dict[tuple[str, EntityRun], str] = {}
         """What holds the `source_id`, by stream and entity."""
@@ -87,6 +90,7 @@ class StreamRouter:
     def begin_stream(self, message: dict[str, Any]) -> None:
         """Prepare the routes of a stream; the same SCHEMA again changes nothing."""
         stream, schema, keys = _schema_parts(message)
+        self._is_replay = self._is_replay and schema["properties"].keys() >= ADDED.keys()
         if self._run.outcomes.file:
             self._run.outcomes.file.declare(message)
         if self._mappers:
@@ -159,7 +163,10 @@ class StreamRouter:
             self._handle(routes, record, line)
 
     def input_error(self) -> InputError | None:
-        """What is wrong with the input as a whole: streams that `stream_maps` waits for in vain."""
+        """What is wrong with the input as a whole: streams that `stream_maps` waits for in vain.
+
+        A refused-records file may lack streams: it has those of its records alone.
+        """
         if not self._routes:
             self._release_states()
             return None
@@ -169,7 +176,8 @@ class StreamRouter:
                 f"stream_maps removes every stream of the input ({streams}), so none of its "
                 "records reaches the customers stream: correct the names in stream_maps"
             )
-        if missing := unused(self._maps, self._routes):
+        missing = [] if self._is_replay else unused(self._maps, self._routes)
+        if missing:
             names = ", ".join(map(column_name, missing))
             return InputError(
                 f"stream_maps names {names}, and the input has no such stream; it has: {streams}. "
