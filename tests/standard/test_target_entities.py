@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from singer_input import TEXT, lines, record, schema, state
-from target_run import load, settings
+from target_run import held, load, settings
 from voucherify_sandbox import Fault
 
 if TYPE_CHECKING:
@@ -137,8 +137,36 @@ def test_items_have_amounts_in_the_smallest_unit(project: Sandbox, given: Any) -
     ]
 
 
+KEYS = {"padded": ("crm-1  ", "crm-1"), "a float": (7.0, "7"), "a number": (7, "7")}
+
+
+@pytest.mark.parametrize(("key", "sent"), KEYS.values(), ids=KEYS)
+def test_an_order_names_its_customer_and_products_by_the_keys_that_these_have(
+    project: Sandbox, key: Any, sent: str
+) -> None:
+    items = [{"source_id": key, "quantity": 1}, {"source_id": "  ", "quantity": 2}]
+    contact, bought = record(1, source_id=key), order(1, contact_id=key, lines=items)
+
+    done = load(settings(project, entities=ORDERS), lines(schema(), contact, OF_ORDERS, bought))
+
+    assert (done.error, held(project)) == (None, {sent})
+    [row] = placed(project).values()
+    assert row["items"] == [{"source_id": sent, "quantity": 1}, {"quantity": 2}]
+
+
+@pytest.mark.parametrize("nobody", [None, "", "   "])
+@pytest.mark.parametrize("nulls", ["drop", "send"])
+def test_an_order_of_nobody_makes_no_customer(project: Sandbox, nobody: Any, nulls: str) -> None:
+    config = settings(project, entities=ORDERS, nulls=nulls)
+    load(config, lines(OF_ORDERS, order(1), order(2, contact_id=nobody)))
+    assert held(project) == {"crm-1"}
+
+
 WRONG_ORDERS = {
     "three decimals": ({"total": 12.505}, "has more than 2 decimals"),
+    "thirty decimals": ({"total": f"12.5{'0' * 28}1"}, "has more than 2 decimals"),
+    "half a customer": ({"contact_id": 1.5}, "contact_id is a number, neither text nor a whole"),
+    "a customer in two lines": ({"contact_id": "a\nb"}, "contact_id holds control characters"),
     "an unknown status": ({"state": "shipped"}, "is none of CREATED, PAID"),
     "an item that is text": ({"lines": ["shoe"]}, "holds text, where an item is an object"),
     "half a piece": ({"lines": [{"quantity": 0.5}]}, "whose quantity has decimals"),

@@ -14,7 +14,7 @@ from target_voucherify.json_lines import number
 from target_voucherify.voucherify_client.log_names import column_name, member_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from target_voucherify.entities.entity import EntitySettings
     from target_voucherify.entities.metadata_schema import MetadataSchema
@@ -61,7 +61,7 @@ class EntityBuilder:
             (
                 part,
                 settings.entity.objects[part.name],
-                _compile(part.members, lambda _: converters.text),
+                _compile(part.members, settings.entity.objects[part.name].__getitem__),
             )
             for part in plan.objects
         ]
@@ -124,7 +124,7 @@ class EntityBuilder:
         self,
         into: Record,
         part: ObjectPlan,
-        members: tuple[str, ...],
+        members: Mapping[str, Callable[[Json], Json]],
         fields: Iterable[Field],
         record: Record,
         problems: list[str],
@@ -132,13 +132,15 @@ class EntityBuilder:
         made = Record()
         for name, value in self._whole(part.whole, record, problems).items():
             if name in members:
-                self._set(made, name, value, (converters.text, f"{part.name}.{name}"), problems)
+                self._set(made, name, value, (members[name], f"{part.name}.{name}"), problems)
             else:
                 self._log_once(
                     f"{part.name}.{name}",
                     f"Ignoring {member_name(name)} of {part.name}: it has no such member",
                 )
         self._fill(made, fields, record, problems)
+        if "source_id" in members and not any(made.values()):
+            made.clear()  # of nobody's nulls Voucherify might make a new customer each time
         self._put(into, part.name, made, part.whole, record)
 
     def _add_metadata(self, into: Record, record: Record, problems: list[str]) -> None:

@@ -31,6 +31,12 @@ EXACT_DIGITS = 15
 MAX_EXPONENT = 308
 """Decimal digits of the largest number that readers of JSON can hold (IEEE 754 double)."""
 
+MOST_KEY_DIGITS = 40
+"""Digits of a key that is a number: as many as the widest integer column of a database has."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that no key may hold."""
+
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 GEOPOINT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
 EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]|$)")
@@ -64,6 +70,27 @@ def text(value: Json) -> str:
     if isinstance(value, float | Decimal) and _is_finite(value):
         return decimal_text(value)
     raise ValueError(f"is {kind_of(value)}, not text")
+
+
+def key(value: Json) -> str | None:
+    """The key by which one entity names another, made as that one's `source_id`; null if blank.
+
+    Otherwise an order whose column is padded, or a float, would name a customer that nobody has.
+    """
+    given = value if type(value) is str else whole_number_text(value)
+    made = given.rstrip(" ")
+    if CONTROL.search(made):
+        raise ValueError("holds control characters or broken Unicode")
+    return made if made.strip() else None
+
+
+def whole_number_text(value: Json) -> str:
+    """A key that is a number, as decimal text."""
+    is_number = isinstance(value, int | float | Decimal) and type(value) is not bool
+    exact = Decimal(value) if is_number else Decimal("NaN")
+    if exact.is_finite() and exact.adjusted() < MOST_KEY_DIGITS and exact == int(exact):
+        return str(int(exact))
+    raise ValueError(f"is {kind_of(value)}, neither text nor a whole number")
 
 
 def unless_blank(convert: Callable[[Json], Json]) -> Callable[[Json], Json]:
@@ -134,8 +161,9 @@ def amount(decimals: int) -> Callable[[Json], int]:
     """
 
     def converted(value: Json) -> int:
-        exact = number(value)
-        shifted = Decimal(str(exact)).scaleb(decimals)
+        sign, digits, exponent = Decimal(str(number(value))).as_tuple()
+        # Not by arithmetic, which would round to 28 digits.
+        shifted = Decimal((sign, digits, int(exponent) + decimals))
         whole = int(shifted)
         if whole != shifted:
             places = f"more than {decimals} decimals" if decimals else "decimals"
@@ -164,7 +192,7 @@ def texts(value: Json) -> list[str]:
     return [text(member) for member in _listed(value)]
 
 
-ITEM_TEXTS = ("product_id", "sku_id", "source_id", "related_object")
+ITEM_TEXTS = ("product_id", "sku_id", "related_object")
 ITEM_COUNTS = ("quantity", "discount_quantity", "initial_quantity")
 ITEM_AMOUNTS = ("amount", "discount_amount", "initial_amount", "price")
 ITEM_OBJECTS = ("product", "sku", "metadata")
@@ -181,6 +209,7 @@ def order_items(money: Callable[[Json], int]) -> Callable[[Json], list[Json]]:
         money: converts an amount.
     """
     of_member = {
+        "source_id": key,
         **dict.fromkeys(ITEM_TEXTS, text),
         **dict.fromkeys(ITEM_COUNTS, amount(0)),
         **dict.fromkeys(ITEM_AMOUNTS, money),
@@ -207,7 +236,7 @@ def _item(item: Json, of_member: Mapping[str, Callable[[Json], Json]]) -> Json:
                 converted[name] = convert(value)
             except ValueError as reason:
                 raise ValueError(f"holds an item whose {name} {reason}") from None
-    return converted
+    return {name: value for name, value in converted.items() if value is not None}
 
 
 def _listed(value: Json) -> list[Json]:

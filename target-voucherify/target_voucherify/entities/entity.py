@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
     Fields = Mapping[str, Callable[[Any], Any]]
 
-ADDRESS = ("city", "state", "line_1", "line_2", "country", "postal_code")
-"""Members of an address; all of them text."""
+ADDRESS = dict.fromkeys(
+    ("city", "state", "line_1", "line_2", "country", "postal_code"), converters.text
+)
+"""Members of an address, with their converters."""
 
-PERSON = ("source_id", "id", "name", "email", "phone", "description")
-"""Members of a customer inside an order that are text; Voucherify creates or updates it by them."""
+PERSON = {
+    **dict.fromkeys(("source_id", "id"), converters.key),
+    **dict.fromkeys(("name", "email", "phone", "description"), converters.text),
+}
+"""Those of a customer inside an order; Voucherify creates or updates it by them."""
 
 STATUSES = ("CREATED", "PAID", "CANCELED", "FULFILLED")
 """What an order can be."""
@@ -35,7 +40,7 @@ class Entity(NamedTuple):
         singular: in messages.
         fields: makes the converter of each field, given the number of decimals that amounts in the
             records have. Besides, every entity has `source_id` and `metadata`.
-        objects: fields that are objects, with their members, all text.
+        objects: fields that are objects, with the converters of their members.
         metadata: the resource of its metadata schema.
         one: path of the request that creates or updates one.
         bulk: path of the request that does so with many.
@@ -49,7 +54,7 @@ class Entity(NamedTuple):
     name: str
     singular: str
     fields: Callable[[int], Fields]
-    objects: Mapping[str, tuple[str, ...]]
+    objects: Mapping[str, Fields]
     metadata: str
     one: str
     bulk: str

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from target_voucherify.entities import converters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_plain(key: Any) -> bool:
@@ -44,7 +40,7 @@ def to_source_id(
     stripped = key.rstrip(" ")
     if stripped != key and stripped:
         log_once("padded", f"{name} is padded with spaces at its end; they are cut off")
-    if CONTROL.search(stripped):
+    if converters.CONTROL.search(stripped):
         problems.append(f"{name} holds control characters or broken Unicode")
     elif not stripped.strip() and not problems:
         problems.append(f"{name} is missing or blank, and without it nothing is sent")
@@ -56,14 +52,10 @@ def _number_to_text(
 ) -> str:
     if value is None:
         return ""
-    number = Decimal(value) if isinstance(value, int | float | Decimal) else None
-    if type(value) is bool or number is None or not _is_whole(number):
-        problems.append(f"{name} is {converters.kind_of(value)}, neither text nor a whole number")
+    try:
+        digits = converters.whole_number_text(value)
+    except ValueError as reason:
+        problems.append(f"{name} {reason}")
         return ""
     log_once("number", f"{name} is a number; it is sent as its decimal text")
-    return str(int(number))
-
-
-def _is_whole(number: Decimal) -> bool:
-    digits = 40  # as many as the widest integer column of a database has
-    return number.is_finite() and number.adjusted() < digits and number == int(number)
+    return digits
