@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from target_voucherify.acknowledgement.outcomes import Row
 from target_voucherify.acknowledgement.refusal_reasons import Reason, local_reason
 from target_voucherify.acknowledgement.refused_line import refused_at
+from target_voucherify.comparison.project_copy import ProjectCopy
 from target_voucherify.entities.entity import CUSTOMERS, entity_settings
 from target_voucherify.entities.metadata_schema import read_schema
 from target_voucherify.entities.source_id import folded
+from target_voucherify.voucherify_client.log_names import column_name
 from target_voucherify.writing.auto import MAX_SINGLE, AutoWriter
 from target_voucherify.writing.batch import OpenBatch
 from target_voucherify.writing.bulk import BulkWriter
@@ -25,6 +27,7 @@ from target_voucherify.writing.single import SingleWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.summary import Records
     from target_voucherify.context import RunContext
     from target_voucherify.entities.entity import EntitySettings
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 MAX_ONCE_TOPICS = 200
 """Topics of `log_once`; further ones are not logged, so that memory stays flat."""
+
+MAX_NAMED = 10
+"""Names of fields in a log line at most."""
 
 MAX_SINGLE_BY_PATH = {"bulk": 0, "single": sys.maxsize, "auto": MAX_SINGLE}
 """Customers in a run that are written one by one, by `write_path`."""
@@ -86,11 +92,13 @@ class EntityRun:
         self.counts = counts
         self._before_write = before_write
         self._context = context
+        self._is_dry_run = settings.dry_run
         self._log = logging.getLogger("target-voucherify")
         self._ledger, self._outcomes = context.ledger, context.outcomes
         self._records = context.summary.records
         earlier_jobs = EarlierJobs(context.client, own.entity, settings.async_timeout)
-        self.writer = _writer(settings, own, context, earlier_jobs)
+        self.copy = self._project_copy(settings, earlier_jobs)
+        self.writer = _writer(settings, own, context, earlier_jobs, self.copy or self._ledger)
         self._on_delete = settings.on_delete if own.entity is CUSTOMERS else "ignore"
         self.deletions = (
             NoDeletions(context.summary, context.ledger)
@@ -111,9 +119,56 @@ class EntityRun:
         return self._ledger.is_enabled
 
     def close(self) -> None:
-        """Close the ledger and the writer."""
+        """Close the ledger and the writer, and delete the copy of the project."""
         self.writer.close()
         self._ledger.close()
+        if self.copy is not None:
+            self.copy.close()
+
+    def finish(self) -> None:
+        """Carry out the deletions, and sum up what a comparison has shown."""
+        self.writer.finish(self.deletions)
+        if self.copy is not None and self.has_stream:
+            counted = self.copy.changes.most_common(MAX_NAMED)
+            self._context.summary.extra |= {
+                "compared": self.copy.found,
+                "changed_fields": {column_name(field): count for field, count in counted},
+            }
+
+    def verify(self) -> None:
+        """Read back whether what was accepted is there.
+
+        Raises:
+            VoucherifyError: it is not; the ledger has forgotten these customers.
+        """
+        if self.copy is None:
+            return
+        missing = self.copy.missing()
+        extra = self._context.summary.extra
+        extra["verified"] = self.counts.accepted - len(missing)
+        if self.copy.printed_otherwise:
+            extra["printed_otherwise"] = self.copy.printed_otherwise.total()
+            self._log.warning(
+                "Voucherify prints some values otherwise than they were sent: %s",
+                ", ".join(map(column_name, sorted(self.copy.printed_otherwise)[:MAX_NAMED])),
+            )
+        if missing:
+            self._ledger.forget(missing)
+            raise self._outcomes.not_there(missing)
+
+    def _project_copy(self, settings: Settings, earlier_jobs: EarlierJobs) -> ProjectCopy | None:
+        if settings.compare != "export" or self.settings.entity is not CUSTOMERS:
+            return None
+        context = self._context
+        copy = ProjectCopy(
+            context.client,
+            self._ledger,
+            lambda: self.metadata_schema.definitions,
+            earlier_jobs.wait,
+        )
+        if settings.verify:
+            self._outcomes.on_accept = copy.note_accepted
+        return copy
 
     def begin_stream(self, stream: str, keys: list[str]) -> None:
         """Begin a stream of its records, given the properties that hold their keys.
@@ -132,7 +187,7 @@ class EntityRun:
         self.deletions.mark_seen(key)
         at = self._ledger.now() if at is None else at
         row = Row(payload, line if self._outcomes.has_file else b"", self._records.received, at)
-        if not self._ledger.is_enabled:
+        if not self._ledger.is_enabled and self.copy is None:
             self._collect(key, row)
             return
         self._awaiting_lookup.append((key, row))
@@ -195,18 +250,20 @@ class EntityRun:
         if not waiting:
             return
         changed: list[tuple[str, Row]] = []
-        same: list[tuple[str, float]] = []
+        same: list[tuple[str, Row]] = []
         keys: set[str] = set()
-        known = self._ledger.unchanged((key, row.payload) for key, row in waiting)
+        known = (self.copy or self._ledger).unchanged((key, row.payload) for key, row in waiting)
         for (key, row), is_same in zip(waiting, known, strict=True):
             if is_same and key not in keys and not self._pending(key):
                 self._records.unchanged += 1
                 self.counts.unchanged += 1
-                same.append((key, row.at))
+                same.append((key, row))
             else:
                 changed.append((key, row))
                 keys.add(key)
-        self._ledger.confirm(same)
+        self._ledger.confirm((key, row.at) for key, row in same)
+        if self.copy is not None and not self._is_dry_run:
+            self._ledger.remember((key, row.payload) for key, row in same)
         for key, row in changed:
             self._collect(key, row)
 
@@ -216,6 +273,8 @@ class EntityRun:
     def _write_batch(self, batch: Batch) -> None:
         self._warn_of_case(batch)
         self._before_write(self)
+        if self.copy is not None:
+            self.copy.note_sent(batch.rows)
         self.writer.write(batch)
         self._context.summary.log_progress()
 
@@ -260,7 +319,11 @@ class EntityRun:
 
 
 def _writer(
-    settings: Settings, own: EntitySettings, context: RunContext, earlier_jobs: EarlierJobs
+    settings: Settings,
+    own: EntitySettings,
+    context: RunContext,
+    earlier_jobs: EarlierJobs,
+    known: Ledger | NoLedger | ProjectCopy,
 ) -> Writer:
     path, entity = own.write_path, own.entity
     rows = min(settings.batch_size_rows, entity.most_rows)
@@ -268,6 +331,7 @@ def _writer(
         return DryRunWriter(
             context,
             entity,
+            known,
             rows,
             max_single=MAX_SINGLE_BY_PATH[path],
             most_lookups=sample_size(len(entity_settings(settings))),

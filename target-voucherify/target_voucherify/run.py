@@ -60,6 +60,8 @@ class Run:
         self.summary = Summary(self._log, self.client.usage, metrics_path=metrics_path)
         self.records = self.summary.records
         self.fence = StateFence()
+        self._unverified = self.fence.hold() if settings.verify and not settings.dry_run else None
+        """The ticket that keeps all states back until what they cover was read back."""
         paths = {each.entity.name: _ledger_path(settings, each) for each in own}
         with lock_files(settings, filter(None, paths.values())) as locks:
             ledgers = [open_ledger(settings, paths[each.entity.name], each.shaping) for each in own]
@@ -193,6 +195,7 @@ class Run:
             for entity in self._entities:
                 self._error_of(entity.writer.settle)
         error = self._with_refusals(error)
+        error = error or self._error_of(self._verify)
         if error is None:
             error = self._with_refusals(self._error_of(self._finish_entities))
         self.outcomes.emit_state()
@@ -212,9 +215,14 @@ class Run:
             entity.flush()
             entity.writer.settle()
 
+    def _verify(self) -> None:
+        if self._unverified is not None:
+            self.customers.verify()
+            self.fence.release(self._unverified)
+
     def _finish_entities(self) -> None:
         for entity in self._entities:
-            entity.writer.finish(entity.deletions)
+            entity.finish()
 
     def _settle_others(self, writing: EntityRun) -> None:
         """Let one entity at a time have something in flight, after those that it names.
@@ -243,7 +251,7 @@ def _client(
 ) -> Client:
     kind = ReadOnlyClient if settings.dry_run else Client
     names = " ".join(each.entity.name for each in own)
-    if any(each.is_imported for each in own):
+    if settings.compare == "export" or any(each.is_imported for each in own):
         names += " exports"
     connection = Connection.from_config(
         asdict(settings), user_agent="target-voucherify", scope=f"{names} {SCOPE}"

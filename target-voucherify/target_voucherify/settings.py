@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from target_voucherify.voucherify_client.connection_settings import settings_schema, stripped
+from target_voucherify.voucherify_client.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refused_records_path: str | None = None
     max_refused_percent: float
     ledger_path: str | None = None
+    compare: Literal["ledger", "export"]
+    verify: bool
     on_delete: Literal["ignore", "delete", "permanent_delete"]
     max_delete_percent: float
     dry_run: bool
@@ -48,7 +51,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
         """The settings of a validated configuration with defaults."""
         # Not strict: JSON schema takes 5000.0 for an integer.
-        return msgspec.convert(config, cls, strict=False)
+        settings = msgspec.convert(config, cls, strict=False)
+        _check_together(settings)
+        return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        SettingsError: two do.
+    """
+    if settings.verify and not (settings.compare == "export" and settings.ledger_path):
+        raise SettingsError(
+            "The setting verify needs compare: export, which shows what was there before, and "
+            "ledger_path, which remembers how Voucherify prints what was sent."
+        )
+    if settings.compare == "export" and settings.max_calls is not None:
+        raise SettingsError(
+            "The setting compare: export needs some seven calls at once, twice with verify, so it "
+            "does not go with max_calls: leave one of them out."
+        )
 
 
 def with_defaults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class ExportedCustomers:
     """The customers in a file, one by one.
 
     Args:
-        file: the download; UTF-8, with or without a byte order mark.
+        file: the download; UTF-8, with or without a byte order mark. Closed at its end.
         definitions: the keys of the project's metadata schema, which distinguish numbers from text.
         replaced: called with the number of characters and numbers that could not be kept.
         fields: that were requested, in their order.
@@ -153,14 +153,15 @@ class ExportedCustomers:
 
 
 def _lines(file: IO[bytes], replaced: Callable[[int], None]) -> Iterator[str]:
-    """The lines of a file, with U+FFFD for bytes that are not UTF-8."""
-    for line in io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline=""):
-        if line.isascii():
-            yield line
-            continue
-        text, count = lenient_json.NOT_UTF8.subn("\ufffd", line)
-        replaced(count)
-        yield text
+    """The lines of a file, with U+FFFD for bytes that are not UTF-8; closes it."""
+    with io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines:
+        for line in lines:
+            if line.isascii():
+                yield line
+                continue
+            text, count = lenient_json.NOT_UTF8.subn("\ufffd", line)
+            replaced(count)
+            yield text
 
 
 def invalid_file() -> VoucherifyError:

@@ -62,6 +62,8 @@ CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY, key TEXT NOT NULL, ve
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS confirmed (customer BLOB PRIMARY KEY, read_at REAL NOT NULL)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS printed (pair BLOB PRIMARY KEY, run TEXT NOT NULL, runs INTEGER NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (stream TEXT, version TEXT, PRIMARY KEY (stream, version))
     WITHOUT ROWID;
 """
@@ -91,6 +93,8 @@ class Ledger:
         self._confirmed: dict[bytes, float] = {}
         """When the newest settled record of a customer was read, as far as it is not on disk."""
         self._has_refusals = self._has_new_refusals = False
+        self._run = ""
+        """What tells this run from others."""
         self._salt = _digest(json.dumps(shaping, sort_keys=True).encode())
         try:
             self._database = self._opened(path)
@@ -103,6 +107,9 @@ class Ledger:
         self._execute = self._database.execute
         with self._transaction():
             self._read_times()
+            tables = self._execute("SELECT name FROM sqlite_master").fetchall()
+        self._has_printed = ("printed",) in tables
+        """A dry run may read a file from before there was this table."""
 
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shape it."""
@@ -295,6 +302,24 @@ class Ledger:
         for (key,) in keys:
             yield key
 
+    def runs_printed(self, field: str, sent: bytes, printed: bytes) -> int:
+        """In how many runs a value was written and then printed as another one."""
+        found = "SELECT runs FROM printed WHERE pair = ?"
+        with self._transaction():
+            if not self._has_printed:
+                return 0
+            row = self._execute(found, (_pair(field, sent, printed),)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def note_printed(self, field: str, sent: bytes, printed: bytes) -> None:
+        """Note that a value was written and is printed as another one; once a run."""
+        with self._transaction():
+            self._execute(
+                "INSERT INTO printed VALUES (?, ?, 1) ON CONFLICT DO UPDATE "
+                "SET runs = runs + (run <> excluded.run), run = excluded.run",
+                (_pair(field, sent, printed), self._run),
+            )
+
     def keys(self) -> Iterator[str]:
         """Keys of all customers that may be in Voucherify, and of those of this run; unordered."""
         with self._transaction():
@@ -390,6 +415,7 @@ class Ledger:
             about: what the file says about itself; empty for a new one.
         """
         found, runs = self._file_as_found(), swap_left(self._path, "")
+        self._run = runs.this
         is_as_left = about.get("last_run") == runs.before and runs.left in {found, ""}
         with self._database:
             if about and not is_as_left:
@@ -470,6 +496,11 @@ class NoLedger:
         """No customer is known."""
         return iter(())
 
+    def runs_printed(self, field: str, sent: bytes, printed: bytes) -> int:
+        """Nothing was noted before."""
+        del field, sent, printed
+        return 0
+
     def begin_version(self, stream: str, version: str) -> bool:
         """Every version is new."""
         del stream, version
@@ -485,7 +516,7 @@ class NoLedger:
 
     forget = remove = remember = track_seen = bind_stream = save_versions = close = note_refusal = (
         flush
-    ) = confirm = _ignore
+    ) = confirm = note_printed = _ignore
 
 
 def open_ledger(settings: Settings, path: str, shaping: Sequence[object]) -> Ledger | NoLedger:
@@ -503,6 +534,10 @@ def open_ledger(settings: Settings, path: str, shaping: Sequence[object]) -> Led
     if not path or (settings.dry_run and is_empty):
         return NoLedger()
     return Ledger(path, settings, shaping)
+
+
+def _pair(field: str, sent: bytes, printed: bytes) -> bytes:
+    return _digest(b"\0".join((field.encode(), sent, printed)))
 
 
 def _digest(data: bytes) -> bytes:

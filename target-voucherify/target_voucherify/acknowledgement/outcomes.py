@@ -19,7 +19,7 @@ from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
@@ -32,6 +32,9 @@ MIN_RECORDS_FOR_PERCENT = 100
 
 MAX_LOGGED_REFUSALS = 20
 """Refusals that get a log line each; the others are in the file and in the count of each reason."""
+
+MAX_NAMED = 5
+"""Customers that are not there, of which the error has the hash."""
 
 MAX_COUNTED_KEYS = 50
 """Kinds of reasons that are counted each; further ones count as `other`."""
@@ -69,13 +72,18 @@ class EntityOutcomes:
         self._ledger = ledger
         self._counts = counts
         self.has_file = outcomes.file is not None
+        self.on_accept: Callable[[Mapping[str, Row]], None] | None = None
+        """Learns of accepted records, too."""
         self.release = outcomes.release
         self.refuse_unseen = outcomes.refuse_unseen
+        self.not_there = outcomes.not_there
 
     def accept(self, rows: Mapping[str, Row]) -> None:
-        """Note that Voucherify has these."""
+        """Note that Voucherify has these, or says so."""
         self._ledger.remember((key, row.payload) for key, row in rows.items())
         self._ledger.confirm((key, row.at) for key, row in rows.items())
+        if self.on_accept is not None:
+            self.on_accept(rows)
         self._counts.accepted += len(rows)
         self._all.accept(len(rows))
 
@@ -162,6 +170,19 @@ class Outcomes:
         self.file.write(line, reason, pseudonym, at)
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
+
+    def not_there(self, keys: Sequence[str]) -> VoucherifyError:
+        """The error of a run whose accepted customers are not there.
+
+        Args:
+            keys: their `source_id`s.
+        """
+        names = ", ".join(self._pseudonyms.of(key) for key in keys[:MAX_NAMED])
+        return VoucherifyError(
+            f"{len(keys)} customers that Voucherify accepted are not there as they were sent "
+            f"({names}): run again, which sends them again; if it persists, ask Voucherify's "
+            "support about the jobs of this run."
+        )
 
     def refuse_unseen(self, key: str, reason: Reason) -> None:
         """Note that a customer that the CRM no longer has was not deleted; no record names it.

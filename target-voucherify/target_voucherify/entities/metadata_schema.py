@@ -39,22 +39,22 @@ class MetadataSchema:
     def __init__(self, body: Mapping[str, Json] | None = None) -> None:
         body = body if isinstance(body, dict) else {}
         properties = body.get("properties")
-        self._definitions = {
+        self.definitions = {
             key: definition
             for key, definition in (properties if isinstance(properties, dict) else {}).items()
             if isinstance(definition, dict) and not definition.get("deleted")
         }
-        self._converters = {key: converter(d) for key, d in self._definitions.items()}
+        self._converters = {key: converter(d) for key, d in self.definitions.items()}
         self._defined_only = body.get("allow_defined_only") is True
 
     @property
     def required(self) -> list[str]:
         """Keys that a customer must have when it is created."""
-        return [key for key, d in self._definitions.items() if d.get("optional") is False]
+        return [key for key, d in self.definitions.items() if d.get("optional") is False]
 
     def defines(self, key: str) -> bool:
         """Whether the schema has a definition of this key."""
-        return key in self._definitions
+        return key in self.definitions
 
     def converter(self, key: str) -> Callable[[Json], Json]:
         """The converter for the values of `key`."""

@@ -11,10 +11,13 @@ from typing_extensions import override
 
 from target_voucherify.voucherify_client.client import Client
 from target_voucherify.voucherify_client.errors import NotFoundError, VoucherifyError
+from target_voucherify.voucherify_client.export_job import EXPORTS
 from target_voucherify.writing.deletions import is_safe_in_path
 from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
+    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
+    from target_voucherify.comparison.project_copy import ProjectCopy
     from target_voucherify.context import RunContext
     from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.responses import Response
@@ -39,11 +42,11 @@ def sample_size(entities: int) -> int:
 
 
 class ReadOnlyClient(Client):
-    """The client of a dry run: it sends only GET, and the request for an OAuth token."""
+    """The client of a dry run: it sends only GET, and orders exports and OAuth tokens."""
 
     @override
     def request(self, method: str, path: str, *arguments: Any, **options: Any) -> Response:
-        if method != "GET":
+        if method != "GET" and path != EXPORTS:
             raise VoucherifyError(f"A dry run does not send {method} {path}.")
         return super().request(method, path, *arguments, **options)
 
@@ -54,15 +57,17 @@ class DryRunWriter(Writer):
     Args:
         context: of the run.
         entity: that would be written.
+        known: what tells new ones from known ones; asked where it is enabled.
         max_rows: in one batch.
         max_single: up to which number the run would write one by one.
         most_lookups: how many are looked up when there is no ledger.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         context: RunContext,
         entity: Entity,
+        known: Ledger | NoLedger | ProjectCopy,
         max_rows: int,
         *,
         max_single: int,
@@ -70,11 +75,12 @@ class DryRunWriter(Writer):
     ) -> None:
         self._context = context
         self._entity = entity
+        self._known = known
         self._max_single = max_single
         self._most_lookups = most_lookups
         self._batches = 0
         self._rows = 0
-        self._known = 0
+        self._updates = 0
         self._sample: list[str] = []
         self._log = logging.getLogger("target-voucherify")
         self.max_rows = max_rows
@@ -84,8 +90,8 @@ class DryRunWriter(Writer):
         self._batches += 1
         for key in batch.rows:
             self._rows += 1
-            if self._context.ledger.is_enabled:
-                self._known += self._context.ledger.has(key)
+            if self._known.is_enabled:
+                self._updates += self._known.has(key)
             else:
                 self._add_to_sample(key)
         self._context.outcomes.release(batch.ticket)
@@ -93,7 +99,7 @@ class DryRunWriter(Writer):
     def finish(self, deletions: Deletions) -> None:
         """Log what would happen and add it to the summary; nothing is deleted."""
         deleted = deletions.count_due()
-        updates = self._known if self._context.ledger.is_enabled else self._estimated_updates()
+        updates = self._updates if self._known.is_enabled else self._estimated_updates()
         calls = self._calls(deleted, updates)
         limit = self._context.summary.usage.quota_limit
         extra = self._context.summary.extra

@@ -1,0 +1,1 @@
+"""What Voucherify holds, read back by an export and compared with what is sent."""
