@@ -60,6 +60,25 @@ def download_url(client: Client, export: str) -> Generator[None, None, str | Non
     )
 
 
+def exported_file(client: Client, fields: Sequence[str], kind: str = "customer") -> IO[bytes]:
+    """The file of a new export of all objects of a kind, waited for; whoever reads it closes it.
+
+    Raises:
+        VoucherifyError: Voucherify could not make it, or takes too long.
+    """
+    for _ in range(ATTEMPTS):
+        export = order_export(client, fields, kind)
+        polls = download_url(client, export)
+        while True:
+            try:
+                next(polls)
+            except StopIteration as end:
+                if end.value is not None:
+                    return download(client, export, end.value)
+                break
+    raise export_failed()
+
+
 def download(client: Client, export: str, url: str) -> IO[bytes]:
     """The whole file on disk.
 

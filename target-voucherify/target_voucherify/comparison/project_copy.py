@@ -10,18 +10,12 @@ import sqlite3
 from collections import Counter
 from functools import cached_property
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from target_voucherify.comparison.printed import differences, not_comparable
-from target_voucherify.voucherify_client.export_job import (
-    ATTEMPTS,
-    download,
-    download_url,
-    export_failed,
-    order_export,
-)
+from target_voucherify.voucherify_client.export_job import exported_file
 from target_voucherify.voucherify_client.exported_customers import (
     ADDRESS,
     METADATA,
@@ -165,23 +159,10 @@ class ProjectCopy:
     def _exported(self) -> Iterator[Customer]:
         """The customers of a new export that have a key."""
         self._before()
-        customers = ExportedCustomers(self._file(), self._definitions(), self._replaced, FIELDS)
+        file = exported_file(self._client, FIELDS)
+        customers = ExportedCustomers(file, self._definitions(), self._replaced, FIELDS)
         self._metadata_keys = customers.metadata_keys
         return (row for row in customers if row["source_id"])
-
-    def _file(self) -> IO[bytes]:
-        for _ in range(ATTEMPTS):
-            export = order_export(self._client, FIELDS)
-            polls = download_url(self._client, export)
-            while True:
-                try:
-                    next(polls)
-                except StopIteration as end:
-                    url = end.value
-                    break
-            if url is not None:
-                return download(self._client, export, url)
-        raise export_failed()
 
     def _replaced(self, count: int) -> None:
         self._client.count_replaced(count, "GET /v1/exports/{id} (download)")

@@ -9,13 +9,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from target_voucherify.voucherify_client.errors import VoucherifyError
-from target_voucherify.voucherify_client.export_job import (
-    ATTEMPTS,
-    download,
-    download_url,
-    export_failed,
-    order_export,
-)
+from target_voucherify.voucherify_client.export_job import exported_file
 from target_voucherify.voucherify_client.exported_customers import WITHOUT_EXPORT, invalid_file
 
 if TYPE_CHECKING:
@@ -85,18 +79,8 @@ class KnownKeys:
         return total if isinstance(total, int) else 0
 
     def _file(self) -> IO[str]:
-        for _ in range(ATTEMPTS):
-            export = order_export(self._client, FIELDS, self._entity.singular)
-            polls = download_url(self._client, export)
-            while True:
-                try:
-                    next(polls)
-                except StopIteration as end:
-                    if end.value is not None:
-                        file = download(self._client, export, end.value)
-                        return io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
-                    break
-        raise export_failed()
+        file = exported_file(self._client, FIELDS, self._entity.singular)
+        return io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
 
     def _rows(self, file: IO[str]) -> Iterator[list[str]]:
         """The rows below the header; the columns are those of `FIELDS`, whatever their headings."""
