@@ -168,7 +168,8 @@ class TargetVoucherify(Target):
         it, and the tap would otherwise fail on a closed pipe, and the whole job with it.
         """
         self.run.finish(self.message_reader.error or self._router.input_error())
-        self.message_reader.drain()
+        if not self.run.summary.complete:
+            self.message_reader.drain()
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -152,9 +152,13 @@ def test_orders_come_from_a_stream_that_entities_names(project: Sandbox, tmp_pat
     assert (order["source_id"], buyer["source_id"]) == ("s-1", "k-1")
 
 
-def test_a_state_of_several_streams_covers_all_records_before_it(destination: Connector) -> None:
+@pytest.mark.parametrize("others", [{}, {"stream": None, "data": None}], ids=["none", "null"])
+def test_a_state_of_several_streams_covers_all_records_before_it(
+    destination: Connector, others: Message
+) -> None:
     content = {
         "type": "GLOBAL",
+        **others,
         "global": {"shared_state": {"lsn": 12}, "stream_states": []},
         "sourceStats": {"recordCount": 3.0},
     }

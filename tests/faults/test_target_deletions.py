@@ -112,6 +112,32 @@ def test_sigterm_during_deletions_ends_with_143(
     assert b'"complete": false' in log.splitlines()[-1]
 
 
+STOPPED_BY_ITS_LAST_STATE = """
+import io, signal, sys
+from target_voucherify.__main__ import main
+
+class Output(io.StringIO):
+    def write(self, text):
+        signal.raise_signal(signal.SIGTERM)
+        return sys.__stdout__.write(text)
+
+sys.stdout = Output()
+main()
+"""
+
+
+def test_sigterm_after_all_is_done_ends_as_the_summary_says(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    line = command("target_voucherify", config, tmp_path)
+    line[1:3] = ["-c", STOPPED_BY_ITS_LAST_STATE]
+    with Process(line) as process:
+        text = lines(schema(DELETED), *marked(range(1)), state({"seen": 1}))
+        printed, log = process.communicate(text.encode(), timeout=40)
+    assert (process.returncode, printed) == (0, b'{"seen": 1}\n'), log.decode()
+    assert b'"complete": true' in log.splitlines()[-1]
+
+
 def test_sigterm_while_the_rest_of_the_input_is_discarded_ends_with_143(
     project: Sandbox, config: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -125,7 +125,7 @@ class States:
 
     def add(self, message: Message) -> int:
         """Add a state; its number."""
-        descriptor = message.get("state", {}).get("stream", {}).get("stream_descriptor")
+        descriptor = (message["state"].get("stream") or {}).get("stream_descriptor")
         streams = (
             [(descriptor.get("namespace"), descriptor["name"])] if descriptor else [*self._open]
         )
