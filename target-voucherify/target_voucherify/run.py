@@ -77,7 +77,7 @@ class Run:
         self, own: EntitySettings, ledger: Ledger | NoLedger, clock: Callable[[], float]
     ) -> EntityRun:
         counts = self.summary.of_entity[own.entity.name] = Records()
-        outcomes = EntityOutcomes(self.outcomes, ledger, counts)
+        outcomes = EntityOutcomes(own.entity.name, self.outcomes, ledger, counts)
         context = RunContext(self.client, self.fence, outcomes, self.summary, self.shutdown, ledger)
         return EntityRun(self.settings, own, context, counts, self._settle_others, clock)
 

@@ -113,13 +113,13 @@ def test_a_file_that_an_editor_saves_during_a_run_gets_all_of_the_run(
     file = RefusedFile(str(refused))
     file.declare(declared)
     for key in (b"a", b"b"):
-        file.write(LINE % key, REASON, None, 1.0)
+        file.write(LINE % key, REASON, None, 1.0, "customers")
     file.flush()
     text = refused.read_bytes() if kept else b""
     refused.replace(refused.with_name("backup"))
     if kept:
         refused.write_bytes(text)
-    file.write(LINE % b"c", REASON, None, 1.0)
+    file.write(LINE % b"c", REASON, None, 1.0, "customers")
     file.flush()
     assert keys(refused) == ["a", "b", "c"]
     assert stat.S_IMODE(refused.stat().st_mode) == 0o600

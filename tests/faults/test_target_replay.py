@@ -127,6 +127,30 @@ def test_a_file_lacks_streams_of_which_nothing_was_refused(
     assert [placed["amount"] for placed in project.project.records.orders.values()] == [5]
 
 
+def test_a_record_of_two_entities_is_replayed_for_those_that_refused_it(
+    config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path
+) -> None:
+    maps = {
+        "customers": {"__source__": "sales", "source_id": "who", "__key_properties__": ["who"]},
+        "sales": {"__alias__": "orders"},
+    }
+    orders = {"source_id": "number", "mapping": {"amount": "total", "customer.source_id": "who"}}
+    more = {"stream_maps": maps, "entities": {"orders": orders}, "source_id": "source_id"}
+    sales = schema({"number": TEXT, "who": {}, "total": {}}, "sales", ("number",))
+    sold = [{"number": "a", "who": ["x"], "total": 0.5}, {"number": "b", "who": "y", "total": 0.5}]
+    messages = [{"type": "RECORD", "stream": "sales", "record": row} for row in sold]
+    load(config | more, lines(sales, *messages))
+    before = refused.read_text()
+    assert before.count('"RECORD"') == 3
+    project.forget_requests()
+
+    done = replay(tmp_path, refused, **more)
+
+    assert done.returncode == 0, done.stderr
+    assert refused.read_text().count('"RECORD"') == 3
+    assert not project.requests
+
+
 @pytest.mark.parametrize("fault", ["401", "max_calls"])
 def test_a_replay_that_ends_early_leaves_the_file_as_it_was(
     config: dict[str, Any], project: Sandbox, tmp_path: Path, refused: Path, fault: str

@@ -254,7 +254,8 @@ def test_the_file_of_refusals_is_appended_to(tmp_path: Path) -> None:
     for number in range(2):
         file = RefusedFile(str(path))
         file.declare(MESSAGE)
-        file.write(b'{"type":"RECORD","stream":"s","record":{"a":%d}}' % number, REASON, "0a", 0.0)
+        line = b'{"type":"RECORD","stream":"s","record":{"a":%d}}' % number
+        file.write(line, REASON, "0a", 0.0, "customers")
         file.flush()
     kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
     assert kinds == ["SCHEMA", "RECORD"] * 2
@@ -265,7 +266,7 @@ def test_a_line_that_a_crash_cut_is_dropped_and_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "refused.singer"
     file = RefusedFile(str(path))
     file.declare(MESSAGE)
-    file.write(b'{"type":"RECORD","stream":"s","record":{"a":1}}', REASON, "0a", 0.0)
+    file.write(b'{"type":"RECORD","stream":"s","record":{"a":1}}', REASON, "0a", 0.0, "customers")
     whole = path.read_text()
     path.write_text(whole + '{"type":"RECORD","stream":"s","reco')
     RefusedFile(str(path))
@@ -294,7 +295,7 @@ def test_the_schema_of_a_refused_record_is_json(tmp_path: Path) -> None:
         "e": {"maximum": 10**30},
     }
     file.declare({**MESSAGE, "schema": {"properties": odd}})
-    file.write(b'{"type":"RECORD","stream":"s","record":{}}', REASON, None, 0.0)
+    file.write(b'{"type":"RECORD","stream":"s","record":{}}', REASON, None, 0.0, "customers")
     line = path.read_bytes().splitlines()[0]
     written = json.loads(line, parse_constant=pytest.fail)["schema"]["properties"]
     assert written["a"] == {"default": None}

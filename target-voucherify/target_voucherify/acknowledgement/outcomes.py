@@ -62,12 +62,16 @@ class EntityOutcomes:
     """The outcomes of one entity's records, which its ledger learns of, too.
 
     Args:
+        entity: its name.
         outcomes: of the run.
         ledger: of the entity.
         counts: of the entity.
     """
 
-    def __init__(self, outcomes: Outcomes, ledger: Ledger | NoLedger, counts: Records) -> None:
+    def __init__(
+        self, entity: str, outcomes: Outcomes, ledger: Ledger | NoLedger, counts: Records
+    ) -> None:
+        self._entity = entity
         self._all = outcomes
         self._ledger = ledger
         self._counts = counts
@@ -101,7 +105,7 @@ class EntityOutcomes:
         if self.has_file:
             self._ledger.note_refusal()
             at = at or refused_at(line) or self._ledger.now()
-        self._all.refuse(line, key, reason, ticket, at)
+        self._all.refuse(self._entity, line, key, reason, ticket, at)
 
 
 class Outcomes:
@@ -144,12 +148,19 @@ class Outcomes:
         self._fence.release(ticket)
         self.emit_state()
 
-    def refuse(
-        self, line: bytes, key: str | None, reason: Reason, ticket: int | None, at: float
+    def refuse(  # noqa: PLR0913, PLR0917 - called in one place
+        self,
+        entity: str,
+        line: bytes,
+        key: str | None,
+        reason: Reason,
+        ticket: int | None,
+        at: float,
     ) -> None:
         """Set one record aside, or note that the run will fail.
 
         Args:
+            entity: what it cannot become.
             line: the message it came in.
             key: its `source_id`, when it has one.
             reason: why.
@@ -167,7 +178,7 @@ class Outcomes:
         if self.file is None:
             self._block_states(ticket)
             return
-        self.file.write(line, reason, pseudonym, at)
+        self.file.write(line, reason, pseudonym, at, entity)
         if self._records.received >= MIN_RECORDS_FOR_PERCENT:
             self.check_refused_percent()
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from target_voucherify.acknowledgement.private_files import file_error, open_private
-from target_voucherify.acknowledgement.refused_line import with_refusal
+from target_voucherify.acknowledgement.refused_line import ENTITY, with_refusal
 from target_voucherify.errors import InputError
 from target_voucherify.json_lines import decode, record_in
 from target_voucherify.voucherify_client.errors import SettingsError
@@ -30,6 +30,7 @@ ADDED: dict[str, Any] = {
     "_refused_key": {"type": ["null", "string"]},
     "_refused_at": {"type": ["null", "string"], "format": "date-time"},
     "_refused_hash": {"type": ["null", "string"]},
+    ENTITY: {"type": ["null", "string"]},
 }
 """Properties that a refused record has besides its own."""
 
@@ -153,8 +154,12 @@ class RefusedFile:
             "key_properties": message.get("key_properties") or [],
         }
 
-    def write(self, line: bytes, reason: Reason, pseudonym: str | None, at: float) -> None:
+    def write(
+        self, line: bytes, reason: Reason, pseudonym: str | None, at: float, entity: str
+    ) -> None:
         """Append one record as it came, with the reason and its pseudonym in the log.
+
+        Stream maps may make several entities of it; the line stands for the one that is named.
 
         `_refused_at` is the time at which it was read first, so that it can be compared with
         records of the same key that were read later and confirmed earlier.
@@ -177,6 +182,7 @@ class RefusedFile:
             "_refused_key": reason.key,
             "_refused_at": to_iso(datetime.fromtimestamp(at, UTC)),
             "_refused_hash": pseudonym,
+            ENTITY: entity,
         }
         refused = with_refusal(line, refusal)
         if self._first_replayed is None and "_refused_at" in record:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 TOKEN = re.compile(STRING + rb"(?P<colon>\s*:)?|[{}\[\]]", re.DOTALL)
 
-MEMBERS = ("_refused_reason", "_refused_key", "_refused_at", "_refused_hash")
+ENTITY = "_refused_entity"
+MEMBERS = ("_refused_reason", "_refused_key", "_refused_at", "_refused_hash", ENTITY)
 VALUE = rb"(?:null|" + STRING + rb")"
 EARLIER = re.compile(
     rb",?" + rb",".join(b'"%s":%s' % (name.encode(), VALUE) for name in MEMBERS) + rb"\Z",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.mapper import RemoveRecordTransform
 
-from target_voucherify.acknowledgement.refused_file import ADDED
+from target_voucherify.acknowledgement.refused_line import ENTITY
 from target_voucherify.errors import InputError, NotACustomerError, RecordBeforeSchemaError
 from target_voucherify.json_lines import TOO_DEEP
 from target_voucherify.singer.reader import LINE
@@ -90,7 +90,7 @@ class StreamRouter:
     def begin_stream(self, message: dict[str, Any]) -> None:
         """Prepare the routes of a stream; the same SCHEMA again changes nothing."""
         stream, schema, keys = _schema_parts(message)
-        self._is_replay = self._is_replay and schema["properties"].keys() >= ADDED.keys()
+        self._is_replay = self._is_replay and "_refused_at" in schema["properties"]
         if self._run.outcomes.file:
             self._run.outcomes.file.declare(message)
         if self._mappers:
@@ -157,6 +157,8 @@ class StreamRouter:
             raise _no_schema_error(message.get("stream")) from None
         for versions in self._versions[message["stream"]]:
             versions.record(message["stream"], message.get("version"))
+        if ENTITY in record:
+            routes = _of_entity(routes, record[ENTITY])
         if routes and TOO_DEEP in message:
             self._refuse(routes[0], line, NotACustomerError(["the record is nested too deeply"]))
         else:
@@ -295,6 +297,14 @@ class StreamRouter:
             ):
                 return
         route.sink.run.deletions.versions.mark_unreadable_key()
+
+
+def _of_entity(routes: list[Route], entity: object) -> list[Route]:
+    """The routes to the entity that a refused record could not become; the others took it.
+
+    All of them where nothing of the input becomes that entity any more.
+    """
+    return [one for one in routes if one.sink.run.settings.entity.name == entity] or routes
 
 
 def _tracks_missing(route: Route) -> bool:
