@@ -106,6 +106,15 @@ def test_customers_are_written_before_the_orders_that_name_them(project: Sandbox
     assert writes == ["/v1/customers/bulk/async", "/v1/orders"]
 
 
+def test_what_an_order_says_of_its_customer_comes_after_the_customer(project: Sandbox) -> None:
+    mapping = {"customer.source_id": "contact_id", "customer.name": "shop"}
+    entities = {"orders": {**ORDERS["orders"], "mapping": mapping}}
+    text = lines(OF_ORDERS, order(1), schema(), record(1))
+    done = load(settings(project, entities=entities), text)
+    assert done.error is None
+    assert project.project.customer_by_source_id("crm-1")["name"] == "Rome"
+
+
 def test_an_order_again_changes_it_and_makes_no_second_one(project: Sandbox) -> None:
     config = settings(project, entities=ORDERS)
     load(config, lines(schema(), record(1), OF_ORDERS, order(1, state="created")))

@@ -200,6 +200,8 @@ def create_order(project: Project, request: Request) -> Response:
     _check_order(order)
     placed = project.records.find_order(order)
     if placed is not None:
+        if order.get("customer"):
+            _buyer(project, order)
         return Response(200, project.show(project.redemption_flow.change_order(placed, order)))
     buyer = _buyer(project, order)
     placed = project.redemption_flow.place_order(_with_defaults(order), buyer)
@@ -234,11 +236,13 @@ def _with_defaults(order: Json) -> Json:
 
 
 def _buyer(project: Project, order: Json) -> Customer:
+    """The customer of an order, created or changed by what the order says of it."""
     customer = order.get("customer")
     if not isinstance(customer, dict):
         raise invalid_payload("Property .customer is required")
     known = project.people.find(str(customer.get("id") or customer.get("source_id")))
-    return known or project.redemption_flow.customer(customer)
+    is_named_only = known is not None and customer.keys() <= {"id", "source_id", "object"}
+    return known if known and is_named_only else project.redemption_flow.customer(customer)
 
 
 def get_order(project: Project, request: Request) -> Response:
