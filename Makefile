@@ -74,6 +74,16 @@ bridge-dlt: $(VENV)/dev.done bridges/dlt/.venv/done ## dlt pipelines into DuckDB
 bridge-airbyte: $(VENV)/dev.done bridges/airbyte/.venv/done ## the Airbyte connectors over pipes and by PyAirbyte; Python 3.11 or 3.12
 	$(BIN)/python -m pytest -n 4 tests/bridges/test_airbyte_source.py tests/bridges/test_airbyte_destination.py tests/bridges/test_pyairbyte.py
 
+LOADERS := postgres snowflake bigquery jsonl
+
+.venv-loader-%/done: tools/requirements/loader-%.txt
+	$(PYTHON) -m venv .venv-loader-$*
+	.venv-loader-$*/bin/python -m pip install -q --no-deps --require-hashes -r $<
+	@touch $@
+
+loaders: $(VENV)/dev.done $(LOADERS:%=.venv-loader-%/done) ## every stream in the loaders of PostgreSQL, Snowflake, BigQuery, JSONL and CSV
+	$(BIN)/python -m pytest -n 4 tests/loaders
+
 lint: $(VENV)/dev.done ## style, imports, declared dependencies, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -162,4 +172,4 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt bridge-airbyte lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt bridge-airbyte loaders lint docs type test torture defences bench bench-memory bench-webhooks check lock clean

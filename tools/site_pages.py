@@ -32,6 +32,7 @@ READMES = {
 ORDER = {
     "Start": ["index", "quick-start", "recipes"],
     "Use": [
+        "platforms",
         "scheduling",
         "dlt",
         "airbyte",
