@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,21 @@ from .errors import StopSignalError, VoucherifyError
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
+
+    from singer_sdk.plugin_base import PluginBase
+
+
+def command(plugin: type[PluginBase]) -> Callable[[], None]:
+    """The command of a plugin; an error is one sentence in the log, and the exit status."""
+
+    def main() -> None:
+        try:
+            plugin.cli()
+        except Exception as error:  # noqa: BLE001 - a traceback helps no user
+            sys.exit(exit_status(error, plugin.logger))
+
+    return main
 
 
 def exit_status(error: Exception, log: logging.Logger) -> int:
