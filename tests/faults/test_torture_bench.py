@@ -169,6 +169,20 @@ sys.exit(done.returncode)
 FORGET = "given = ''.join(line for line in given.splitlines(True) if 'crm-7' not in line)"
 STAND = """states, log = "", log.replace('"complete": true', '"complete": false')"""
 MISCOUNT = """log = log.replace('"accepted": ', '"accepted": 1')"""
+IMPORT_AGAIN = """
+config = json.load(open(sys.argv[sys.argv.index("--config") + 1]))
+keys = {"X-App-Id": config["application_id"], "X-App-Token": config["secret_key"]}
+keys["Content-Type"] = "application/json"
+order = {"source_id": "order-1", "customer": {"source_id": "crm-1"}}
+with suppress(OSError):
+    urlopen(Request(config["api_url"] + "/v1/orders/import", json.dumps([order]).encode(), keys))
+    urlopen(Request(config["api_url"] + "/v1/async-actions", headers=keys))
+"""
+WHERE_IT_DOUBLES = next(
+    case.name
+    for case in cases(arguments().parse_args(["--only", "target entities"]))
+    if "known_order_imported=doubled" in str(case) and "ends=job" in str(case)
+)
 KILL_ONE = """
 config = json.load(open(sys.argv[sys.argv.index("--config") + 1]))
 keys = {"X-App-Id": config["application_id"], "X-App-Token": config["secret_key"]}
@@ -185,6 +199,7 @@ with suppress(HTTPError):  # it is not there before the first run
         pytest.param(FORGET, "", "target-strangers-3", "lost", id="lost between strangers"),
         pytest.param("", STAND, "target-scarce-calls-8", "stuck", id="stuck"),
         pytest.param(KILL_ONE, "", "target-restored-1", "deleted by mistake", id="deleted"),
+        pytest.param("", IMPORT_AGAIN, WHERE_IT_DOUBLES, "doubled orders", id="doubled orders"),
         pytest.param("", MISCOUNT, "target-scarce-calls-3", "", id="counts that differ"),
     ],
 )

@@ -10,6 +10,7 @@ from voucherify_sandbox.torture import (
     tap_movement,
     tap_strangers,
     target_company,
+    target_entities,
     target_restored,
     target_scarce,
     target_strangers,
@@ -52,5 +53,6 @@ DIMENSIONS: tuple[Dimension, ...] = (
     target_restored,
     target_scarce,
     target_strangers,
+    target_entities,
 )
 """All of them; none is run with a user's own settings."""

@@ -17,6 +17,7 @@ COLUMNS = (
     ("lost", "lost"),
     ("early", "acknowledged early"),
     ("deleted", "deleted by mistake"),
+    ("doubled", "doubled orders"),
     ("stuck", "stuck"),
     ("untrue", "green but not true"),
     ("again", "sent again after a crash"),
@@ -37,6 +38,7 @@ class Score:
         lost: rows that are missing or outdated at the destination.
         early: rows that a state covered before they had arrived.
         deleted: customers that were deleted although they live in the source.
+        doubled: orders beyond the first one of a key.
         stuck: runs that had work left and got no further, and cases that came to no end.
         untrue: runs that reported success although the books did not agree.
         again: rows repeated by the run after an interrupted one.
@@ -52,6 +54,7 @@ class Score:
     lost: int = 0
     early: int = 0
     deleted: int = 0
+    doubled: int = 0
     stuck: int = 0
     untrue: int = 0
     again: int = 0
@@ -61,8 +64,8 @@ class Score:
     @property
     def passed(self) -> bool:
         """Whether every count that must be 0 is, and nothing else was violated."""
-        bad = (self.lost, self.early, self.deleted, self.stuck, self.untrue, self.violations)
-        return not any(bad)
+        bad = (self.lost, self.early, self.deleted, self.doubled, self.stuck, self.untrue)
+        return not any(bad) and not self.violations
 
     def sent_again(self, rows: int) -> None:
         """Count rows that one run sent although an earlier one had sent them."""

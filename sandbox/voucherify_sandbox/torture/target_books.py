@@ -28,6 +28,9 @@ EVERY = 5
 
 DELETED_AT = "_sdc_deleted_at"
 
+STREAMS = frozenset(("customers", "goods", "purchases"))
+"""Streams whose records have a key and a name that must arrive."""
+
 COUNTS = (
     "accepted",
     "unchanged",
@@ -386,7 +389,7 @@ def _names(messages: Iterable[Message]) -> dict[str, Any]:
     return {
         key_of(one["record"]): None if one["record"].get(DELETED_AT) else one["record"].get("name")
         for one in messages
-        if one["type"] == "RECORD" and one["stream"] == "customers"
+        if one["type"] == "RECORD" and one["stream"] in STREAMS
     }
 
 
