@@ -74,6 +74,15 @@ bridge-dlt: $(VENV)/dev.done bridges/dlt/.venv/done ## dlt pipelines into DuckDB
 bridge-airbyte: $(VENV)/dev.done bridges/airbyte/.venv/done ## the Airbyte connectors over pipes and by PyAirbyte; Python 3.11 or 3.12
 	$(BIN)/python -m pytest -n 4 tests/bridges/test_airbyte_source.py tests/bridges/test_airbyte_destination.py tests/bridges/test_pyairbyte.py
 
+bridges/fivetran/.venv/done: bridges/fivetran/requirements.txt tap-voucherify/pyproject.toml
+	$(PYTHON) -m venv bridges/fivetran/.venv
+	bridges/fivetran/.venv/bin/python -m pip install -q --no-deps --require-hashes -r $<
+	bridges/fivetran/.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e ./tap-voucherify
+	@touch $@
+
+bridge-fivetran: $(VENV)/dev.done bridges/fivetran/.venv/done ## the Fivetran connector as far as Fivetran's SDK goes without its tester
+	$(BIN)/python -m pytest tests/bridges/test_fivetran.py
+
 LOADERS := postgres snowflake bigquery jsonl
 
 .venv-loader-%/done: tools/requirements/loader-%.txt
@@ -172,4 +181,4 @@ lock: $(VENV)/dev.done ## pin tools/requirements/*.txt again, with hashes and wi
 clean: ## remove files made by these targets, except those in git
 	rm -rf .venv .venv-* .bench examples/*/.venv bridges/*/.venv site dist dist-sbom report.html .demo .services .meltano output
 
-.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt bridge-airbyte loaders lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
+.PHONY: help install demo demo-live report report-pictures certify-picture site prism dist dist-packages dist-check audit services example-airflow example-dagster example-scaling bridge-dlt bridge-airbyte bridge-fivetran loaders lint docs type test torture defences bench bench-memory bench-webhooks check lock clean
