@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,6 +217,29 @@ def test_without_a_trustworthy_export_nothing_is_imported(project: Sandbox, faul
     assert done.states == []
     assert amounts(project) == whole(10)
     assert IMPORT not in {one.path for one in project.requests}
+
+
+@pytest.mark.parametrize("calls", [1, 5, 10])
+def test_runs_of_few_calls_import_all_or_say_how_many_they_need(
+    project: Sandbox, calls: int
+) -> None:
+    seen, ended = 0, None
+    for _ in range(12):
+        rows = [[order(number), state({"seen": number + 1})] for number in range(seen, 20)]
+        text = lines(OF_ORDERS, *(message for pair in rows for message in pair))
+        project.forget_requests()
+        ended = import_of(project, text, max_calls=calls, batch_size_rows=5)
+        assert project.calls <= calls
+        seen = max([seen, *(one["seen"] for one in ended.states)])
+        if ended.error:
+            needed = re.search(r"max_calls to (\d+) or more", str(ended.error))
+            assert needed, ended.error
+            calls = int(needed[1])
+        elif ended.summary["complete"]:
+            break
+    assert ended is not None
+    assert ended.summary["complete"]
+    assert amounts(project) == whole(20)
 
 
 def test_a_dry_run_imports_nothing(project: Sandbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import ExpiredDownloadError, NotFoundError, VoucherifyError
@@ -85,14 +86,16 @@ def download(client: Client, export: str, url: str) -> IO[bytes]:
     Download URLs are short-lived by a draft of Voucherify's documentation, so an expired one is
     renewed once.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - who reads it closes it
-    try:
-        client.download(url, file)
-    except ExpiredDownloadError:
-        fresh = _url(client.get(EXPORT, {"id": export}))
-        if fresh is None:
-            raise
-        client.download(fresh, file)
+    with ExitStack() as unless_filled:
+        file = unless_filled.enter_context(tempfile.TemporaryFile())
+        try:
+            client.download(url, file)
+        except ExpiredDownloadError:
+            fresh = _url(client.get(EXPORT, {"id": export}))
+            if fresh is None:
+                raise
+            client.download(fresh, file)
+        unless_filled.pop_all()
     file.seek(0)
     return file
 
