@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +124,22 @@ def test_a_run_that_ends_at_a_lock_makes_no_ledger_suspect(
     with (tmp_path / f"{other}.lock").open("rb+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "is in use by another run" in str(load(config, whole(range(5), 2)).error)
+
+    done = load(config, whole(range(5), 3))
+    assert (done.error, done.summary["unchanged"]) == (None, 5)
+    assert "was restored or copied" not in done.log
+
+
+@pytest.mark.usefixtures("project")
+def test_a_ledger_that_another_program_reads_is_none_that_was_restored(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    load(config, whole(range(5), 1))
+
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM about").fetchone()
+        assert "another program holds it" in str(load(config, whole(range(5), 2)).error)
 
     done = load(config, whole(range(5), 3))
     assert (done.error, done.summary["unchanged"]) == (None, 5)

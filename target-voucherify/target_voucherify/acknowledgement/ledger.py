@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING
 from target_voucherify.acknowledgement.private_files import (
     database_error,
     file_error,
+    note_use,
     open_private,
-    swap_left,
+    runs_of,
 )
 from target_voucherify.voucherify_client.errors import SettingsError
 
@@ -336,7 +337,7 @@ class Ledger:
         self._database.close()
         if not self._read_only:
             with suppress(OSError):  # it was deleted meanwhile
-                swap_left(self._path, self._file_as_found())
+                note_use(self._path, self._file_as_found())
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -414,7 +415,7 @@ class Ledger:
         Args:
             about: what the file says about itself; empty for a new one.
         """
-        found, runs = self._file_as_found(), swap_left(self._path, "")
+        found, runs = self._file_as_found(), runs_of(self._path)
         self._run = runs.this
         is_as_left = about.get("last_run") == runs.before and runs.left in {found, ""}
         with self._database:
@@ -431,6 +432,8 @@ class Ledger:
             self._database.execute(noted, ("last_run", runs.this))
             if not is_as_left:
                 self._database.execute(noted, ("begun", repr(time.time())))
+        # Afterwards, so that a file that another program holds is none that was restored.
+        note_use(self._path, "")
 
     def _read_times(self) -> None:
         """Read when this ledger began to know what was accepted, and its newest time."""

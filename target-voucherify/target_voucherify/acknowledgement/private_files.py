@@ -156,23 +156,30 @@ def _locked(setting: str, path: str) -> int:
     return descriptor
 
 
-def swap_left(path: str, left: str) -> Runs:
-    """Note in the lock of a file that its run uses it, and how; returns what the lock said before.
+def runs_of(path: str) -> Runs:
+    """What the lock of a file says about its runs.
 
     Empty texts are unknown: where there is no lock, or where a kill left half of it.
     """
     try:
-        descriptor = os.open(_lock_of(path), os.O_RDWR)
+        descriptor = os.open(_lock_of(path), os.O_RDONLY)
     except OSError:
         return Runs()
     try:
-        runs = _runs_in(descriptor)
-        _write_runs(descriptor, runs._replace(before=runs.this, left=left))
-    except OSError:  # a full disk: the next run distrusts the file
-        return Runs()
+        return _runs_in(descriptor)
     finally:
         os.close(descriptor)
-    return runs
+
+
+def note_use(path: str, left: str) -> None:
+    """Note in the lock of a file that its run uses it, and how it leaves it; empty while it runs."""
+    with suppress(OSError):  # a full disk: the next run distrusts the file
+        descriptor = os.open(_lock_of(path), os.O_RDWR)
+        try:
+            runs = _runs_in(descriptor)
+            _write_runs(descriptor, runs._replace(before=runs.this, left=left))
+        finally:
+            os.close(descriptor)
 
 
 def _lock_of(path: str) -> Path:
