@@ -268,7 +268,9 @@ class EntityRun:
             self._collect(key, row)
 
     def _collect(self, key: str, row: Row) -> None:
-        self._records.duplicates += self.batch.add(key, row, self.writer.max_rows)
+        is_again = self.batch.add(key, row, self.writer.max_rows)
+        # Not in one statement: adding may send, and that counts duplicates of other entities.
+        self._records.duplicates += is_again
 
     def _write_batch(self, batch: Batch) -> None:
         self._warn_of_case(batch)

@@ -171,6 +171,16 @@ def test_an_order_of_nobody_makes_no_customer(project: Sandbox, nobody: Any, nul
     assert held(project) == {"crm-1"}
 
 
+def test_every_record_is_counted_where_one_entity_sends_another(project: Sandbox) -> None:
+    config = settings(project, entities=ORDERS, compare="export")
+    contacts = [record(1), record(1, name="Newer"), record(1, name="Newest")]
+    orders = [order(number) for number in range(100)]  # as many as are sent together
+
+    done = load(config, lines(schema(), *contacts, OF_ORDERS, *orders))
+
+    assert (done.summary["duplicates"], done.summary["unconfirmed"]) == (2, 0)
+
+
 WRONG_ORDERS = {
     "three decimals": ({"total": 12.505}, "has more than 2 decimals"),
     "thirty decimals": ({"total": f"12.5{'0' * 28}1"}, "has more than 2 decimals"),
