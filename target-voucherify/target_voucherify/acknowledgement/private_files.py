@@ -172,7 +172,7 @@ def runs_of(path: str) -> Runs:
 
 
 def note_use(path: str, left: str) -> None:
-    """Note in the lock of a file that its run uses it, and how it leaves it; empty while it runs."""
+    """Note in the lock of a file that its run uses it, and how it leaves it: empty until then."""
     with suppress(OSError):  # a full disk: the next run distrusts the file
         descriptor = os.open(_lock_of(path), os.O_RDWR)
         try:
