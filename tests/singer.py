@@ -141,3 +141,14 @@ def selecting(folder: Path, *streams: str) -> list[str]:
     path = folder / "catalog.json"
     path.write_text(json.dumps(catalog))
     return ["--catalog", str(path)]
+
+
+def selecting_all(folder: Path, settings: dict[str, Any]) -> list[str]:
+    """The arguments that select every stream by the catalog discovered by `settings`."""
+    catalog = json.loads(run("tap_voucherify", settings, "--discover").stdout)
+    for stream in catalog["streams"]:
+        root = next(one for one in stream["metadata"] if not one["breadcrumb"])
+        root["metadata"]["selected"] = True
+    path = folder / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    return ["--catalog", str(path)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
 
-from singer import Run, run
+from singer import Run, run, selecting_all
 from tap_voucherify.streams.catalog import STREAMS
 from voucherify_sandbox import Sandbox
 from voucherify_sandbox.torture.books import SOURCES, facts, missing
@@ -35,13 +34,8 @@ def whole(seeded: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "secret_key": seeded.secret_key,
         "api_url": seeded.url,
     }
-    catalog = json.loads(run("tap_voucherify", settings, "--discover").stdout)
-    for stream in catalog["streams"]:
-        root = next(one for one in stream["metadata"] if not one["breadcrumb"])
-        root["metadata"]["selected"] = True
-    path = tmp_path_factory.mktemp("seed") / "catalog.json"
-    path.write_text(json.dumps(catalog))
-    done = run("tap_voucherify", settings, "--catalog", str(path))
+    selection = selecting_all(tmp_path_factory.mktemp("seed"), settings)
+    done = run("tap_voucherify", settings, *selection)
     assert done.exit_code == 0, done.log
     return done
 
