@@ -11,6 +11,7 @@ from voucherify_sandbox.torture import (
     tap_strangers,
     target_company,
     target_entities,
+    target_proof,
     target_restored,
     target_scarce,
     target_strangers,
@@ -54,5 +55,6 @@ DIMENSIONS: tuple[Dimension, ...] = (
     target_scarce,
     target_strangers,
     target_entities,
+    target_proof,
 )
 """All of them; none is run with a user's own settings."""
