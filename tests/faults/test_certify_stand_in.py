@@ -28,6 +28,9 @@ TORTURE = bool(os.environ.get("TORTURE"))
 NUMBERS = range(3, 85) if TORTURE else (3, 26, 41)
 """Of the requests at which something happens: a creation, a bulk write, a deletion."""
 
+BLOCKS = [tuple(NUMBERS[at : at + 14]) for at in range(0, len(NUMBERS), 14)]
+"""So many in a test: each waits for the disk at every request."""
+
 
 class Killed(BaseException):
     """The end of the process, at once."""
@@ -102,8 +105,11 @@ def test_a_job_that_has_not_ended_is_named_and_its_rows_deleted_later(tmp_path: 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_lost_responses_and_refusals(name: str, status: int, tmp_path: Path) -> None:
-    for number in NUMBERS:
+@pytest.mark.parametrize("numbers", BLOCKS)
+def test_lost_responses_and_refusals(
+    name: str, status: int, numbers: tuple[int, ...], tmp_path: Path
+) -> None:
+    for number in numbers:
         with BareProject(BEHAVIOURS[name]) as project:
             if status:
                 project.refused = {number: status, number + 1: status}
@@ -115,8 +121,14 @@ def test_lost_responses_and_refusals(name: str, status: int, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_a_killed_run(name: str, after: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
-    for number in NUMBERS:
+@pytest.mark.parametrize("numbers", BLOCKS)
+def test_a_killed_run(
+    name: str,
+    after: bool,  # noqa: FBT001 - a parameter
+    numbers: tuple[int, ...],
+    tmp_path: Path,
+) -> None:
+    for number in numbers:
         with BareProject(BEHAVIOURS[name]) as project:
             folder = tmp_path / str(number)
             with contextlib.suppress(Killed):
