@@ -924,8 +924,8 @@ DEFENCES = (
     Defence(
         "target: a refusal without a readable key is a refusal for the ledger, too",
         "target_voucherify/acknowledgement/outcomes.py",
-        "        self._ledger.note_refusal()\n",
-        "        if key:\n            self._ledger.note_refusal()\n",
+        "            self._ledger.note_refusal()\n",
+        "            if key:\n                self._ledger.note_refusal()\n",
         ORDER,
     ),
     Defence(
