@@ -119,6 +119,9 @@ UNSEEN: dict[str, str] = {
     "webhook_events": "it needs a receiver of webhooks",
     "gone_cursor": "it needs rows that go while they are read",
     "skus_in_products": "it needs a product with more SKUs than a page holds",
+    "known_order_imported": "it needs orders, which cannot be deleted",
+    "import_failures": "it needs orders, which cannot be deleted",
+    "second_import": "it needs orders, which cannot be deleted",
     "job_polls": "a job ends by time, not by polls",
     "export_polls": "an export ends by time, not by polls",
 }
