@@ -224,6 +224,95 @@ def test_rows_that_come_and_go_while_paging_fail_no_first_run(
     assert set(rows_of(sandbox, stream)) <= tap.found
 
 
+BOOKMARK = LONG_AGO + timedelta(days=1)
+
+
+def updated_since_the_bookmark(sandbox: Sandbox, tap: Tap, updated: range, count: int) -> set[str]:
+    """Products of long ago, the newest last, some of them updated since a bookmark; their ids."""
+    populate(sandbox, "products", count)
+    bookmark = {"replication_key": "modified_at", "replication_key_value": BOOKMARK.isoformat()}
+    tap.state = {"bookmarks": {"products": bookmark}}
+    rows = sandbox.project.products.all
+    names = list(rows)
+    for number in updated:
+        rows[names[number]]["updated_at"] = BOOKMARK + timedelta(seconds=1 + number)
+    return {names[number] for number in updated}
+
+
+def remove(position: int, **occasion: Any) -> Movement:
+    action = {"action": "remove", "kind": "products", "position": position}
+    return Movement(action=action, **occasion)
+
+
+@pytest.mark.parametrize("place", ["excluded", "first", "mixed"])
+@pytest.mark.parametrize("stream", ["products"], indirect=True)
+def test_a_new_row_does_not_make_up_for_one_that_goes(
+    sandbox: Sandbox, tap: Tap, place: Any
+) -> None:
+    updated = updated_since_the_bookmark(sandbox, tap, range(350), 350)
+    sandbox.readings.change(never_updated=place)
+    gone = list(sandbox.project.products.all)[-1]
+    # The second page of changed rows is the third request.
+    sandbox.movements.add(remove(-1, nth=(3,)), Movement(action=STOCK, nth=(3,)))
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert tap.found >= updated - {gone}
+
+
+@pytest.mark.parametrize("stream", ["products"], indirect=True)
+def test_a_run_that_was_cut_finds_what_a_new_row_hid(sandbox: Sandbox, tap: Tap) -> None:
+    updated = updated_since_the_bookmark(sandbox, tap, range(650), 650)
+    gone = list(sandbox.project.products.all)[-1]
+    sandbox.movements.add(remove(-1, nth=(3,)), Movement(action=STOCK, nth=(3,)))
+
+    assert tap.run(max_calls=6).exit_code == 0
+    assert not tap.found >= updated - {gone}
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert tap.found >= updated - {gone}
+
+
+@pytest.mark.parametrize("stream", ["products"], indirect=True)
+def test_a_list_that_nothing_moves_is_read_once_by_update(sandbox: Sandbox, tap: Tap) -> None:
+    updated = updated_since_the_bookmark(sandbox, tap, range(350), 650)
+
+    tap.run()
+
+    assert tap.found >= updated
+    # One to see whether there are rows, four by update, and one by creation.
+    assert sandbox.calls == 6
+
+
+MOVES = {
+    "a new row pushes them off the last page": (300, range(299, 300), [Movement(action=STOCK)]),
+    "a row goes, and the last page with it": (301, range(250, 301), [remove(0)]),
+    "many rows come": (300, range(290, 300), [Movement(action=STOCK, rate=150)]),
+    "nothing moves": (301, range(250, 301), []),
+}
+
+
+@pytest.mark.parametrize("total", ["filtered", "absent"])
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("stream", ["products"], indirect=True)
+def test_rows_behind_those_never_updated_are_found_wherever_they_move(
+    sandbox: Sandbox, tap: Tap, move: str, total: Any
+) -> None:
+    count, numbers, movements = MOVES[move]
+    updated = updated_since_the_bookmark(sandbox, tap, numbers, count)
+    sandbox.readings.change(never_updated="first", total=total)
+    # Before the request for what seems to be the last page.
+    for one in movements:
+        sandbox.movements.add(Movement(action=one.action, rate=one.rate, nth=(3,)))
+
+    done = tap.run()
+
+    assert done.exit_code == 0, done.log
+    assert tap.found >= updated
+
+
 @pytest.mark.parametrize("request_number", [2, 3, 5])
 @pytest.mark.parametrize("stream", ["orders", "publications"], indirect=True)
 def test_one_row_that_comes_while_paging_fails_no_first_run(

@@ -42,6 +42,22 @@ def earn(sandbox: Sandbox, count: int) -> None:
         sandbox.project.add_pending_points(PROGRAM, f"member-{number % 7}", number)
 
 
+@pytest.mark.parametrize("stream", ["loyalty_tiers", "pending_points", "campaign_transactions"])
+def test_a_campaign_that_does_not_say_its_type_is_asked(
+    program: Sandbox, tap: Tap, stream: str
+) -> None:
+    earn(program, 3)
+    program.project.add_loyalty_tier(PROGRAM, "Gold", (0, 99))
+    code = program.project.referral_code("Friends", "adam")
+    program.project.redeem(code, "rita", {"source_id": "order-1", "amount": 100})
+    program.project.settle()
+    told = ids(tap(stream))
+    program.readings.change(null_fields="everywhere")
+
+    assert told
+    assert ids(tap(stream)) == told
+
+
 @pytest.mark.parametrize("cursor", ["empty", "next", "start", "not_found"])
 @pytest.mark.parametrize("request_number", [3, 4, 5])
 def test_points_that_become_active_meanwhile_hide_no_others(

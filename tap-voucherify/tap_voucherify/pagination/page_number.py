@@ -65,6 +65,8 @@ class NumberedPages:
         in_doubt: whether a row may have been pulled onto an earlier page, or have changed places
             with one of it, unseen.
         last_page: the last page that the API serves.
+        went: whether rows went since the read began. It is asked where `total` may not show it, as
+            rows without the time, such as new ones, may come last and so push no others.
         untimed_among: whether rows without the time may stand by their creation among the others,
             although no page has shown it yet.
         capped: whether the API served no further page although there were more rows.
@@ -79,6 +81,7 @@ class NumberedPages:
     number: int = 1
     last_page: int = LAST_PAGE
     untimed_among: bool = False
+    went: Callable[[], bool] | None = None
     in_doubt: bool = False
     capped: bool = False
     first_total: int | None = None
@@ -88,6 +91,7 @@ class NumberedPages:
     _timed: bool = False
     _begun: bool = False
     _awaited: int = 0
+    _old: int = 0
     _ended: bool = False
     _tied: bool = False
 
@@ -146,12 +150,13 @@ class NumberedPages:
                 self.stats.duplicates += 1
             else:
                 self.distinct.add(str(row_id))
-                self._awaited += not self._came_since(row)
+                self._awaited += not self._came_since(row, self.time_field or "created_at")
+                self._old += not self._came_since(row, "created_at")
                 fresh.append(row)
         return fresh
 
-    def _came_since(self, row: Row) -> bool:
-        time = row.get(self.time_field or "created_at")
+    def _came_since(self, row: Row, field: str) -> bool:
+        time = row.get(field)
         if self.started is None or time is None:
             return False
         return parse(time, what="the time of a row") >= self.started()
@@ -159,9 +164,7 @@ class NumberedPages:
     def _is_last(self, number: int, page: Page) -> bool:
         """Whether nothing wanted can follow; notes what `_is_proven` needs of the page."""
         self._totals.append(page.total)
-        passed = (number - 1) * PAGE_ROWS + len(page.rows)
-        goes_on = page.counts_more and passed < (page.total or 0)
-        self._ended = not (page.may_have_successor or goes_on)
+        self._ended = not page.goes_on(number)
         if not page.rows:
             return True
         self._tied = self._tied or self._is_tied(page.rows[0])
@@ -182,17 +185,19 @@ class NumberedPages:
     def _is_counted(self) -> bool:
         """Whether the list was read to its end and its count shows that every row was seen.
 
-        Rows that come in go to the front of a list with the newest first, so there the count of
+        Rows that come in push no other out of a list with the newest first, so there the count of
         the first response is enough; elsewhere every response must count the same.
         """
         if self.time_field is None or self._shrank():
             return self._ended and set(self._totals) == {len(self.distinct)}
         first = self._totals[0]
-        return self._ended and first is not None and len(self.distinct) >= first
+        return self._ended and first is not None and self._old >= first
 
     def _is_proven(self) -> bool:
         """Whether the first pass shows that no row was pulled past it."""
-        return self._is_counted() or not (self._tied or self._shrank())
+        if self._is_counted():
+            return True
+        return not (self._tied or self._shrank() or (self.went is not None and self.went()))
 
     def _shrank(self) -> bool:
         """Whether rows may have gone meanwhile: the count fell, or there is none."""

@@ -82,6 +82,11 @@ class Page:
         is_short = self.has_more is None and 0 < len(self.rows) < PAGE_ROWS
         return is_short and self.total is not None and self.total > len(self.rows)
 
+    def goes_on(self, number: int) -> bool:
+        """Whether another page may follow this one, by the number of this one."""
+        passed = (number - 1) * PAGE_ROWS + len(self.rows)
+        return self.may_have_successor or (self.counts_more and passed < (self.total or 0))
+
     def is_empty_too_soon(self, start: int) -> bool:
         """Whether the API says that rows follow the first `start` ones, and gives none."""
         counts_more = self.has_more is None and (self.total or 0) > start

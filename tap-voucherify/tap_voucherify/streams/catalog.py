@@ -24,7 +24,7 @@ from tap_voucherify.voucherify_client.errors import NotFoundError
 from tap_voucherify.voucherify_client.timestamps import MILLISECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from tap_voucherify.streams.stream import VoucherifyStream
@@ -211,7 +211,7 @@ class LoyaltyStream(FullTableStream):
             params={"campaign_type": LOYALTY},
         )
         campaigns = rows_by_time(fetch, endpoints.CAMPAIGNS_BY_CREATION, stats=self.stats)
-        ids = [str(row["id"]) for _, row in campaigns if row.get("campaign_type") == LOYALTY]
+        ids = [str(row["id"]) for _, row in campaigns if _may_be(row, (LOYALTY,))]
         self._campaigns = len(ids)
         for campaign_id in ids:
             try:
@@ -335,7 +335,7 @@ class CampaignTransactions(ChildStream):
         for instant, row in rows_by_time(
             fetch, endpoints.CAMPAIGNS_BY_CREATION, since=begin, stats=self.stats
         ):
-            is_wanted = row.get("campaign_type") in TYPES_WITH_TRANSACTIONS
+            is_wanted = _may_be(row, TYPES_WITH_TRANSACTIONS)
             yield instant, QueuedId(str(row["id"])) if is_wanted else None
 
     @override
@@ -416,6 +416,12 @@ class ReferralHolders(ChildStream):
                 yield instant, QueuedId(str(voucher["id"]))
             else:
                 yield instant, None
+
+
+def _may_be(campaign: Row, types: Collection[str]) -> bool:
+    """Whether a campaign is of one of some types; one that does not say may be."""
+    kind = campaign.get("campaign_type")
+    return kind is None or kind in types
 
 
 def _converts_by_event(campaign: Row) -> bool:

@@ -22,6 +22,7 @@ from tap_voucherify.pagination.total_check import (
     FullRead,
     counted_in_pages,
     created_at,
+    is_older,
     report_or_raise,
     verified_rows,
 )
@@ -183,6 +184,12 @@ class PagePosition(FullRead):
 
     newest_first: ClassVar[bool] = True
 
+    def count(self, newest: Page) -> None:
+        """Note how many rows were created before the read began, by the newest ones."""
+        if newest.total is not None:
+            came = sum(not is_older(row, self.border) for row in newest.rows)
+            self.total = newest.total - came
+
 
 class NewestFirstStream(PagedStream, IncrementalStream):
     """A list read page by page from its newest row back to the bookmark, 10,000 rows at most.
@@ -237,6 +244,7 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             return False
         page = self._page(created, 1)
         self._seen[created, 1] = page
+        self._position.count(page)
         return not page.rows and not page.is_empty_too_soon(0)
 
     def _full_read(self, read: PagePosition) -> Iterator[Record | None]:
@@ -291,16 +299,23 @@ class NewestFirstStream(PagedStream, IncrementalStream):
             partial(self._page, time), self.stats, time, since, self._started, number=begin
         )
         pages.untimed_among = untimed_among
+        if time != self.times[-1]:
+            pages.went = self._rows_went
         return pages
 
     def _resumed(self, time: str) -> int | None:
         """The page to go on with: the last that begins before the first row not written.
 
         Rows that went meanwhile have pulled that row to an earlier page. `None` if the list was
-        not begun by this time, or no page tells.
+        not begun by this time, or no page tells, or rows went from a list that others come to
+        without pushing those: a row may have been pulled onto a page that was read.
         """
         at = self._position
         if time != at.time or at.newest is None:
+            return None
+        if time != self.times[-1] and self._rows_went():
+            self._position = PagePosition(started=self.client.run_started)
+            self._position.count(self._seen[self.times[-1], 1])
             return None
         for number in range(at.page - 1, 0, -1):
             page = self._page(time, number)
@@ -327,25 +342,62 @@ class NewestFirstStream(PagedStream, IncrementalStream):
         if not first.may_have_successor or _has_time(first, time):
             return 1, False
         created = places_descend(time, first.rows)
-        reach = LAST_PAGE * PAGE_ROWS
-        low, high = 2, min(LAST_PAGE, -(-(first.total or reach) // PAGE_ROWS))
-        edge = self._page(time, high)
-        if not _has_time(edge, time):
-            self._warn_unseen(time, first.total)
+        number, edge = self._edge(time, first)
+        if _lacks_time(edge, time):
+            self._warn_unseen(time, edge)
             return (None, False) if created is None else (1, True)
-        while low < high:
+        times = _times(edge, time)
+        is_later = created is not None and (
+            created + LONGEST_RESOLUTION >= max(times, default=created)
+        )
+        is_mixed = is_later and (not times or places_descend(time, edge.rows) is not None)
+        return (1 if is_mixed else number - 1), False
+
+    def _edge(self, time: str, first: Page) -> tuple[int, Page]:
+        """The first page with rows that have a time, if those without it come first.
+
+        If no row has it, the last page. An empty page, if rows that have it may have been pulled
+        off it: then they are on the page before.
+        """
+        low, high = 2, min(LAST_PAGE, -(-(first.total or LAST_PAGE * PAGE_ROWS) // PAGE_ROWS))
+        before, edge = first, self._page(time, high)
+        while high < LAST_PAGE and _lacks_time(edge, time) and _is_followed(edge, high):
+            low, before = high + 1, edge  # rows that came meanwhile push the others
+            high, edge = low, self._page(time, low)
+        while low < high and not _lacks_time(edge, time):
             middle = (low + high) // 2
             page = self._page(time, middle)
-            if _has_time(page, time):
-                high, edge = middle, page
+            if _lacks_time(page, time):
+                low, before = middle + 1, page
             else:
-                low = middle + 1
-        is_later = created is not None and created + LONGEST_RESOLUTION >= max(_times(edge, time))
-        is_mixed = is_later and places_descend(time, edge.rows) is not None
-        return (1 if is_mixed else low - 1), False
+                high, edge = middle, page
+        is_before_last = not edge.rows and not _is_followed(before, high - 1)
+        return (high - 1, before) if is_before_last else (high, edge)
 
-    def _warn_unseen(self, time: str, total: int | None) -> None:
-        if total is None or total > LAST_PAGE * PAGE_ROWS:
+    def _rows_went(self) -> bool:
+        """Whether rows went since the read began, as far as can be told.
+
+        Where others came meanwhile, the list's `total` does not tell. The newest rows by creation
+        are read anew for it, and kept for the read by creation.
+        """
+        at, created = self._position, self.times[-1]
+        self._seen.pop((created, 1), None)
+        fresh: dict[int, Page] = {}
+
+        def page(number: int) -> Page:
+            fresh[number] = self._page(created, number)
+            return fresh[number]
+
+        def pages() -> NumberedPages:
+            return NumberedPages(page, ReadStats(), created, at.border, self._started)
+
+        left = counted_in_pages(pages, at.border)
+        self._seen[created, 1] = fresh[1]
+        return left is None or at.total is None or left < at.total
+
+    def _warn_unseen(self, time: str, edge: Page) -> None:
+        total = edge.total
+        if edge.may_have_successor and (total is None or total > LAST_PAGE * PAGE_ROWS):
             self.logger.warning(
                 "no row with `%s` is on any page that the API lists; if rows are updated in this "
                 "project, their changes are not read",
@@ -410,6 +462,17 @@ class NewestFirstStream(PagedStream, IncrementalStream):
 
 def _has_time(page: Page, time: str) -> bool:
     return any(row.get(time) for row in page.rows)
+
+
+def _lacks_time(page: Page, time: str) -> bool:
+    """Whether a page has rows and none of them has the time."""
+    return bool(page.rows) and not _has_time(page, time)
+
+
+def _is_followed(page: Page, number: int) -> bool:
+    """Whether rows may stand behind a page."""
+    is_counted_out = page.total is not None and page.total <= number * PAGE_ROWS
+    return page.goes_on(number) and not is_counted_out
 
 
 def _times(page: Page, time: str) -> list[datetime]:
