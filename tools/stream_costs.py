@@ -22,7 +22,10 @@ SOURCES = {
 
 REACH = f"the newest {LAST_PAGE * PAGE_ROWS:,} rows; more since the bookmark are an error"
 
-BY_PAGES = "1 per 100 rows since the bookmark, at least 1 for each time, or 1 if there are no rows"
+BY_PAGES = (
+    "1 per 100 rows since the bookmark, at least 1 for each time, and 1 more where more than 100 "
+    "were updated; or 1 if there are no rows"
+)
 
 COSTS: dict[str, tuple[str, str]] = {
     "customers": (
