@@ -495,9 +495,9 @@ DEFENCES = (
     ),
     Defence(
         "tap: a short page whose total says more does not end a read by page number",
-        "tap_voucherify/pagination/page_number.py",
-        "goes_on = page.counts_more and passed < (page.total or 0)",
-        "goes_on = False",
+        "tap_voucherify/pagination/time_cursor.py",
+        "return self.may_have_successor or (self.counts_more and passed < (self.total or 0))",
+        "return self.may_have_successor",
         PAGING,
     ),
     Defence(
