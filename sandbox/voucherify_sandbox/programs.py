@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from voucherify_sandbox.errors import Json
     from voucherify_sandbox.ids import IdGenerator
 
+_KINDS = {campaign_type: kind for kind, campaign_type in CAMPAIGN_TYPES.items()}
+"""The kind of reward that a type of campaign holds."""
+
 
 def code_name(kind: str, *, referral: bool) -> str:
     """The readable beginning of a code."""
@@ -142,6 +145,17 @@ class Programs:
             rules.referrer = self._referrer_rule(campaign, *parts[1])
         return campaign
 
+    def add_open_referral_campaign(self, name: str, pool: Json | None, amount: int) -> Json:
+        """Add a referral campaign whose referees get an amount from a campaign that holds it."""
+        campaign = self.add_campaign(name, "REFERRAL_PROGRAM")
+        program: Json = {"conversion_event_type": "redemption"}
+        campaign["referral_program"] = program
+        rules = ReferralRules(campaign["id"])
+        self.referrals[campaign["id"]] = rules
+        if pool is not None:
+            rules.referee = self._referee_from(pool, amount, program)
+        return campaign
+
     def _pool(self, name: str, kind: str) -> Json:
         """The campaign that holds a kind of reward, one per kind and referral campaign."""
         full = f"{name} {POOLS[kind]}"
@@ -152,44 +166,99 @@ class Programs:
         """The referee's reward; a discount is part of the redeemed code and needs no pool."""
         if kind == "discount":
             return Reward(kind, value, "")
-        pool = self._pool(name, kind)
+        return self._referee_from(self._pool(name, kind), value, program)
+
+    @staticmethod
+    def _referee_from(pool: Json, value: int, program: Json) -> Reward:
         program["referee_reward"] = {
             "related_object_parent": {"id": pool["id"], "name": pool["name"], "object": "CAMPAIGN"},
             "type": pool["voucher"]["type"],
             "amount": value,
         }
-        return Reward(kind, value, pool["id"])
+        return Reward(_KINDS[pool["campaign_type"]], value, pool["id"])
 
     def _referrer_rule(self, campaign: Json, kind: str, value: int) -> Reward:
-        pool, now = self._pool(campaign["name"], kind), self.clock.now()
+        pool = self._pool(campaign["name"], kind)
+        name = f"{campaign['name']}: {value} {kind.replace('_', ' ')}"
+        reward = self.add_reward(name, pool, value)
+        assignment = self._add_assignment(reward, campaign)
+        tier = self.ids.new("rft")
+        return Reward(kind, value, pool["id"], reward["id"], assignment["id"], tier)
+
+    def add_reward(self, name: str, pool: Json, balance: int) -> Json:
+        """Add a reward: credit in cents, points or percent from a campaign that holds them."""
         reward: Json = {
             "id": self.ids.new("rew"),
-            "name": f"{campaign['name']}: {value} {kind.replace('_', ' ')}",
+            "name": name,
             "stock": None,
             "redeemed": None,
             "type": "CAMPAIGN",
             "parameters": {
-                "campaign": {"id": pool["id"], "balance": value, "type": pool["campaign_type"]}
+                "campaign": {"id": pool["id"], "balance": balance, "type": pool["campaign_type"]}
             },
             "attributes": {},
             "metadata": {},
-            "created_at": now,
+            "created_at": self.clock.now(),
             "updated_at": None,
             "object": "reward",
         }
+        self.rewards[reward["id"]] = reward
+        return reward
+
+    def _add_assignment(self, reward: Json, campaign: Json) -> Json:
         assignment: Json = {
             "id": self.ids.new("rewa"),
             "reward_id": reward["id"],
             "related_object_id": campaign["id"],
             "related_object_type": "campaign",
-            "created_at": now,
+            "created_at": self.clock.now(),
             "updated_at": None,
             "object": "reward_assignment",
         }
-        self.rewards[reward["id"]] = reward
         self.assignments[assignment["id"]] = assignment
-        tier = self.ids.new("rft")
-        return Reward(kind, value, pool["id"], reward["id"], assignment["id"], tier)
+        return assignment
+
+    def assign(self, reward: Json, campaign: Json) -> Json:
+        """Assign a reward to a campaign; with one of referrals, its referrers receive it."""
+        assignment = self._add_assignment(reward, campaign)
+        rules, given = self.referrals.get(campaign["id"]), reward["parameters"]["campaign"]
+        if rules is not None:
+            kind, ids = _KINDS[given["type"]], (given["id"], reward["id"], assignment["id"])
+            rules.referrer = Reward(kind, given["balance"], *ids, self.ids.new("rft"))
+        return assignment
+
+    def remove_reward(self, identity: str) -> None:
+        """Delete a reward and its assignments."""
+        del self.rewards[identity]
+        for rules in self.referrals.values():
+            if rules.referrer is not None and rules.referrer.reward_id == identity:
+                rules.referrer = None
+        self._drop(self.assignments, "reward_id", {identity})
+
+    def remove_campaign(self, identity: str) -> set[str]:
+        """Delete a campaign with its codes and assignments; returns the ids of the codes."""
+        self.campaigns.pop(identity, None)
+        self.referrals.pop(identity, None)
+        for rules in self.referrals.values():
+            if rules.referee is not None and rules.referee.pool_id == identity:
+                rules.referee = None
+            if rules.referrer is not None and rules.referrer.pool_id == identity:
+                rules.referrer = None
+        gone = {key for key, one in self.vouchers.items() if one["campaign_id"] == identity}
+        self._codes = {code: key for code, key in self._codes.items() if key not in gone}
+        self._cards = {key: one for key, one in self._cards.items() if one["id"] not in gone}
+        self._drop(self.vouchers, "id", gone)
+        self._drop(self.holders, "redeemable_id", gone)
+        self._drop(self.assignments, "related_object_id", {identity})
+        self._drop(self.transactions, "voucher_id", gone)
+        for key in [key for key, one in self.publications.items() if gone & {*one["vouchers_id"]}]:
+            del self.publications[key]
+        return gone
+
+    @staticmethod
+    def _drop(rows: dict[str, Json], member: str, values: set[str]) -> None:
+        for key in [key for key, one in rows.items() if one[member] in values]:
+            del rows[key]
 
     def add_referral_code(self, campaign: Json, referrer: Customer) -> Json:
         """Add a code of a referral campaign; it carries the discount of the referee."""

@@ -73,6 +73,12 @@ class Records:
         known = self.by_source_id.get(str(named.get("source_id")), "")
         return self.orders.get(str(named.get("id"))) or self.orders.get(known)
 
+    def remove_redemptions(self, vouchers: set[str]) -> None:
+        """Delete the redemptions of these codes, as a campaign's deletion does."""
+        rows = self.redemptions
+        for key in [key for key, one in rows.items() if one["related_object_id"] in vouchers]:
+            del rows[key]
+
     def redemption(
         self, prefix: str, voucher: Json, customer: Customer, order: Json | None
     ) -> Json:

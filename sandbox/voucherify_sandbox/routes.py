@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from voucherify_sandbox.endpoints import (
+    campaigns,
     customers,
     exports,
     jobs,
@@ -72,15 +73,21 @@ _TABLE: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/exports/{exportId}", exports.get_export),
     ("DELETE", "/v1/exports/{exportId}", exports.delete_export),
     ("GET", "/v1/redemptions", programs.list_redemptions),
+    ("POST", "/v1/redemptions", campaigns.redeem),
     ("GET", "/v1/redemptions/{redemptionId}", programs.get_redemption),
     ("GET", "/v1/publications", programs.list_publications),
     ("POST", "/v1/publications", publications.create_publication),
     ("GET", "/v1/rewards", programs.list_rewards),
+    ("POST", "/v1/rewards", campaigns.create_reward),
     ("GET", "/v1/rewards/{rewardId}", programs.get_reward),
+    ("DELETE", "/v1/rewards/{rewardId}", campaigns.delete_reward),
     ("GET", "/v1/rewards/{rewardId}/assignments", programs.list_reward_assignments),
+    ("POST", "/v1/rewards/{rewardId}/assignments", campaigns.create_reward_assignment),
     ("GET", "/v1/rewards/{rewardId}/assignments/{assignmentId}", programs.get_reward_assignment),
     ("GET", "/v1/campaigns", programs.list_campaigns),
+    ("POST", "/v1/campaigns", campaigns.create_campaign),
     ("GET", "/v1/campaigns/{campaignId}", programs.get_campaign),
+    ("DELETE", "/v1/campaigns/{campaignId}", campaigns.delete_campaign),
     ("GET", "/v1/campaigns/{campaignId}/transactions", programs.list_campaign_transactions),
     ("GET", "/v1/referrals/members/{memberId}/holders", programs.list_referral_holders),
     (

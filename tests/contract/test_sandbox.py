@@ -34,6 +34,12 @@ NOT_IMPLEMENTED = {
 NOT_PUBLISHED = {
     ("GET", "/v1/async-actions/{asyncActionId}/report"): "only its address is published",
     ("GET", "/v1/products/{productId}"): "not in the part of the description that is read here",
+    ("POST", "/v1/campaigns"): "the same",
+    ("DELETE", "/v1/campaigns/{campaignId}"): "the same",
+    ("POST", "/v1/rewards"): "the same",
+    ("DELETE", "/v1/rewards/{rewardId}"): "the same",
+    ("POST", "/v1/rewards/{rewardId}/assignments"): "the same",
+    ("POST", "/v1/redemptions"): "the same",
 }
 GIFTS, POINTS, COUPONS, EVENTS = "Gifts", "Points", "Coupons", "Events"
 

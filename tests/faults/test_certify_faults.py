@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certification import SandboxClock, certify, notes_of
+from certification import Killed, Mortal, Place, SandboxClock, certify, fault, notes_of
 from voucherify_sandbox import Fault, Limits, Readings, Sandbox
 from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, Interrupted
 from voucherify_sandbox.certify.exchange import Connection
-from voucherify_sandbox.certify.questions import UNSEEN
+from voucherify_sandbox.certify.questions import ELSEWHERE, UNSEEN
 from voucherify_sandbox.certify.run import run
 from voucherify_sandbox.dialect import Dialect
-from voucherify_sandbox.faults import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from voucherify_sandbox.certify.exchange import Call, Exchange
 
 TORTURE = bool(os.environ.get("TORTURE"))
-# These are slow in real time; a huge body is cut off like any other that is not whole.
-LEFT_OUT = {"act", "slow_headers", "slow_body", "huge_body", "refuse"}
 CALLS = 83
 """Of a probe of a sandbox without faults."""
 
@@ -54,25 +49,13 @@ def is_empty(sandbox: Sandbox) -> bool:
     return not sandbox.project.customers and all(one.fault == "vanishes" for one in exports)
 
 
-def fault(rng: Random) -> Fault:
-    kind = rng.choice([kind for kind in KINDS if kind not in LEFT_OUT])
-    seconds = rng.choice((0, 5, 3000)) if kind.startswith(("limit", "unavailable")) else 0
-    status = rng.choice((400, 404, 409, 503)) if kind == "status" else 0
-    places: dict[str, Any] = {"probability": rng.choice((0.05, 0.2)), "times": None}
-    if rng.random() < 0.7:
-        first = rng.randrange(1, CALLS)
-        times = rng.choice((1, 2, 6))
-        places = {"numbers": range(first, first + times), "times": times}
-    return Fault(kind=kind, seconds=seconds, status=status or 500, body="{}", **places)
-
-
 @pytest.mark.parametrize("seed", range(400 if TORTURE else 16))
 def test_a_fault_leaves_no_customer_behind_and_gives_no_wrong_answer(
     seed: int, tmp_path: Path
 ) -> None:
     rng = Random(seed)
     with Sandbox(readings=Readings(job_polls=rng.choice((0, 1, 2)))) as sandbox:
-        sandbox.faults.add(fault(rng))
+        sandbox.faults.add(fault(rng, CALLS))
         outcome = certify(sandbox, tmp_path)
         assert sandbox.calls <= MAX_CALLS
         assert right(outcome.probe.findings.readings())
@@ -81,36 +64,6 @@ def test_a_fault_leaves_no_customer_behind_and_gives_no_wrong_answer(
         else:
             assert outcome.reason
         ends_clean(sandbox, tmp_path)
-
-
-class Killed(BaseException):
-    """The end of the process, at once."""
-
-
-@dataclass
-class Place:
-    """One of the requests with this in their path, by number from 1, before or after it."""
-
-    number: int = 1
-    after: bool = True
-    path: str = ""
-
-
-class Mortal(Connection):
-    """A connection at which the process ends."""
-
-    def __init__(self, sandbox: Sandbox, place: Place, end: type[BaseException] = Killed) -> None:
-        super().__init__(sandbox.url, sandbox.application_id, sandbox.secret_key)
-        self._left, self._place, self._end = place.number, place, end
-
-    def send(self, call: Call, at: float) -> Exchange:
-        self._left -= self._place.path in call.path
-        if not self._left and not self._place.after:
-            raise self._end
-        response = super().send(call, at)
-        if not self._left:
-            raise self._end
-        return response
 
 
 def killed(sandbox: Sandbox, folder: Path, place: Place) -> None:
@@ -192,7 +145,7 @@ def test_odd_headers_cost_no_reading(headers: Any, tmp_path: Path) -> None:
         outcome = certify(sandbox, tmp_path)
         assert (outcome.clean, outcome.reason) == (True, "")
         found = outcome.probe.findings.readings()
-        assert set(LIKELY) - set(UNSEEN) <= set(found), outcome.probe.findings.reasons
+        assert set(LIKELY) - set(UNSEEN | ELSEWHERE) <= set(found), outcome.probe.findings.reasons
         assert right(found)
 
 
@@ -201,7 +154,7 @@ def test_a_free_project_has_calls_enough(tmp_path: Path) -> None:
     with Sandbox(limits=Limits(calls=98, period_seconds=3600)) as sandbox:
         outcome = certify(sandbox, tmp_path)
         assert (outcome.clean, outcome.reason) == (True, "")
-        assert set(LIKELY) - set(UNSEEN) <= set(outcome.probe.findings.readings())
+        assert set(LIKELY) - set(UNSEEN | ELSEWHERE) <= set(outcome.probe.findings.readings())
         assert {request.status for request in sandbox.requests}.isdisjoint({429})
 
 

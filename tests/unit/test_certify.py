@@ -29,7 +29,7 @@ from voucherify_sandbox.certify.list_steps import first_left_out
 from voucherify_sandbox.certify.notes import Notes
 from voucherify_sandbox.certify.questions import QUESTIONS, UNSEEN
 from voucherify_sandbox.certify.recording import Redaction
-from voucherify_sandbox.certify.run import STEPS
+from voucherify_sandbox.certify.run import REWARD_STEPS, STEPS
 from voucherify_sandbox.readings import from_file, names
 from voucherify_sandbox.torture.__main__ import arguments, cases
 from wire import Wire
@@ -318,7 +318,7 @@ def test_each_reading_is_a_question_or_has_a_reason() -> None:
     asked = {name for step in QUESTIONS.values() for name in step}
     assert set(names()) <= asked | set(UNSEEN)
     assert not asked & set(UNSEEN)
-    assert {step.name for step in STEPS} | {"look", "form"} == set(QUESTIONS)
+    assert {step.name for step in STEPS + REWARD_STEPS} | {"look", "form"} == set(QUESTIONS)
 
 
 def test_the_table_fits_its_columns(written: Written) -> None:

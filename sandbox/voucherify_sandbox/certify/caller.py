@@ -26,7 +26,11 @@ SPARE_CALLS = 2
 JOB_LOOKS = 3
 """Looks at jobs that have not ended before their rows are deleted."""
 
+PROGRAM_CALLS = 5
+"""To delete two campaigns or rewards and to see that they are gone."""
+
 EXPORTS = "/v1/exports"
+CAMPAIGNS, REWARDS = "/v1/campaigns", "/v1/rewards"
 EXPORTED = ("id", "source_id", "created_at", "updated_at", "name", "metadata")
 """The fields of the probe's export, by which it is known."""
 
@@ -117,7 +121,8 @@ class Caller:
         notes = self.notes
         jobs = JOB_LOOKS if not all(notes.jobs.values()) else 0
         exports = sum(not over for over in notes.exports.values())
-        return len(notes.left) + exports + jobs + 1 + SPARE_CALLS
+        programs = sum(not gone for gone in notes.programs.values()) * PROGRAM_CALLS
+        return len(notes.left) + exports + jobs + programs + 1 + SPARE_CALLS
 
     @property
     def used(self) -> int:
@@ -305,16 +310,24 @@ def without_strangers(exchange: Exchange, notes: Notes) -> Exchange:
     if isinstance(body, dict):
         if "source_id" in body and body.get("object") == "customer" and not is_own(body, notes):
             return Exchange(status=0, at=exchange.at)
-        body = {name: value for name, value in body.items() if name not in {"user", "log_id"}}
-        if isinstance(rows := body.get("customers"), list):
-            body["customers"] = [row if is_own(row, notes) else {} for row in rows]
-        if isinstance(rows := body.get("exports"), list):
-            body["exports"] = [{"id": row["id"], **OWN} for row in rows if is_own_export(row)]
-        if isinstance(jobs := body.get("async_actions"), list):
-            body["async_actions"] = [_without_result(job) for job in jobs]
+        kept = {name: value for name, value in body.items() if name not in {"user", "log_id"}}
+        body = {name: _own_rows(name, value, notes) for name, value in kept.items()}
     lines = exchange.text.split("\n")
     text = "\n".join([lines[0], *(line for line in lines[1:] if notes.prefix in line or not line)])
     return replace(exchange, body=body, text=text)
+
+
+def _own_rows(name: str, rows: Any, notes: Notes) -> Any:
+    """A member of a response; of one that is a list the rows that are none of the probe's go."""
+    if not isinstance(rows, list):
+        return rows
+    if name == "customers":
+        return [row if is_own(row, notes) else {} for row in rows]
+    if name == "exports":
+        return [{"id": row["id"], **OWN} for row in rows if is_own_export(row)]
+    if name == "async_actions":
+        return [_without_result(job) for job in rows]
+    return [_own_program(row, notes) for row in rows]
 
 
 def _without_result(job: Any) -> Any:
@@ -331,6 +344,22 @@ def is_own(row: Any, notes: Notes) -> bool:
         return False
     named = f"{row.get('source_id')} {row.get('name')}".casefold()
     return notes.prefix in named or (row.get("id") in notes.made.values() and bool(row.get("id")))
+
+
+def is_own_program(row: Any, notes: Notes) -> bool:
+    """Whether a campaign or a reward was made by the probe: by its name or its noted id."""
+    if not isinstance(row, dict):
+        return False
+    is_noted = row.get("id") in notes.program_ids
+    return is_noted or str(row.get("name")).startswith(f"{notes.prefix}-")
+
+
+def _own_program(row: Any, notes: Notes) -> Any:
+    """A row of a list; of somebody else's campaign or reward only the id, if it has no name."""
+    kind = row.get("object") if isinstance(row, dict) else None
+    if kind not in {"campaign", "reward"} or is_own_program(row, notes):
+        return row
+    return {} if isinstance(row.get("name"), str) else {"id": row.get("id")}
 
 
 def is_own_export(row: Any) -> bool:

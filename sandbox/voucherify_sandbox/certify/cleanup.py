@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from voucherify_sandbox.certify.caller import (
+    CAMPAIGNS,
     EXPORTS,
     JOB_LOOKS,
     Stopped,
     Unanswered,
     is_own,
     is_own_export,
+    is_own_program,
 )
 from voucherify_sandbox.certify.exchange import Call
 from voucherify_sandbox.certify.probe import OK, customer_path, customers
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 LOOK_SECONDS = 20
+PROGRAM_PAUSES = (0, 3, 10)
+"""Seconds before each look at campaigns or rewards that are being deleted."""
+
 PROOF_SECONDS = 3
 """Seconds from the last deletion to the list that proves it."""
 
@@ -37,21 +42,23 @@ def clean_up(probe: Probe) -> bool:
         Stopped: no further request is possible, or a job could still make a customer again.
     """
     probe.caller.begin_cleaning()
-    over = _jobs_over(probe)
-    found_exports = False
+    over = found_exports = False
     for _ in range(ROUNDS):
+        over = over or _jobs_over(probe)
+        # Before the customers, who hold their codes.
+        for path in sorted(probe.notes.programs_left, reverse=True):  # rewards, then campaigns
+            with suppress(Unanswered):
+                _delete_programs(probe, path)
         with suppress(Unanswered):
             found_exports = found_exports or _note_exports(probe)
         for source_id in probe.notes.left:
             with suppress(Unanswered):
                 _delete(probe, source_id)
         _delete_exports(probe)
-        if found_exports and all(probe.notes.exports.values()) and not probe.notes.left:
-            with suppress(Unanswered):
-                if _proven(probe):
-                    if not over:
-                        raise Stopped("a background task has not ended, so rows may come back")
-                    return True
+        if found_exports and not probe.notes.anything_left and _proven(probe):
+            if not over:
+                raise Stopped("a background task has not ended, so rows may come back")
+            return True
     return False
 
 
@@ -92,6 +99,45 @@ def _delete(probe: Probe, source_id: str) -> None:
     exchange = probe.caller.call(call)
     if exchange.status in {200, 404}:
         probe.note_gone(source_id)
+
+
+def _delete_programs(probe: Probe, path: str) -> None:
+    """Delete the probe's rows of a list, and look again until it holds none of them.
+
+    Campaigns are deleted by a job, so that they may stay in the list for some seconds.
+
+    Raises:
+        Unanswered: rows are left, or the list does not show all of its rows.
+    """
+    by_job = path == CAMPAIGNS
+    query = {"force": "true"} if by_job else {}
+    for seconds in PROGRAM_PAUSES:
+        if by_job and not _jobs_over(probe):
+            # Another request for the same would only wait behind the first one.
+            break
+        probe.caller.pause(seconds)
+        own = _own_programs(probe, path)
+        if not own:
+            probe.notes.write({"programs": path, "gone": True})
+            return
+        for identity in own:
+            one = f"{path}/{quote(identity, safe='')}"
+            probe.note_job(probe.caller.call(Call(method="DELETE", path=one, query=query)))
+    raise Unanswered("they are still there")
+
+
+def _own_programs(probe: Probe, path: str) -> list[str]:
+    """The ids of the probe's campaigns or rewards."""
+    listed = probe.caller.get(path, limit=100)
+    rows, total = listed.json.get(listed.json.get("data_ref", "data")), listed.json.get("total")
+    if listed.status != OK or not isinstance(rows, list):
+        raise Unanswered(f"the list answered {listed.words}")
+    if isinstance(total, int) and total > len(rows):
+        raise Unanswered("the project has more than one page of them")
+    own = [str(row.get("id")) for row in rows if is_own_program(row, probe.notes)]
+    if not own and any(rows):
+        raise Unanswered("a row has no name that tells whose it is")
+    return own
 
 
 def _note_exports(probe: Probe) -> bool:

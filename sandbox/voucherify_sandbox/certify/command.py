@@ -16,20 +16,28 @@ from typing import TYPE_CHECKING
 from voucherify_sandbox.certify import recording
 from voucherify_sandbox.certify.caller import MAX_CALLS, Caller, RealClock
 from voucherify_sandbox.certify.exchange import Connection
-from voucherify_sandbox.certify.notes import Notes
+from voucherify_sandbox.certify.notes import CUSTOMERS, Notes
+from voucherify_sandbox.certify.questions import REWARDS
 from voucherify_sandbox.certify.run import run
+from voucherify_sandbox.readings import from_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voucherify_sandbox.certify.caller import Clock
+    from voucherify_sandbox.certify.exchange import Json
     from voucherify_sandbox.certify.questions import Findings
     from voucherify_sandbox.certify.run import Outcome
 
 NOTES, READINGS, RECORDING = "notes.jsonl", "readings.json", "recording.jsonl"
+REWARDS_RECORDING = "recording-rewards.jsonl"
+WRITES = {
+    CUSTOMERS: "about a dozen test customers, an order, three bulk jobs and an export",
+    REWARDS: "three test customers, two campaigns, a reward, a code and its redemption",
+}
 API_URL = "https://api.voucherify.io"
 WARNING = """\
-This writes to the project: about a dozen test customers, an order, three bulk jobs and an export.
+This writes to the project: {}.
 New customers can enter segments and so set off distributions, webhooks and earning rules, which
 the API does not show. Use a project that holds nothing but tests.
 """
@@ -51,6 +59,14 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--throw-away", action="store_true", help="the project may be written to; else only look"
+    )
+    options.add_argument(
+        "--rewards",
+        action="store_const",
+        const=REWARDS,
+        default=CUSTOMERS,
+        dest="part",
+        help="ask about referrals and rewards instead, by campaigns that are deleted again",
     )
     options.add_argument(
         "--customers", type=int, metavar="N", help="customers that the project has, as a check"
@@ -106,7 +122,7 @@ def _probe(options: argparse.Namespace, connection: Connection, notes: Notes, cl
             say("Going on from the notes of a run that was cut.")
         _on_signals(clock)
     caller = Caller(connection, notes, clock, say)
-    outcome = run(caller, say, confirm, only_clean_up=only_clean_up)
+    outcome = run(caller, say, confirm, only_clean_up=only_clean_up, part=options.part)
     return _finish(options, notes, outcome)
 
 
@@ -151,7 +167,7 @@ def _confirmed(options: argparse.Namespace, customers: int) -> bool:
     if not options.throw_away:
         say("Add --throw-away to write to it.")
         return False
-    say(WARNING)
+    say(WARNING.format(WRITES[options.part]))
     given = options.customers
     if given is None and sys.stdin.isatty():
         typed = input("Type the number of its customers to go on: ").strip()
@@ -165,22 +181,39 @@ def _confirmed(options: argparse.Namespace, customers: int) -> bool:
 def _finish(options: argparse.Namespace, notes: Notes, outcome: Outcome) -> int:
     """Write the files and the table."""
     findings, out = outcome.probe.findings, options.out
+    rewards = notes.part == REWARDS
     if notes.made:
-        _write(out / RECORDING, recording.lines(notes))
+        name = REWARDS_RECORDING if rewards else RECORDING
+        _write(out / name, recording.lines(notes))
     if found := findings.readings():
+        if rewards:
+            found = _known(out / READINGS) | found
         _write(out / READINGS, json.dumps(found, indent=2) + "\n")
-        _show(f"{table(findings)}\n{len(found)} readings in {out / READINGS}\n")
+        rows = table(findings, notes.part)
+        _show(f"{rows}\n{len(found)} readings in {out / READINGS}\n")
     say(f"{outcome.probe.caller.used} API calls.")
     if outcome.reason:
         say(f"It ended early: {outcome.reason}.")
     if not outcome.clean:
         notes.close()
-        left = ", ".join(notes.left) or "rows of this run"
+        lists = [path.rpartition("/")[2] for path in notes.programs_left]
+        left = ", ".join([*notes.left, *lists]) or "rows of this run"
         say(f"NOT CLEAN: {left} may still be there. Run it again with --clean-up.")
         return 1
     notes.remove()
     say("All that was made is gone." if notes.made else "Nothing was made.")
     return int(bool(outcome.reason) and not options.clean_up)
+
+
+def _known(path: Path) -> Json:
+    """The readings that an earlier part found; none where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        return from_file(path)
+    except ValueError:
+        say(f"{path} holds no readings, so it is replaced.")
+        return {}
 
 
 def _show(text: str) -> None:
@@ -203,9 +236,9 @@ def _write(path: Path, text: str) -> None:
 WIDTHS = (52, 48, 40)
 
 
-def table(findings: Findings) -> str:
-    """Question, what was seen, and the reading, as text."""
-    lines = [("Question", "Seen", "Reading"), *findings.rows()]
+def table(findings: Findings, part: str) -> str:
+    """Question, what was seen, and the reading, of a part of the probe, as text."""
+    lines = [("Question", "Seen", "Reading"), *findings.rows(part)]
     shown = []
     for cells in lines:
         columns = [

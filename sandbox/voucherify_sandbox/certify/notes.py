@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from voucherify_sandbox.certify.exchange import Call, Json
 
 PREFIX = "cert-"
+CUSTOMERS = "customers"
+"""The part of a probe that is taken if nothing else is asked for."""
 
 
 class Notes:
@@ -45,6 +47,10 @@ class Notes:
         self.jobs: dict[str, bool] = {}
         """Jobs by id, and whether they have ended."""
         self.exports: dict[str, bool] = {}
+        self.programs: dict[str, bool] = {}
+        """Lists that may hold campaigns or rewards of the probe, and whether they do no more."""
+        self.program_ids: set[str] = set()
+        self.part = CUSTOMERS
         self.skipped: set[str] = set()
         self.stopped = ""
         self.stopped_at: int | None = None
@@ -82,6 +88,16 @@ class Notes:
         """Rows that may still exist."""
         return [source_id for source_id in self.made if source_id not in self.gone]
 
+    @property
+    def programs_left(self) -> list[str]:
+        """The lists that may still hold campaigns or rewards, by path."""
+        return [path for path, gone in self.programs.items() if not gone]
+
+    @property
+    def anything_left(self) -> bool:
+        """Whether rows, exports, campaigns or rewards may still exist."""
+        return bool(self.left or self.programs_left or not all(self.exports.values()))
+
     def _lines(self) -> list[Json]:
         whole = self._path.read_bytes() if self._path.exists() else b""
         # A line without its end was being written when the run was killed.
@@ -112,6 +128,9 @@ class Notes:
             "left": lambda: self._take_left(value, line["id"]),
             "job": lambda: self.jobs.update({value: line["ended"]}),
             "export": lambda: self.exports.update({value: line["ended"]}),
+            "programs": lambda: self.programs.update({value: line["gone"]}),
+            "program": lambda: self.program_ids.add(value),
+            "part": lambda: setattr(self, "part", value),
             "skipped": lambda: self.skipped.add(value),
             "stopped": lambda: self._take_stop(value, line["calls"]),
         }
@@ -135,6 +154,11 @@ class Notes:
     def called(self, number: int, exchange: Exchange) -> None:
         """Note its response."""
         self.write({"response": {"number": number, "exchange": exchange.to_json()}})
+
+    def choose(self, part: str) -> None:
+        """Note which part of a probe these are of; that of a run that was cut stays."""
+        if not self.calls and self.part != part:
+            self.write({"part": part})
 
     def stop(self, reason: str) -> None:
         """Note that the steps have ended, and why."""

@@ -129,6 +129,20 @@ class Probe:
         self._listed_late = True
         return exchange
 
+    def note_program(self, path: str) -> None:
+        """Note that a list may hold campaigns or rewards of the probe, before one is made."""
+        if self.notes.programs.get(path) is not False:
+            self.notes.write({"programs": path, "gone": False})
+
+    def note_program_id(self, made: Exchange) -> str | None:
+        """The id of a new campaign or reward, noted; `None` where there is none."""
+        identity = made.json.get("id")
+        if made.status != OK or not isinstance(identity, str):
+            return None
+        if identity not in self.notes.program_ids:
+            self.notes.write({"program": identity})
+        return identity
+
     # Lists
 
     def settle(self) -> None:
@@ -156,10 +170,14 @@ class Probe:
     def bulk(self, path: str, body: Any) -> Exchange:
         """Send a bulk request, and note its job."""
         exchange = self.write("POST", f"{CUSTOMERS}/{path}/async", body)
-        job = exchange.json.get("async_action_id")
+        self.note_job(exchange)
+        return exchange
+
+    def note_job(self, accepted: Exchange) -> None:
+        """Note the job that a response names, if it names one."""
+        job = accepted.json.get("async_action_id")
         if isinstance(job, str) and job not in self.notes.jobs:
             self.notes.write({"job": job, "ended": False})
-        return exchange
 
     def job(self, accepted: Exchange) -> list[Exchange]:
         """The polls of a job until it ended.

@@ -105,6 +105,14 @@ QUESTIONS: dict[str, dict[str, str]] = {
         "deleted_listed": "A deleted customer in the list",
         "deleted_key": "The `source_id` of a deleted customer, used again",
     },
+    "referral": {
+        "redemption_instant": "The time of a redemption inside `customer.rewarded`",
+        "reward_redemptions": "The shape of `customer.reward_redemptions.*`",
+        "reward_seconds": "Seconds until the events of a reward are listed",
+        "referee_events": "Events of a customer who redeems a friend's code",
+        "referrer_events": "Events of the friend",
+        "referrer_mark": "What marks the friend's reward",
+    },
     "form": {
         "timestamps": "Format of timestamps",
         "unknown_fields": "Members of a customer that are not published",
@@ -114,8 +122,6 @@ QUESTIONS: dict[str, dict[str, str]] = {
 
 UNSEEN: dict[str, str] = {
     "ties": "it needs many customers with one timestamp",
-    "redemption_instant": "it needs a referral campaign",
-    "reward_redemptions": "it needs a referral campaign",
     "webhook_events": "it needs a receiver of webhooks",
     "gone_cursor": "it needs rows that go while they are read",
     "skus_in_products": "it needs a product with more SKUs than a page holds",
@@ -126,6 +132,22 @@ UNSEEN: dict[str, str] = {
     "export_polls": "an export ends by time, not by polls",
 }
 """Readings that a probe cannot see, and why."""
+
+REWARDS = "rewards"
+"""The part of a probe that makes campaigns, and is taken only if it is asked for."""
+
+_OF_REWARDS = ("look", "create", "referral", "form")
+
+ELSEWHERE = dict.fromkeys(QUESTIONS["referral"], "`certify --rewards` asks")
+"""Questions that only that part asks."""
+
+
+def asked(part: str) -> dict[str, dict[str, str]]:
+    """The questions of a part of the probe, by step."""
+    if part == REWARDS:
+        return {step: QUESTIONS[step] for step in _OF_REWARDS}
+    return {step: QUESTIONS[step] for step in QUESTIONS if step != "referral"}
+
 
 MEMBERS = frozenset(
     [
@@ -189,9 +211,9 @@ class Findings:
             if name in self.answers and self.answers[name].value is not None
         }
 
-    def rows(self) -> Iterable[tuple[str, str, str]]:
-        """Question, what was seen, and the reading, for each question."""
-        for name, text in [pair for step in QUESTIONS.values() for pair in step.items()]:
+    def rows(self, part: str) -> Iterable[tuple[str, str, str]]:
+        """Question, what was seen, and the reading, for each question of a part."""
+        for name, text in [pair for step in asked(part).values() for pair in step.items()]:
             found = self.answers.get(name)
             if found is None:
                 yield text, f"not answered: {self.reasons.get(name, 'the run ended before')}", ""
@@ -200,5 +222,7 @@ class Findings:
             shown = str(value).lower() if isinstance(value, bool) else str(value)
             reading = "" if value is None else f"{name}={shown}"
             yield text, found.seen, reading
-        for name, why in UNSEEN.items():
+        if part == REWARDS:
+            return
+        for name, why in (ELSEWHERE | UNSEEN).items():
             yield f"Reading `{name}`", f"not asked: {why}", ""

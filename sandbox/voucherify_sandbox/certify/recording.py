@@ -27,7 +27,9 @@ _NAMES = (
     " redeemed_amount amount_to_go loyalty_card redeemed_points points_to_go total_amount"
     " total_count average_amount last_order_amount last_order_date points referred_customers"
     " campaigns resource_id resource_type request_id group_id events customer_events daily_events"
-    " segments order_events"
+    " segments order_events campaign campaign_type referral_program conversion_event_type"
+    " referee_reward related_object_parent redemption reward reward_redemption balance source"
+    " source_type state date object referral_tier parameters gift type"
 )
 KNOWN = MEMBERS | frozenset(_NAMES.split())
 """Members whose values are shown; of any other only the type is."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voucherify_sandbox.certify import form, job_steps, list_steps, write_steps
+from voucherify_sandbox.certify import form, job_steps, list_steps, reward_steps, write_steps
 from voucherify_sandbox.certify.caller import JOB_LOOKS, Interrupted, Stopped, Unanswered
 from voucherify_sandbox.certify.cleanup import clean_up
+from voucherify_sandbox.certify.notes import CUSTOMERS
 from voucherify_sandbox.certify.probe import Probe
+from voucherify_sandbox.certify.questions import REWARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,11 @@ STEPS = (
     Step("exact_dates", 2, list_steps.exact_dates, ("c3",), optional=True),
     Step("metadata", 4 + JOB_LOOKS, job_steps.metadata, ("c1", "c3"), optional=True),
 )
-
+REWARD_STEPS = (
+    Step("create", 3, list_steps.create),
+    Step("referral", 14, reward_steps.referral, ("c1", "c3")),
+)
+PARTS = {CUSTOMERS: STEPS, REWARDS: REWARD_STEPS}
 
 FINISHED = "finished"
 LONGEST_CUT_SECONDS = 86_400
@@ -70,6 +76,7 @@ def run(
     confirm: Callable[[int], bool],
     *,
     only_clean_up: bool = False,
+    part: str = CUSTOMERS,
 ) -> Outcome:
     """Probe a project and clean up.
 
@@ -79,8 +86,10 @@ def run(
         confirm: whether to write to a project with this number of customers; not asked again
             after a cut.
         only_clean_up: ask the project nothing more.
+        part: which steps to take, a key of `PARTS`; after a cut it is that of the notes.
     """
     notes = caller.notes
+    notes.choose(part)
     probe = Probe(caller, notes)
     if only_clean_up:
         notes.stop("only cleaning up")
@@ -109,7 +118,7 @@ def _asked(probe: Probe, say: Callable[[str], None], confirm: Callable[[int], bo
         list_steps.look(probe)
         if not probe.caller.replaying and not confirm(probe.customers):
             return "nothing was written"
-        for step in STEPS:
+        for step in PARTS[probe.notes.part]:
             _take(step, probe, say)
         if not probe.rows:
             return "no customer could be created, so nothing could be asked"

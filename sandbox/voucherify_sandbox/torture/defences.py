@@ -66,6 +66,7 @@ AGREE = ("tests/contract/test_plugins_agree.py",)
 SIDE = ("tests/faults/test_tap_side_by_side.py",)
 RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 CERTIFY = ("tests/faults/test_certify_faults.py",)
+CERTIFY_REWARDS = ("tests/faults/test_certify_rewards.py",)
 STAND_IN = ("tests/faults/test_certify_stand_in.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 TYPES = ("tests/unit/test_tap_metadata_types.py",)
@@ -89,9 +90,30 @@ DEFENCES = (
     Defence(
         "certify: jobs have ended before their customers are deleted",
         "voucherify_sandbox/certify/cleanup.py",
-        "over = _jobs_over(probe)",
+        "over = over or _jobs_over(probe)",
         "over = True",
         (*CERTIFY, "-k", "queued"),
+    ),
+    Defence(
+        "certify: campaigns and rewards are noted before they are created",
+        "voucherify_sandbox/certify/reward_steps.py",
+        "    probe.note_program(CAMPAIGNS)\n",
+        "",
+        (*CERTIFY_REWARDS, "-k", "killed"),
+    ),
+    Defence(
+        "certify: a campaign without a name is not taken for somebody else's",
+        "voucherify_sandbox/certify/cleanup.py",
+        "if not own and any(rows):",
+        "if False:",
+        (*CERTIFY_REWARDS, "-k", "nameless"),
+    ),
+    Defence(
+        "certify: a campaign is gone when no list shows it",
+        "voucherify_sandbox/certify/cleanup.py",
+        "        own = _own_programs(probe, path)\n        if not own:",
+        "        own = _own_programs(probe, path)\n        if True:",
+        (*CERTIFY_REWARDS, "-k", "killed"),
     ),
     Defence(
         "certify: a list proves that all is gone",
