@@ -98,8 +98,8 @@ class EntityBuilder:
     ) -> None:
         for field, prop, path, kept_types, conversion in fields:
             value = record.get(prop)
-            for step in path:
-                value = value.get(step) if type(value) is dict else None
+            if path:
+                value = _at(value, path)
             if type(value) in kept_types:
                 into[field] = value
             elif value is not None or (self._send_nulls and prop in record):
@@ -130,6 +130,22 @@ class EntityBuilder:
         problems: list[str],
     ) -> None:
         made = Record()
+        if part.whole is not None:
+            self._add_members(made, part, members, record, problems)
+        self._fill(made, fields, record, problems)
+        if "source_id" in members and not any(made.values()):
+            made.clear()  # of nobody's nulls Voucherify might make a new customer each time
+        self._put(into, part.name, made, part.whole, record)
+
+    def _add_members(
+        self,
+        made: Record,
+        part: ObjectPlan,
+        members: Mapping[str, Callable[[Json], Json]],
+        record: Record,
+        problems: list[str],
+    ) -> None:
+        """Add the members of an object that comes whole, in one property."""
         for name, value in self._whole(part.whole, record, problems).items():
             if name in members:
                 self._set(made, name, value, (members[name], f"{part.name}.{name}"), problems)
@@ -138,15 +154,12 @@ class EntityBuilder:
                     f"{part.name}.{name}",
                     f"Ignoring {member_name(name)} of {part.name}: it has no such member",
                 )
-        self._fill(made, fields, record, problems)
-        if "source_id" in members and not any(made.values()):
-            made.clear()  # of nobody's nulls Voucherify might make a new customer each time
-        self._put(into, part.name, made, part.whole, record)
 
     def _add_metadata(self, into: Record, record: Record, problems: list[str]) -> None:
         source, metadata = self._plan.whole_metadata, Record()
-        for key, value in self._whole(source, record, problems).items():
-            self._set_metadata(metadata, key, value, problems)
+        if source is not None:
+            for key, value in self._whole(source, record, problems).items():
+                self._set_metadata(metadata, key, value, problems)
         self._fill(metadata, self._metadata, record, problems)
         if self._unmapped == "metadata" and not self._plan.declared.issuperset(record):
             for name in self._undeclared(record):
@@ -234,8 +247,12 @@ def _compile(
 
 
 def _inside(record: Record, source: Source) -> Json:
-    value = record.get(source.prop)
-    for step in source.path:
+    return _at(record.get(source.prop), source.path)
+
+
+def _at(value: Json, path: Iterable[str]) -> Json:
+    """The value at a path inside another; null where a step is missing."""
+    for step in path:
         value = value.get(step) if type(value) is dict else None
     return value
 

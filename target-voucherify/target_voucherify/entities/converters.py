@@ -46,10 +46,10 @@ MIDNIGHT_OR_NOTHING = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?)?")
 def any_json(value: Json) -> Json:
     """Any JSON whose numbers survive the transfer."""
     kind = type(value)
+    if kind is int or kind is Decimal:
+        return value if _is_exact(value) else number(value)
     if kind in PLAIN_TYPES or value is None:
         return value
-    if kind is int or kind is Decimal:
-        return number(value)
     if kind is dict:
         return {str(key): any_json(member) for key, member in value.items()}
     if kind is list:
@@ -264,7 +264,7 @@ def calendar_date(value: Json) -> str:
     if isinstance(value, (date, datetime)):
         value = value.isoformat()
     day = value[:10] if type(value) is str else ""
-    if not (_is_a_day(day) and MIDNIGHT_OR_NOTHING.fullmatch(value[10:])):
+    if not _is_a_day(day) or (day != value and not MIDNIGHT_OR_NOTHING.fullmatch(value[10:])):
         raise ValueError("is not a date (YYYY-MM-DD, or a timestamp at midnight)")
     return str(day)
 

@@ -36,15 +36,16 @@ class Batch:
     def fits(self, key: str, row: Row, max_rows: int) -> bool:
         """Whether one more customer fits into `max_rows`, the bytes of a request, and memory."""
         has_room = (
-            self.size + len(row.payload) + 1 < MAX_BODY_BYTES
-            and self.held_bytes + row.held_bytes <= MAX_HELD_BYTES
+            self.held_bytes + row.held_bytes <= MAX_HELD_BYTES
+            and self.size + len(row.payload) + 1 < MAX_BODY_BYTES
         )
         return has_room and (len(self.rows) < max_rows or key in self.rows)
 
     def add(self, key: str, row: Row) -> bool:
         """Add a customer; returns whether it replaced an earlier record of the same key."""
-        earlier = self.rows.pop(key, None)
-        self.rows[key] = row
+        rows = self.rows
+        earlier = rows.pop(key, None)
+        rows[key] = row
         self.size += len(row.payload) + 1
         self.held_bytes += row.held_bytes
         if earlier is None:
@@ -58,8 +59,10 @@ class Batch:
         return b"[" + b",".join([row.payload for row in self.rows.values()]) + b"]"
 
     def without(self, keys: Iterable[str]) -> Batch:
-        """The same batch without some of its rows."""
+        """The same batch without some of its rows; itself where it has none of them."""
         removed = set(keys)
+        if self.rows.keys().isdisjoint(removed):
+            return self
         rows = {key: row for key, row in self.rows.items() if key not in removed}
         return Batch(self.ticket, rows, self.attempts)
 
