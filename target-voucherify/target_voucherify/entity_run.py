@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from target_voucherify.entities.metadata_schema import MetadataSchema
     from target_voucherify.errors import NotACustomerError
     from target_voucherify.settings import Settings
+    from target_voucherify.voucherify_client.sent_form import Fields
     from target_voucherify.writing.batch import Batch
     from target_voucherify.writing.writer import Writer
 
@@ -178,6 +179,11 @@ class EntityRun:
         """
         self.has_stream = True
         self._ledger.bind_stream(stream, ", ".join(keys))
+
+    def note_written(self, stream: str, fields: Fields) -> None:
+        """Note which fields the records of a stream set."""
+        with_nulls = self.settings.nulls == "send"
+        self._ledger.note_written(stream, fields, with_nulls=with_nulls)
 
     def add(self, key: str, payload: bytes, line: bytes) -> None:
         """Add a customer to be sent, unless the ledger knows it unchanged."""

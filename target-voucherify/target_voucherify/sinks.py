@@ -68,6 +68,10 @@ class EntitySink(Sink):
             names = ", ".join(map(column_name, self._plan.unmapped))
             self.logger.info("Ignoring unmapped properties: %s", names)
 
+    def note_written(self) -> None:
+        """Let the ledger know which fields the records set."""
+        self.run.note_written(self.stream_name, self._plan.written)
+
     @override
     def get_validator(self) -> None:
         """No validator: what Voucherify accepts decides, and the builder checks that."""

@@ -46,6 +46,7 @@ LEFT_OUT = (
     "end_date",  # makes a run without a state
     "emit_activate_version_messages",  # Airbyte has generations
     "webhook_store",  # a file of another process
+    "echo_ledger_path",  # the same
     "reconciliation_interval",
 )
 """Settings of the tap that this source does not have."""

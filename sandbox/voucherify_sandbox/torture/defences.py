@@ -68,6 +68,7 @@ RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 CERTIFY = ("tests/faults/test_certify_faults.py",)
 CERTIFY_REWARDS = ("tests/faults/test_certify_rewards.py",)
 STAND_IN = ("tests/faults/test_certify_stand_in.py",)
+ECHOES = ("tests/standard/test_tap_echoes.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 TYPES = ("tests/unit/test_tap_metadata_types.py",)
 DLT = ("tests/bridges/test_dlt.py",)
@@ -1225,10 +1226,38 @@ DEFENCES = (
     ),
     Defence(
         "target: another order of keys is no change",
-        "target_voucherify/entities/encoding.py",
+        "target_voucherify/voucherify_client/sent_form.py",
         'decimal_format="number", order="deterministic")',
         'decimal_format="number")',
         ("tests/faults/test_target_single.py", "-k", "order_of_keys"),
+    ),
+    Defence(
+        "tap: what did not arrive downstream is no echo",
+        "tap_voucherify/streams/echo_guard.py",
+        "DELETE FROM passed_on WHERE run > ? OR (run = ? AND number > ?)",
+        "DELETE FROM passed_on WHERE run > 1 + ? OR (run = ? AND number > ?)",
+        ECHOES,
+    ),
+    Defence(
+        "tap: a change by somebody else is no echo",
+        "tap_voucherify/streams/echo_guard.py",
+        "if noted.fetchone() != (rest,) or self._ledger is None:",
+        "if noted.fetchone() is None or self._ledger is None:",
+        ECHOES,
+    ),
+    Defence(
+        "tap: an edit by hand is no echo",
+        "tap_voucherify/streams/echo_guard.py",
+        "return bool(accepted == (fingerprint(form, written.salt),))",
+        "return form != accepted",
+        ECHOES,
+    ),
+    Defence(
+        "tap: an old file of echoes is not believed",
+        "tap_voucherify/streams/echo_guard.py",
+        "if arrived.history != history or run < arrived.run or not has_last:",
+        "if arrived.history != history:",
+        ECHOES,
     ),
     Defence(
         "target: a batch is sent when it is old",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
@@ -18,6 +19,7 @@ from tap_voucherify.pagination.replication_value import modified_at
 from tap_voucherify.pagination.time_cursor import Fetch, Query, Row
 from tap_voucherify.pagination.total_check import FilteredCount, is_older, verified_rows
 from tap_voucherify.rewards.candidates import COUNTERS
+from tap_voucherify.streams.echo_guard import EchoGuard, Passed
 from tap_voucherify.streams.time_range import TimeRangeStream
 from tap_voucherify.voucherify_client.errors import NotFoundError
 from tap_voucherify.voucherify_client.exported_customers import ExportedCustomers
@@ -50,13 +52,28 @@ class Customers(TimeRangeStream):
 
     _export: Export | None = None
     _store_cursor: StoreCursor | None = None
+    _echo_guard: EchoGuard | None = None
 
     @override
     def rows_in(self, run: RunRange) -> Iterator[Record | None]:
         if not run.is_resumable:
             return super().rows_in(run)
         records = self._with_webhooks(run)
-        return self.candidates.tee_ids(records, run.since) if self._finds_all() else records
+        if self._finds_all():
+            records = self.candidates.tee_ids(records, run.since)
+        return self._without_echoes(records)
+
+    def _without_echoes(self, records: Iterator[Record | None]) -> Iterator[Record | None]:
+        path = self.config.get("echo_ledger_path")
+        if path is None or not self.keeps_state:
+            yield from records
+            return
+        arrived = Passed.from_state(self.stream_state.get("echoes", {}))
+        with EchoGuard(Path(path), self.config["application_id"], arrived) as guard:
+            self._echo_guard = guard
+            for record in guard.without_echoes(records):
+                yield record
+                self.report.echoes = guard.echoes
 
     @property
     @override
@@ -132,6 +149,9 @@ class Customers(TimeRangeStream):
     def write_position(self) -> None:
         if self._store_cursor is not None:
             self.stream_state["webhooks"] = self._store_cursor.to_state()
+        if self._echo_guard is not None:
+            self._echo_guard.save()
+            self.stream_state["echoes"] = self._echo_guard.passed.to_state()
         if self._export is None:
             super().write_position()
         else:

@@ -85,11 +85,14 @@ class StreamReport:
         complete: whether the stream read everything that it should.
         missed_by_webhooks: events that polling found and no webhook delivered; `None` if the run
             did not compare them.
+        echoes: customers that were left out because only the target had changed them; `None` if
+            the run did not look for them.
     """
 
     rows: int = 0
     complete: bool = False
     missed_by_webhooks: int | None = None
+    echoes: int | None = None
 
     def to_summary(self) -> dict[str, int]:
         """The stream's part of the run summary."""

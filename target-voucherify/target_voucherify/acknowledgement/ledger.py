@@ -23,7 +23,6 @@ import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +34,13 @@ from target_voucherify.acknowledgement.private_files import (
     runs_of,
 )
 from target_voucherify.voucherify_client.errors import SettingsError
+from target_voucherify.voucherify_client.sent_form import LEDGER_LAYOUT, digest, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from target_voucherify.settings import Settings
-
-LAYOUT = "4"
-"""Version of the tables; a ledger with another one is refused."""
+    from target_voucherify.voucherify_client.sent_form import Fields
 
 UNKNOWN = b""
 """The fingerprint of a customer that may be in Voucherify, in an unknown form."""
@@ -96,10 +94,12 @@ class Ledger:
         self._has_refusals = self._has_new_refusals = False
         self._run = ""
         """What tells this run from others."""
-        self._salt = _digest(json.dumps(shaping, sort_keys=True).encode())
+        self._salt = digest(json.dumps(shaping, sort_keys=True).encode())
+        self._written: dict[str, Fields] = {}
+        """The fields that this run writes, by stream."""
         try:
             self._database = self._opened(path)
-            self._bind(_digest(settings.application_id.encode()).hex())
+            self._bind(digest(settings.application_id.encode()).hex())
         except OSError as error:
             raise file_error("ledger_path", path, error) from None
         except sqlite3.Error as error:
@@ -114,7 +114,7 @@ class Ledger:
 
     def fingerprint(self, payload: bytes) -> bytes:
         """Sixteen bytes that change with the customer and with the settings that shape it."""
-        return blake2b(payload, digest_size=16, key=self._salt).digest()
+        return fingerprint(payload, self._salt)
 
     def unchanged(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
         """For each customer (key and payload), whether it was accepted before in this very form.
@@ -184,7 +184,7 @@ class Ledger:
             return
         latest = self.now()
         for key, at in records:
-            customer = _digest(key.encode())
+            customer = digest(key.encode())
             # A time from the future would outdate what is refused until then.
             self._confirmed[customer] = max(min(at, latest), self._confirmed.get(customer, 0.0))
         if len(self._confirmed) >= CONFIRMED_CHUNK_SIZE:
@@ -203,7 +203,7 @@ class Ledger:
 
     def has_newer(self, key: str, at: float) -> bool:
         """Whether a record of this key was settled that was read after a refused one."""
-        customer = _digest(key.encode())
+        customer = digest(key.encode())
         if self._confirmed.get(customer, 0.0) > at:
             return True
         newer = "SELECT 1 FROM confirmed WHERE customer = ? AND read_at > ?"
@@ -247,6 +247,23 @@ class Ledger:
                 f"this run brings {stream} by {key}. Name another file, because each pipeline "
                 "needs its own; if this pipeline was changed, delete the file, which costs calls."
             )
+
+    def note_written(self, stream: str, fields: Fields, *, with_nulls: bool) -> None:
+        """Note how this run makes customers, so that the tap can tell them from other changes.
+
+        Args:
+            stream: whose records they are.
+            fields: that are written.
+            with_nulls: whether nulls are.
+        """
+        self._written[stream] = fields
+        if self._read_only:
+            return
+        # Of a customer nothing says which stream it came from.
+        is_one = all(fields == others for others in self._written.values())
+        text = {"fields": fields, "nulls": with_nulls, "salt": self._salt.hex()} if is_one else None
+        with self._transaction():
+            self._execute("INSERT OR REPLACE INTO about VALUES ('written', ?)", (json.dumps(text),))
 
     def begin_version(self, stream: str, version: str) -> bool:
         """Note that records of a stream came under a version; whether no earlier run had any."""
@@ -395,9 +412,9 @@ class Ledger:
             with self._database:
                 self._database.executemany(
                     "INSERT INTO about VALUES (?, ?)",
-                    [("project", project), ("layout", LAYOUT), ("begun", repr(time.time()))],
+                    [("project", project), ("layout", LEDGER_LAYOUT), ("begun", repr(time.time()))],
                 )
-        elif bound and (bound.get("project"), bound.get("layout")) != (project, LAYOUT):
+        elif bound and (bound.get("project"), bound.get("layout")) != (project, LEDGER_LAYOUT):
             raise SettingsError(
                 f"ledger_path: {self._path} belongs to another project or version; name another "
                 "file, or delete this one."
@@ -463,6 +480,10 @@ class NoLedger:
 
     is_enabled = False
     begun = 0.0
+
+    def note_written(self, stream: str, fields: Fields, *, with_nulls: bool) -> None:
+        """Nothing is noted."""
+        del stream, fields, with_nulls
 
     def now(self) -> float:
         """The time in seconds."""
@@ -540,8 +561,4 @@ def open_ledger(settings: Settings, path: str, shaping: Sequence[object]) -> Led
 
 
 def _pair(field: str, sent: bytes, printed: bytes) -> bytes:
-    return _digest(b"\0".join((field.encode(), sent, printed)))
-
-
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=16).digest()
+    return digest(b"\0".join((field.encode(), sent, printed)))

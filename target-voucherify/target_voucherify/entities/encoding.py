@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from target_voucherify.errors import NotACustomerError
+from target_voucherify.voucherify_client import sent_form
 
 MAX_BODY_BYTES = 10_485_760
 """Bytes that Voucherify accepts in one request, by its published description; ours are fewer."""
-
-_encode = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
-"""Sorts keys at every level: a database that returns them in another order changes nothing."""
 
 
 def encode(entity: dict[str, Any], singular: str = "customer") -> bytes:
@@ -26,7 +22,7 @@ def encode(entity: dict[str, Any], singular: str = "customer") -> bytes:
         NotACustomerError: it holds lone surrogates, or is larger than a request may be.
     """
     try:
-        payload = _encode(entity)
+        payload = sent_form.encode(entity)
     except UnicodeEncodeError:
         broken = [f"{name} holds broken Unicode" for name in entity if _broken(entity[name])]
         raise NotACustomerError(broken) from None
@@ -37,7 +33,7 @@ def encode(entity: dict[str, Any], singular: str = "customer") -> bytes:
 
 def _broken(value: Any) -> bool:
     try:
-        _encode(value)
+        sent_form.encode(value)
     except UnicodeEncodeError:
         return True
     return False

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from target_voucherify.entities.entity import Entity, EntitySettings
+    from target_voucherify.voucherify_client.sent_form import Fields
 
 RESERVED_PREFIXES = ("_sdc_", "_refused_")
 """Prefixes of properties that Singer plugins add about a record: never part of an entity."""
@@ -48,6 +49,17 @@ class Plan(NamedTuple):
     def has_metadata(self) -> bool:
         """Whether any record may carry metadata, so that the metadata schema is needed."""
         return bool(self.metadata or self.whole_metadata)
+
+    @property
+    def written(self) -> Fields:
+        """The fields that a record may set."""
+        parts = [(part.name, part.whole, part.members) for part in self.objects]
+        if self.has_metadata:
+            parts.append(("metadata", self.whole_metadata, self.metadata))
+        return {source.field: None for source in self.fields} | {
+            name: None if whole else [source.field for source in members]
+            for name, whole, members in parts
+        }
 
 
 def resolve(

@@ -106,10 +106,18 @@ class StreamRouter:
             names = sorted(made)
             self._check_key(stream, entity, ", ".join(names))
             entity.begin_stream(stream, names)
+            self._note_written(routes, entity)
         noted = [each.deletions for each in keys_of if each.deletions.tracks_versions]
         self._versions[stream] = [deletions.versions for deletions in noted]
         if routes:
             self._release_states()
+
+    @staticmethod
+    def _note_written(routes: list[Route], entity: EntityRun) -> None:
+        """Note which fields the records of a stream set, once the ledger is known to be theirs."""
+        for route in routes:
+            if route.sink.run is entity:
+                route.sink.note_written()
 
     def _check_key(self, stream: str, entity: EntityRun, key: str) -> None:
         """Compare the key of a stream with that of its SCHEMA before.
