@@ -78,6 +78,7 @@ def _growth(given: argparse.Namespace) -> None:
         growth=growth.measured(given.sizes),
         sizes=growth.by_record_size(given.rows),
         ledger=growth.ledger(max(given.sizes)),
+        compared=growth.compared(max(given.sizes)),
     )
 
 

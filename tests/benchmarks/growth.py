@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurement import FOLDER, Contestant, cost_of, log_progress, server
-from benchmarks.records import SIZES
+from benchmarks.records import SIZES, exported
 from benchmarks.speed import tap, target
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def ledger(size: int) -> dict[str, Any]:
         contestant = target(served.url, size, ledger_path=str(path))
         _line(size, contestant)
         return _line(size, contestant)
+
+
+def compared(size: int) -> dict[str, Any]:
+    """The cost of comparing customers with an export that holds just these."""
+    exported(FOLDER, size)
+    with server(size) as served:
+        return _line(size, target(served.url, size, compare="export"))
 
 
 def _line(size: int, contestant: Contestant) -> dict[str, Any]:

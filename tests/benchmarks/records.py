@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,36 @@ def ready_made(folder: Path, count: int, size: str = "0.4 kB") -> Path:
             if number % STATE_EVERY == STATE_EVERY - 1:
                 print(_line("STATE", value={"position": number}), file=file)
         print(_line("STATE", value={"position": count}), file=file)
+    unfinished.rename(path)
+    return path
+
+
+EXPORTED = (
+    *("source_id", "name", "description", "email", "phone", "birthdate", "birthday"),
+    *(f"address_{name}" for name in ("city", "state", "line_1", "line_2", "country")),
+    *("address_postal_code", "metadata"),
+)
+"""The columns of an export that the target compares with, in the order in which it names them."""
+
+INSIDE = ("tier", "visits", "newsletter", "balance")
+"""Properties of a record that are mapped to metadata."""
+
+
+def exported(folder: Path, count: int) -> Path:
+    """The file of an export of a project that holds these customers already."""
+    path = folder / f"exported-{count}.csv"
+    if path.exists():
+        return path
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("w", newline="") as file:
+        lines = csv.DictWriter(file, EXPORTED, restval="")
+        lines.writeheader()
+        for number in range(count):
+            made = record(number)
+            inside = {name: made[name] for name in INSIDE}
+            address = {f"address_{name}": made[name] for name in ("city", "line_1", "country")}
+            row = {**made, **address, "metadata": json.dumps(inside)}
+            lines.writerow({name: row[name] for name in EXPORTED if name in row})
     unfinished.rename(path)
     return path
 

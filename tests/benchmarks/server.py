@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from benchmarks.customers import FIRST, OTHER_LISTS, ready_made, step
+from benchmarks.records import exported
 
 DEFAULT_LIMIT = 10
 MILLISECOND = timedelta(milliseconds=1)
@@ -43,6 +44,8 @@ class Project:
         self._count = count
         self._step = step(count) // MILLISECOND
         self._jobs: list[int] = []
+        self._folder = folder
+        self.url = ""
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the response to a request."""
@@ -52,8 +55,16 @@ class Project:
         if method == "POST" and path == BULK:
             self._jobs.append(body.count(b'"source_id"'))
             return 202, b'{"async_action_id":"aa_%d"}' % (len(self._jobs) - 1)
+        return self._more(method, path)
+
+    def _more(self, method: str, path: str) -> tuple[int, bytes]:
+        """The responses about exports and jobs."""
+        if path.startswith(("/v1/exports", "/export")):
+            return 200, self._export(method, path)
         if path.startswith("/v1/async-actions/aa_"):
             return 200, self._job(int(unquote(path).rpartition("_")[2]))
+        if path == "/v1/async-actions":
+            return 200, b'{"object":"list","data_ref":"async_actions","async_actions":[]}'
         return 404, b'{"code":404,"key":"not_found","message":"Resource not found"}'
 
     def _page(self, query: dict[str, str]) -> bytes:
@@ -81,6 +92,13 @@ class Project:
             max(0, high - low),
             more,
         )
+
+    def _export(self, method: str, path: str) -> bytes:
+        """An export of the customers of `benchmarks.records`, done at once; or its file."""
+        if path == "/export":
+            return exported(self._folder, self._count).read_bytes()
+        done = {"status": "DONE", "result": {"url": f"{self.url}/export"}}
+        return json.dumps({"id": "exp_0", **({} if method == "POST" else done)}).encode()
 
     def _position(self, text: str, *, beyond: bool) -> int:
         """The number of customers created before a timestamp, or up to it."""
@@ -185,7 +203,8 @@ async def serve(folder: Path, count: int, kind: str, settings: dict[str, float])
     limit = Limit(settings.get("calls", inf), settings.get("period", 60.0))
     delay = settings.get("delay", 0.0)
     server = await loop.create_server(lambda: Connection(project, limit, delay), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    project.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    print(project.url, flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     if settings.get("log"):
         print(json.dumps(ANSWERED), flush=True)
