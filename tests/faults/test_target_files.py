@@ -216,6 +216,25 @@ def test_a_refused_file_on_a_full_disk_is_named(config: dict[str, Any], tmp_path
     assert load(config, lines(*messages)).states[-1] == {"seen": 200}
 
 
+FULL = {"by the export": (500, 30), "by the copy of the project": (12_000, 2_500)}
+"""Customers of a project, and kilobytes that are too few for them."""
+
+
+@pytest.mark.parametrize(("customers", "kilobytes"), FULL.values(), ids=FULL.keys())
+def test_a_full_folder_for_temporary_files_is_named(
+    customers: int, kilobytes: int, project: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    del config["ledger_path"]
+    project.project.add_customers(customers)
+    config["compare"] = "export"
+    process = limited(command("target_voucherify", config, tmp_path), kilobytes)
+    states, log = fed(process, [*contacts(10), state(1)])
+    assert states == []
+    assert "The folder for temporary files, /" in log
+    assert "set TMPDIR to another folder" in log
+    assert posts(project) == 1, "the export is all that was ordered"
+
+
 def test_a_replay_on_a_full_disk_loses_nothing(config: dict[str, Any], tmp_path: Path) -> None:
     del config["ledger_path"]
     records = [record(number, name=["x" * 500]) for number in range(200)]

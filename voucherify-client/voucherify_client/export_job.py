@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
+from . import temporary_files
 from .errors import ExpiredDownloadError, NotFoundError, VoucherifyError
 from .exported_customers import WITHOUT_EXPORT
 
@@ -87,7 +89,9 @@ def download(client: Client, export: str, url: str) -> IO[bytes]:
     renewed once.
     """
     with ExitStack() as unless_filled:
-        file = unless_filled.enter_context(tempfile.TemporaryFile())
+        with temporary_files.usable():
+            # Without a buffer, which could not be closed where it cannot be written.
+            file = unless_filled.enter_context(tempfile.TemporaryFile(buffering=0))
         try:
             client.download(url, file)
         except ExpiredDownloadError:
@@ -97,7 +101,7 @@ def download(client: Client, export: str, url: str) -> IO[bytes]:
             client.download(fresh, file)
         unless_filled.pop_all()
     file.seek(0)
-    return file
+    return io.BufferedReader(file)
 
 
 def export_failed() -> VoucherifyError:

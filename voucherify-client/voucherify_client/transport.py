@@ -35,7 +35,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as TransferTimeoutError
 from urllib3.util import Retry, make_headers
 
-from . import response_body
+from . import response_body, temporary_files
 from .responses import Response, read
 from .urls import is_loopback
 from .watchdog import Watchdog
@@ -249,9 +249,10 @@ def _read_response(received: Any, request: Request) -> Response:
         body = response_body.read_bounded(received, response_body.MOST_JSON, request.operation)
         return read(received.status, received.headers, b"".join(body), request.decode)
     if received.status == HTTPStatus.OK:
-        request.file.seek(0)
-        request.file.truncate()
+        with temporary_files.usable():
+            request.file.seek(0)
+            request.file.truncate()
         most = response_body.MOST_FILE
         for piece in response_body.read_bounded(received, most, request.operation):
-            request.file.write(piece)
+            temporary_files.write_all(request.file, piece)
     return Response(received.status, received.headers)

@@ -1157,7 +1157,7 @@ DEFENCES = (
     Defence(
         "target: an accepted customer of which nothing changed counts as not written",
         "target_voucherify/comparison/project_copy.py",
-        "return  # all that was sent is as it was before",
+        "return False  # all that was sent is as it was before",
         "pass",
         ("tests/standard/test_target_compare.py",),
     ),

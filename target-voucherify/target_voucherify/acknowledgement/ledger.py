@@ -380,7 +380,8 @@ class Ledger:
         # Forgetting must be on disk before sending, also when the power goes.
         database.execute("PRAGMA synchronous = FULL")
         if not self._read_only:
-            database.executescript(TABLES)
+            # All or none, or a dry run after a kill would find a part of them.
+            database.executescript(f"BEGIN; {TABLES} COMMIT;")
         return database
 
     def _check(self, path: str) -> None:

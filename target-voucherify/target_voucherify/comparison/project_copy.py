@@ -6,7 +6,6 @@ It lies in a temporary database on disk, which nobody else can open and which is
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections import Counter
 from functools import cached_property
 from itertools import islice
@@ -22,6 +21,7 @@ from target_voucherify.voucherify_client.exported_customers import (
     ExportedCustomers,
 )
 from target_voucherify.voucherify_client.log_names import column_name
+from target_voucherify.voucherify_client.temporary_files import TemporaryDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -104,20 +104,18 @@ class ProjectCopy:
 
     def note_sent(self, keys: Iterable[str]) -> None:
         """Note that these are about to change."""
-        with self._database:
-            self._database.executemany(
-                "INSERT INTO customers VALUES (?, NULL, NULL, 1) "
-                "ON CONFLICT DO UPDATE SET is_changed = 1, sent = NULL",
-                ((key,) for key in keys),
-            )
+        self._database.execute_many(
+            "INSERT INTO customers VALUES (?, NULL, NULL, 1) "
+            "ON CONFLICT DO UPDATE SET is_changed = 1, sent = NULL",
+            ((key,) for key in keys),
+        )
 
     def note_accepted(self, rows: Mapping[str, Row]) -> None:
         """Note what Voucherify has accepted, for `missing`."""
-        with self._database:
-            self._database.executemany(
-                "UPDATE customers SET sent = ? WHERE source_id = ?",
-                ((row.payload, key) for key, row in rows.items()),
-            )
+        self._database.execute_many(
+            "UPDATE customers SET sent = ? WHERE source_id = ?",
+            ((row.payload, key) for key, row in rows.items()),
+        )
 
     def missing(self) -> list[str]:
         """Read the project again; the keys of accepted customers that are not as accepted.
@@ -131,9 +129,10 @@ class ProjectCopy:
             if look:
                 self._client.wait(SECONDS_BETWEEN_LOOKS)
             for rows in _chunks(self._exported()):
-                with self._database:
-                    for row in rows:
-                        self._check(row)
+                there = [(row["source_id"],) for row in rows if self._is_as_accepted(row)]
+                self._database.execute_many(
+                    "UPDATE customers SET sent = NULL WHERE source_id = ?", there
+                )
         return self._left()
 
     def close(self) -> None:
@@ -142,16 +141,14 @@ class ProjectCopy:
             self._database.close()
 
     @cached_property
-    def _database(self) -> sqlite3.Connection:
+    def _database(self) -> TemporaryDatabase:
         """The copy, filled by an export."""
-        database = sqlite3.connect("")  # a file without a name, which only this process has
-        database.execute(TABLE)
+        database = TemporaryDatabase(TABLE)
         for rows in _chunks(self._exported()):
-            with database:
-                database.executemany(
-                    "INSERT OR REPLACE INTO customers VALUES (?, ?, NULL, 0)",
-                    ((row["source_id"], _encode(row)) for row in rows),
-                )
+            database.execute_many(
+                "INSERT OR REPLACE INTO customers VALUES (?, ?, NULL, 0)",
+                ((row["source_id"], _encode(row)) for row in rows),
+            )
             self.found += len(rows)
         self._log.info("Comparing with %d customers of the project", self.found)
         return database
@@ -170,8 +167,8 @@ class ProjectCopy:
     def _find(self, key: str) -> tuple[bytes, int] | None:
         """What the export printed of a customer, and whether this run has sent it."""
         found = "SELECT printed, is_changed FROM customers WHERE source_id = ? AND printed NOTNULL"
-        row: tuple[bytes, int] | None = self._database.execute(found, (key,)).fetchone()
-        return row
+        row: Any = self._database.first(found, (key,))
+        return None if row is None else (row[0], row[1])
 
     def _holds(self, key: str, payload: bytes) -> bool:
         found = self._find(key)
@@ -188,23 +185,22 @@ class ProjectCopy:
         found = differences(sent, printed, self._metadata_keys)
         return [one for one in found if self._ledger.runs_printed(*_digested(one)) < known_from]
 
-    def _check(self, row: Customer) -> None:
-        """Compare a customer with what was accepted of it."""
+    def _is_as_accepted(self, row: Customer) -> bool:
+        """Whether an exported customer is what was accepted of it, be it printed otherwise."""
         key = row["source_id"]
-        execute = self._database.execute
         found = "SELECT sent, printed FROM customers WHERE source_id = ? AND sent NOTNULL"
-        before = execute(found, (key,)).fetchone()
+        before = self._database.first(found, (key,))
         if before is None:
-            return
+            return False
         sent = _decode(before[0])
         if before[1] is not None and self._different(sent, row, 1):
             now = {name: row.get(name) for name in sent}
             if not differences(now, _decode(before[1]), self._metadata_keys):
-                return  # all that was sent is as it was before
+                return False  # all that was sent is as it was before
         for one in differences(sent, row, self._metadata_keys):
             self.printed_otherwise[one.field] += 1
             self._ledger.note_printed(*_digested(one))
-        execute("UPDATE customers SET sent = NULL WHERE source_id = ?", (key,))
+        return True
 
     def _left(self) -> list[str]:
         left = "SELECT source_id FROM customers WHERE sent NOTNULL"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import sqlite3
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from target_voucherify.voucherify_client.errors import VoucherifyError
 from target_voucherify.voucherify_client.export_job import exported_file
 from target_voucherify.voucherify_client.exported_customers import WITHOUT_EXPORT, invalid_file
+from target_voucherify.voucherify_client.temporary_files import TemporaryDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from target_voucherify.entities.entity import Entity
     from target_voucherify.voucherify_client.client import Client
+
+TABLE = "CREATE TABLE keys (source_id TEXT PRIMARY KEY) WITHOUT ROWID"
 
 FIELDS = ("id", "source_id")
 """A single column would leave an empty line where an order has no `source_id`."""
@@ -33,18 +35,16 @@ class KnownKeys:
     def __init__(self, client: Client, entity: Entity) -> None:
         self._client = client
         self._entity = entity
-        self._keys = sqlite3.connect("")  # a file of SQLite's own, which is gone at the end
+        self._keys = TemporaryDatabase(TABLE)
         self.is_read = False
 
     def __contains__(self, key: str) -> bool:
-        found = self._keys.execute("SELECT 1 FROM keys WHERE source_id = ?", (key,))
-        return found.fetchone() is not None
+        return self._keys.first("SELECT 1 FROM keys WHERE source_id = ?", (key,)) is not None
 
     def add(self, keys: Iterable[str]) -> None:
         """Note keys that the project may hold from now on."""
         rows = ((key,) for key in keys)
-        with self._keys:
-            self._keys.executemany("INSERT OR IGNORE INTO keys VALUES (?)", rows)
+        self._keys.execute_many("INSERT OR IGNORE INTO keys VALUES (?)", rows)
 
     def close(self) -> None:
         """Delete them."""
@@ -57,9 +57,7 @@ class KnownKeys:
             VoucherifyError: the export fails, or does not hold all of them.
         """
         total = self._total()
-        with self._keys:
-            self._keys.execute("DROP TABLE IF EXISTS keys")
-            self._keys.execute("CREATE TABLE keys (source_id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._keys.execute("DELETE FROM keys")
         count = 0
         with self._file() as file:
             rows = self._rows(file)
