@@ -30,6 +30,16 @@ SELECT coalesce(customer_source_id, customer_id), friends_referred, order_total_
 FROM analytics.customer_referral_summary WHERE friends_referred > 0
 ORDER BY friends_referred DESC, order_total_amount_brought DESC, 1 LIMIT 10
 """
+DELIVERY = """
+SELECT cast(day AS varchar), entity,
+       CASE WHEN reason = 'drifted' THEN 'drifted, and written again'
+            WHEN outcome = 'not_there' THEN 'accepted, and not there'
+            ELSE 'refused: ' || reason END,
+       cast(sum(records) AS bigint)
+FROM analytics.delivery_daily
+WHERE outcome IN ('refused', 'not_there') OR reason = 'drifted'
+GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3 LIMIT 20
+"""
 
 
 class WarehouseError(Exception):
@@ -48,6 +58,7 @@ class Figures:
             smallest currency unit.
         by_day: day, campaign, role, rewards.
         top: source id, friends, amount of orders, credit and points received.
+        delivery: day, entity, what was not as it should be, records; the newest first.
     """
 
     customers: int
@@ -56,6 +67,7 @@ class Figures:
     totals: tuple[int, ...]
     by_day: Rows
     top: Rows
+    delivery: Rows
 
     @classmethod
     def of(cls, warehouse: str) -> Figures:
@@ -81,6 +93,7 @@ class Figures:
             totals=tuple(value or 0 for value in answers[2][0]),
             by_day=answers[3],
             top=answers[4],
+            delivery=answers[5],
         )
 
 
@@ -94,7 +107,7 @@ def _unopened(problem: str) -> str:
 
 
 def _answers(warehouse: str) -> list[Rows]:
-    queries = (CUSTOMERS, TAKEN_PART, TOTALS, REWARDS_BY_DAY, TOP_REFERRERS)
+    queries = (CUSTOMERS, TAKEN_PART, TOTALS, REWARDS_BY_DAY, TOP_REFERRERS, DELIVERY)
     if warehouse.startswith(("postgresql://", "postgres://")):
         with closing(psycopg.connect(warehouse)) as server:
             return [server.execute(query).fetchall() for query in queries]

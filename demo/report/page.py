@@ -40,6 +40,7 @@ def page(figures: Figures, runs: list[Run], refused: Counter[str], torn: Counter
         rewards=charts.rewards_by_day(figures.by_day) if figures.by_day else None,
         places=charts.counts(places(figures, refused), "Where customers are"),
         top=figures.top,
+        delivery=figures.delivery,
         refused=refused.most_common(),
         torn=torn.most_common(),
         runs=runs[:LAST_RUNS],

@@ -102,12 +102,14 @@ class EntityRun:
         self.writer = _writer(settings, own, context, earlier_jobs, self.copy or self._ledger)
         self._on_delete = settings.on_delete if own.entity is CUSTOMERS else "ignore"
         self.deletions = (
-            NoDeletions(context.summary, context.ledger)
+            NoDeletions(context)
             if self._on_delete == "ignore"
             else Deletions(settings, context, earlier_jobs)
         )
         self._awaiting_lookup: list[tuple[str, Row]] = []
         self._awaiting_bytes = 0
+        self._drifted = 0
+        """Customers that the CRM did not change, and that the project held otherwise."""
         self.has_stream = False
         self._replayed: dict[str, float] = {}
         """When the newest replayed record of a key was read first."""
@@ -134,6 +136,7 @@ class EntityRun:
             self._context.summary.extra |= {
                 "compared": self.copy.found,
                 "changed_fields": {column_name(field): count for field, count in counted},
+                **({"drifted": self._drifted} if self._ledger.is_enabled else {}),
             }
 
     def verify(self) -> None:
@@ -155,6 +158,7 @@ class EntityRun:
             )
         if missing:
             self._ledger.forget(missing)
+            self._outcomes.note(missing, "not_there")
             raise self._outcomes.not_there(missing)
 
     def _project_copy(self, settings: Settings, earlier_jobs: EarlierJobs) -> ProjectCopy | None:
@@ -267,16 +271,30 @@ class EntityRun:
             else:
                 changed.append((key, row))
                 keys.add(key)
+        self._outcomes.note([key for key, _ in same], "unchanged")
         self._ledger.confirm((key, row.at) for key, row in same)
         if self.copy is not None and not self._is_dry_run:
             self._ledger.remember((key, row.payload) for key, row in same)
-        for key, row in changed:
+        for key, row in self._with_drift(changed):
             self._collect(key, row)
+
+    def _with_drift(self, changed: list[tuple[str, Row]]) -> list[tuple[str, Row]]:
+        """Changed customers; those are marked that only the project holds otherwise."""
+        if self.copy is None or not self._ledger.is_enabled:
+            return changed
+        same = self._ledger.unchanged((key, row.payload) for key, row in changed)
+        self._drifted += sum(same)
+        return [
+            (key, row._replace(has_drifted=is_same))
+            for (key, row), is_same in zip(changed, same, strict=True)
+        ]
 
     def _collect(self, key: str, row: Row) -> None:
         is_again = self.batch.add(key, row, self.writer.max_rows)
         # Not in one statement: adding may send, and that counts duplicates of other entities.
         self._records.duplicates += is_again
+        if is_again:
+            self._outcomes.note((key,), "duplicate")
 
     def _write_batch(self, batch: Batch) -> None:
         self._warn_of_case(batch)
@@ -298,6 +316,7 @@ class EntityRun:
         if newest > at or self._ledger.has_newer(key, at):
             self.log_once("superseded", "Not sending refused records that newer ones have replaced")
             self._records.superseded += 1
+            self._outcomes.note((key,), "superseded")
             self.deletions.mark_superseded(key)
             return True
         if at < self._ledger.begun:

@@ -158,6 +158,7 @@ class Run:
         self.client.close()
         if self.outcomes.file:
             self.outcomes.file.close()
+        self.outcomes.results.close()
         for entity in self._entities:
             entity.close()
         self._locks.close()

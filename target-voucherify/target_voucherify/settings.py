@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     async_timeout: float
     refused_records_path: str | None = None
     max_refused_percent: float
+    results_path: str | None = None
     ledger_path: str | None = None
     compare: Literal["ledger", "export"]
     verify: bool

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -40,19 +40,21 @@ class Meltano:
     def refused(self) -> Path:
         return self.folder / "refused.singer"
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, source: IO[str] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [MELTANO, "--environment=production", *arguments],
             cwd=ROOT,
             env=self.env,
             text=True,
+            stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, source: Path = Path(os.devnull)) -> str:
         """Run to the end and return the log; a failure fails the test."""
-        process = self.start(*arguments)
+        with source.open() as given:
+            process = self.start(*arguments, source=given)
         log, _ = process.communicate(timeout=240)
         leaks.saw(log)
         assert process.returncode == 0, log

@@ -15,6 +15,8 @@ import pytest
 
 import leaks
 from demo.services import ROOT
+from singer_input import lines, record, schema
+from target_run import load, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,15 @@ WHERE order_source_id IS NOT NULL AND order_status IS NOT NULL
 """
 
 
+DELIVERED = """
+SELECT outcome, reason, cast(sum(records) as bigint) FROM analytics.delivery_daily
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+REFUSED = (
+    "SELECT source_id, reason, times, accepted_since FROM analytics.refused_records ORDER BY 1"
+)
+
+
 def refer(sandbox: Sandbox) -> None:
     """Six orders by friends of one customer, one rolled back, and one sign-up."""
     project = sandbox.project
@@ -69,6 +80,16 @@ def refer(sandbox: Sandbox) -> None:
     project.roll_back(redeemed[-1])
     project.settle()
     sandbox.clock.advance(3_600)
+
+
+def deliver(meltano: Meltano, sandbox: Sandbox, loader: str) -> None:
+    """Two runs of the target, in the second of which a refused record is accepted."""
+    out = meltano.folder / "results.singer"
+    files = {"results_path": str(out), "refused_records_path": str(meltano.folder / "refused")}
+    config = settings(sandbox, **files)
+    load(config, lines(schema(), record(1), record(2, name=["?"]), record(3, name=["?"])))
+    load(config, lines(schema(), record(1), record(2)))
+    meltano.run("invoke", loader, source=out)
 
 
 def asked(meltano: Meltano, query: str) -> list[tuple[Any, ...]]:
@@ -118,6 +139,7 @@ def test_the_marts_hold_what_was_given(
     selected = ["customers.*", "reward_events.*", *(f"{stream}.*" for stream in streams)]
     meltano.env["TAP_VOUCHERIFY__SELECT"] = json.dumps(selected)
 
+    deliver(meltano, sandbox, loader)
     log = meltano.run("run", "tap-voucherify", loader, f"{transformer}:build")
 
     assert " WARN=0 ERROR=0 SKIP=0 " in log
@@ -129,8 +151,14 @@ def test_the_marts_hold_what_was_given(
     ]
     assert asked(meltano, REFERRER) == [(ORDERS - 1, standing, ORDERS, 1_000 * ORDERS)]
     assert asked(meltano, WITH_ORDER) == [(2 * ORDERS if streams else 0,)]
+    assert asked(meltano, DELIVERED) == [("accepted", "", 3), ("refused", "invalid_record", 2)]
+    assert asked(meltano, REFUSED) == [
+        ("crm-2", "invalid_record", 1, True),
+        ("crm-3", "invalid_record", 1, False),
+    ]
     written = page(meltano)
     assert all(text in written for text in ("sign-up", "crm-1", ">200.20<"))
+    assert "refused: invalid_record" in written
     assert "@example.com" not in written
 
 

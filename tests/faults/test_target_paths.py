@@ -160,7 +160,7 @@ def test_one_path_for_both_files_is_an_error(config: dict[str, Any], refused: Pa
     link.symlink_to(refused)
     for path in (refused, link):
         done = load({**config, "ledger_path": str(path)}, lines(schema(), record(1), state(1)))
-        assert "both name" in str(done.error)
+        assert "Two of ledger_path" in str(done.error)
     assert not refused.exists()
 
 

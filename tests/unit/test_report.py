@@ -39,6 +39,7 @@ FIGURES = Figures(
     totals=(1, 2, 1_500, 0, 5_000),
     by_day=[("2026-03-01", "A <b>bold</b> campaign", "referee", 1)],
     top=[("<script>alert(1)</script>", 1, 5_000, 1_000, 0)],
+    delivery=[("2026-03-01", "customers", "refused: <b>bold</b>", 3)],
 )
 
 
@@ -119,13 +120,14 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_an_empty_warehouse_is_said_in_words() -> None:
-    nothing = Figures(0, 0, 0, (0, 0, 0, 0, 0), [], [])
+    nothing = Figures(0, 0, 0, (0, 0, 0, 0, 0), [], [], [])
 
     written = page(nothing, [], Counter(), NOTHING_TORN)
 
     assert "No rewards yet." in written
     assert "No referrals yet." in written
     assert "No logs were given." in written
+    assert "Refused and drifted" not in written
 
 
 def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

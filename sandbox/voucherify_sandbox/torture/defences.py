@@ -989,7 +989,7 @@ DEFENCES = (
     Defence(
         "target: a version that a run without deletions began is not complete",
         "target_voucherify/writing/deletions.py",
-        "        self.tracks_versions = ledger.is_enabled\n",
+        "        self.tracks_versions = self._ledger.is_enabled\n",
         "        self.tracks_versions = False\n",
         MISSING,
     ),
@@ -1258,6 +1258,20 @@ DEFENCES = (
         "if arrived.history != history or run < arrived.run or not has_last:",
         "if arrived.history != history:",
         ECHOES,
+    ),
+    Defence(
+        "target: results are on disk before a state",
+        "target_voucherify/acknowledgement/outcomes.py",
+        "        self.results.flush()\n",
+        "",
+        ("tests/standard/test_target_results.py",),
+    ),
+    Defence(
+        "target: a half line of results is cut off",
+        "target_voucherify/acknowledgement/results_file.py",
+        "            self._end_line()\n",
+        "",
+        ("tests/standard/test_target_results.py",),
     ),
     Defence(
         "target: a batch is sent when it is old",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refused_file import RefusedFile
 from target_voucherify.acknowledgement.refused_line import refused_at
+from target_voucherify.acknowledgement.results_file import UNSENT, NoResults, ResultsFile
 from target_voucherify.errors import RefusedRecordsError
 from target_voucherify.voucherify_client.errors import VoucherifyError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
     from target_voucherify.acknowledgement.refusal_reasons import Reason
+    from target_voucherify.acknowledgement.results_file import Outcome, Sent
     from target_voucherify.acknowledgement.state_fence import StateFence
     from target_voucherify.acknowledgement.summary import Records, Summary
     from target_voucherify.settings import Settings
@@ -44,13 +46,15 @@ class Row(NamedTuple):
     """One customer: the JSON to send, and what is needed if it is refused.
 
     `line` is the message it came in, empty in a run without a refused-records file; `number` is its
-    position in the input; `at` is when it was read first, in seconds.
+    position in the input; `at` is when it was read first, in seconds; `has_drifted` says that the
+    project held it otherwise than the ledger knows it, though the CRM did not change it.
     """
 
     payload: bytes
     line: bytes
     number: int = 0
     at: float = 0.0
+    has_drifted: bool = False
 
     @property
     def held_bytes(self) -> int:
@@ -73,6 +77,7 @@ class EntityOutcomes:
     ) -> None:
         self._entity = entity
         self._all = outcomes
+        self._results = outcomes.results
         self._ledger = ledger
         self._counts = counts
         self.has_file = outcomes.file is not None
@@ -82,16 +87,28 @@ class EntityOutcomes:
         self.refuse_unseen = outcomes.refuse_unseen
         self.not_there = outcomes.not_there
 
-    def accept(self, rows: Mapping[str, Row]) -> None:
-        """Note that Voucherify has these, or says so."""
+    def accept(self, rows: Mapping[str, Row], sent: Sent = UNSENT) -> None:
+        """Note that Voucherify has these, or says so.
+
+        Args:
+            rows: by key.
+            sent: how they were sent.
+        """
         self._ledger.remember((key, row.payload) for key, row in rows.items())
         self._ledger.confirm((key, row.at) for key, row in rows.items())
         if self.on_accept is not None:
             self.on_accept(rows)
         self._counts.accepted += len(rows)
+        drifted = [key for key, row in rows.items() if row.has_drifted]
+        self._results.add(self._entity, rows.keys() - drifted, "accepted", sent=sent)
+        self._results.add(self._entity, drifted, "accepted", reason="drifted", sent=sent)
         self._all.accept(len(rows))
 
-    def refuse(
+    def note(self, keys: Iterable[str | None], outcome: Outcome) -> None:
+        """Note an outcome that nothing else follows from, for the results file."""
+        self._results.add(self._entity, keys, outcome)
+
+    def refuse(  # noqa: PLR0913 - a record, and all that is known of it
         self,
         line: bytes,
         key: str | None,
@@ -99,9 +116,11 @@ class EntityOutcomes:
         ticket: int | None = None,
         *,
         at: float = 0.0,
+        sent: Sent = UNSENT,
     ) -> None:
         """Set one record aside, or note that the run will fail; as `Outcomes.refuse`."""
         self._counts.refused += 1
+        self._results.add(self._entity, (key,), "refused", reason=reason.key, sent=sent)
         if self.has_file:
             self._ledger.note_refusal()
             at = at or refused_at(line) or self._ledger.now()
@@ -120,6 +139,10 @@ class Outcomes:
     ) -> None:
         path = settings.refused_records_path
         self.file = RefusedFile(path) if path and not settings.dry_run else None
+        is_kept = settings.results_path and not settings.dry_run
+        self.results: ResultsFile | NoResults = (
+            ResultsFile(settings.results_path or "") if is_kept else NoResults()
+        )
         self._percent = settings.max_refused_percent
         self._pseudonyms = Pseudonyms()
         self._dry_run = settings.dry_run
@@ -251,6 +274,7 @@ class Outcomes:
             return
         for ledger in self._ledgers:
             ledger.flush()
+        self.results.flush()
         if self.file is not None:
             self.file.flush()
         self.has_advanced = self._records.received > 0

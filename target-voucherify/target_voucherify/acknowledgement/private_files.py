@@ -100,7 +100,7 @@ def database_error(setting: str, path: str, error: sqlite3.Error) -> SettingsErr
 
 
 def lock_files(settings: Settings, ledgers: Iterable[str]) -> ExitStack:
-    """Lock the ledgers and the refused-records file until the result is closed.
+    """Lock the files that a run writes until the result is closed.
 
     A dry run writes none and takes no lock.
 
@@ -112,13 +112,14 @@ def lock_files(settings: Settings, ledgers: Iterable[str]) -> ExitStack:
         SettingsError: another run uses one of them, its lock cannot be written, or they are one.
     """
     paths = [("ledger_path", path) for path in ledgers]
-    if settings.refused_records_path:
-        paths.append(("refused_records_path", settings.refused_records_path))
+    others = ("refused_records_path", "results_path")
+    paths += [(name, path) for name in others if (path := getattr(settings, name))]
     names = [os.path.realpath(path) for _, path in paths]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
         raise SettingsError(
-            f"ledger_path and refused_records_path both name {repeated}: name two files."
+            f"Two of ledger_path, refused_records_path and results_path name {repeated}: name a "
+            "file for each."
         )
     with ExitStack() as locks:
         for setting, path in paths:

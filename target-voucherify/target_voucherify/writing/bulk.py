@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from typing_extensions import override
 
 from target_voucherify.acknowledgement.refusal_reasons import api_reason
+from target_voucherify.acknowledgement.results_file import UNSENT, Sent
 from target_voucherify.voucherify_client.client import ATTEMPTS_WHEN_LIMITED
 from target_voucherify.voucherify_client.errors import (
     BulkLimitedError,
@@ -288,13 +289,14 @@ class BulkWriter(Writer):
         request_id = action.get("request_id")
         logged_id = request_id if is_loggable(request_id) else "without a request_id"
         self._log.info("Job %s (%s): %s", job.id, logged_id, result.description)
-        self._refuse(job.batch, result.named)
+        sent = Sent(job.id, request_id if is_loggable(request_id) else None)
+        self._refuse(job.batch, result.named, sent)
         others = job.batch.without(result.named)
         if result.unnamed is Unnamed.ACCEPTED or not others.rows:
-            self._context.outcomes.accept(others.rows)
+            self._context.outcomes.accept(others.rows, sent)
             self._context.outcomes.release(others.ticket)
         elif result.unnamed is Unnamed.REFUSED:
-            self._refuse(others, dict.fromkeys(others.rows, UNEXPLAINED))
+            self._refuse(others, dict.fromkeys(others.rows, UNEXPLAINED), sent)
             self._context.outcomes.release(others.ticket)
         elif result.unnamed is Unnamed.SOME_REFUSED:
             self._find_unnamed(others, job.id, result)
@@ -321,8 +323,11 @@ class BulkWriter(Writer):
         self._log.warning("Job %s is sent again: %s", job, result)
         self._unsent.append(batch)
 
-    def _refuse(self, batch: Batch, errors: Mapping[str, Mapping[str, Any]]) -> None:
+    def _refuse(
+        self, batch: Batch, errors: Mapping[str, Mapping[str, Any]], sent: Sent = UNSENT
+    ) -> None:
         for key, error in errors.items():
             row = batch.rows[key]
             reason = api_reason(error, row.number)
-            self._context.outcomes.refuse(row.line, key, reason, batch.ticket, at=row.at)
+            outcomes = self._context.outcomes
+            outcomes.refuse(row.line, key, reason, batch.ticket, at=row.at, sent=sent)

@@ -23,8 +23,6 @@ from target_voucherify.writing.concurrent_requests import send_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
-    from target_voucherify.acknowledgement.summary import Summary
     from target_voucherify.context import RunContext
     from target_voucherify.settings import Settings
     from target_voucherify.writing.earlier_jobs import EarlierJobs
@@ -104,7 +102,8 @@ class Deletions:
         row = (key, line, is_replayed)
         new = self._execute("INSERT OR IGNORE INTO pending VALUES (?, ?, ?)", row)
         self._count += new.rowcount
-        self._context.summary.records.duplicates += 1 - new.rowcount
+        if not new.rowcount:
+            self._count_duplicate(key)
 
     def mark_seen(self, key: str) -> None:
         """Note that the CRM has this customer, which cancels its deletion."""
@@ -132,7 +131,13 @@ class Deletions:
         if self._count:
             gone = self._execute("DELETE FROM pending WHERE source_id = ?", (key,))
             self._count -= gone.rowcount
-            self._context.summary.records.duplicates += gone.rowcount
+            if gone.rowcount:
+                self._count_duplicate(key)
+
+    def _count_duplicate(self, key: str) -> None:
+        """Count a deletion that another record of its customer made void."""
+        self._context.summary.records.duplicates += 1
+        self._context.outcomes.note((key,), "duplicate")
 
     def _note_seen(self, key: str) -> None:
         """Note that a record had this key, so that it does not count as missing."""
@@ -286,6 +291,7 @@ class Deletions:
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
         context.ledger.remove(sent.done)
+        context.outcomes.note(sent.done, "deleted")
         context.ledger.confirm((key, self._read_at(pending[key])) for key in sent.done)
         self._count_deleted([pending[key] is None for key in sent.done])
         for key, refusal in sent.refused:
@@ -335,17 +341,19 @@ class NoDeletions(Deletions):
     tracks_missing = False
     needs_key = False
 
-    def __init__(self, summary: Summary, ledger: Ledger | NoLedger) -> None:
-        self._summary = summary
-        self._ledger = ledger
-        self.versions = CompleteStreams(ledger.begin_version)
-        self.tracks_versions = ledger.is_enabled
+    def __init__(self, context: RunContext) -> None:
+        self._summary = context.summary
+        self._ledger = context.ledger
+        self._outcomes = context.outcomes
+        self.versions = CompleteStreams(self._ledger.begin_version)
+        self.tracks_versions = self._ledger.is_enabled
 
     def add(self, key: str, line: bytes, *, is_replayed: bool) -> None:
         """Count one deletion; what was refused of its customer before is outdated."""
         del is_replayed
         self._ledger.confirm([(key, refused_at(line) or self._ledger.now())])
         self._summary.records.deletes_ignored += 1
+        self._outcomes.note((key or None,), "not_deleted")
 
     def _ignore(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
