@@ -170,6 +170,7 @@ class EntityRun:
             self._ledger,
             lambda: self.metadata_schema.definitions,
             earlier_jobs.wait,
+            keeps_fields=settings.dry_run,
         )
         if settings.verify:
             self._outcomes.on_accept = copy.note_accepted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,6 +144,7 @@ class Run:
             self.summary.complete = error is None and has_stream
         finally:
             self._close()
+        self._show_plan()
         if error is None and not has_stream:
             self._log.warning(
                 "The input has no stream, so nothing was read: check that the tap ran"
@@ -152,6 +154,13 @@ class Run:
             self._log.warning("%s The next run continues from the last state.", error)
         elif error is not None:
             raise error
+
+    def _show_plan(self) -> None:
+        """Show a dry run to a person at a terminal: its samples must be in no log."""
+        if self.outcomes.plan is not None and sys.stderr.isatty():
+            extra = self.summary.extra
+            calls, minutes = extra.get("would_call", 0), extra.get("minutes_at_limit")
+            sys.stderr.write(self.outcomes.plan.table(calls, minutes))
 
     def _close(self) -> None:
         """Close connections and files, and free the locks last."""

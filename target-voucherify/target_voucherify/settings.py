@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_delete: Literal["ignore", "delete", "permanent_delete"]
     max_delete_percent: float
     dry_run: bool
+    plan_path: str | None = None
     max_calls: int | None = None
     metrics_path: str | None = None
     entities: dict[str, dict[str, Any] | None] | None = None
@@ -67,6 +68,11 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             "The setting verify needs compare: export, which shows what was there before, and "
             "ledger_path, which remembers how Voucherify prints what was sent."
+        )
+    if settings.plan_path and not settings.dry_run:
+        raise SettingsError(
+            "The setting plan_path is for a dry run, and this run would write: set dry_run, or "
+            "leave plan_path out."
         )
     if settings.compare == "export" and settings.max_calls is not None:
         raise SettingsError(

@@ -162,7 +162,9 @@ CREATE TABLE analytics.referral_program_daily (conversions int, rewards int, cre
 CREATE TABLE analytics.referral_rewards (rewarded_at timestamp, campaign_name text,
     campaign_id text, recipient_role text);
 CREATE TABLE analytics.customer_referral_summary (customer_source_id text, customer_id text,
-    friends_referred int, order_total_amount_brought int, credit_received int, points_received int)
+    friends_referred int, order_total_amount_brought int, credit_received int, points_received int);
+CREATE TABLE analytics.delivery_daily (day date, entity text, outcome text, reason text,
+    records int)
 """
 
 

@@ -1267,6 +1267,13 @@ DEFENCES = (
         ("tests/standard/test_target_results.py",),
     ),
     Defence(
+        "target: samples of a plan are in no log",
+        "target_voucherify/run.py",
+        "if self.outcomes.plan is not None and sys.stderr.isatty():",
+        "if self.outcomes.plan is not None:",
+        ("tests/standard/test_target_plan.py",),
+    ),
+    Defence(
         "target: a half line of results is cut off",
         "target_voucherify/acknowledgement/results_file.py",
         "            self._end_line()\n",

@@ -135,6 +135,9 @@ class Ledger:
         with self._transaction():
             return self._execute(self._find, (key,)).fetchone() is not None
 
+    def changed_fields(self, key: str) -> None:
+        """Not known: a fingerprint says only whether a customer has changed."""
+
     def forget(self, keys: Iterable[str]) -> None:
         """Remove the fingerprints of customers about to be sent; on disk before this returns."""
         with self._transaction():
@@ -493,6 +496,9 @@ class NoLedger:
     def unchanged(self, customers: Iterable[tuple[str, bytes]]) -> list[bool]:
         """None is known to be unchanged."""
         return [False for _ in customers]
+
+    def changed_fields(self, key: str) -> None:
+        """Not known."""
 
     def has(self, key: str) -> bool:
         """No customer was accepted before."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from target_voucherify.acknowledgement.plan import Plan
 from target_voucherify.acknowledgement.pseudonyms import Pseudonyms
 from target_voucherify.acknowledgement.refused_file import RefusedFile
 from target_voucherify.acknowledgement.refused_line import refused_at
@@ -78,6 +79,7 @@ class EntityOutcomes:
         self._entity = entity
         self._all = outcomes
         self._results = outcomes.results
+        self.plan = outcomes.plan
         self._ledger = ledger
         self._counts = counts
         self.has_file = outcomes.file is not None
@@ -139,9 +141,9 @@ class Outcomes:
     ) -> None:
         path = settings.refused_records_path
         self.file = RefusedFile(path) if path and not settings.dry_run else None
-        is_kept = settings.results_path and not settings.dry_run
-        self.results: ResultsFile | NoResults = (
-            ResultsFile(settings.results_path or "") if is_kept else NoResults()
+        self.plan = Plan(settings.plan_path) if settings.dry_run else None
+        self.results: ResultsFile | NoResults | Plan = self.plan or (
+            ResultsFile(settings.results_path) if settings.results_path else NoResults()
         )
         self._percent = settings.max_refused_percent
         self._pseudonyms = Pseudonyms()

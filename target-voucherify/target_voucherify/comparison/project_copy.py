@@ -69,6 +69,7 @@ class ProjectCopy:
         ledger: remembers which values are printed otherwise than they are sent.
         definitions: returns the keys of the metadata schema.
         before: called before an export is ordered; waits for jobs that are queued.
+        keeps_fields: whether `changed_fields` will be asked of each customer that has changed.
     """
 
     is_enabled = True
@@ -79,6 +80,8 @@ class ProjectCopy:
         ledger: Ledger | NoLedger,
         definitions: Callable[[], Mapping[str, Any]],
         before: Callable[[], None],
+        *,
+        keeps_fields: bool = False,
     ) -> None:
         self._client = client
         self._ledger = ledger
@@ -87,6 +90,9 @@ class ProjectCopy:
         self._log = logging.getLogger("target-voucherify")
         self._metadata_keys: frozenset[str] | None = None
         self._named: set[str] = set()
+        self._keeps_fields = keeps_fields
+        self._changed: dict[str, list[str]] = {}
+        """The fields of customers that differ, until they are asked for."""
         self.found = 0
         """Customers in the project before the run."""
         self.changes: Counter[str] = Counter()
@@ -101,6 +107,10 @@ class ProjectCopy:
     def has(self, key: str) -> bool:
         """Whether the project had a customer of this key before the run."""
         return self._find(key) is not None
+
+    def changed_fields(self, key: str) -> list[str] | None:
+        """The fields of a customer that differ; `None` for one that is not there. Asked once."""
+        return self._changed.pop(key, None)
 
     def note_sent(self, keys: Iterable[str]) -> None:
         """Note that these are about to change."""
@@ -178,6 +188,8 @@ class ProjectCopy:
         self._name_once(not_comparable(sent, self._metadata_keys))
         different = [d.field for d in self._different(sent, _decode(found[0]), LEARNED)]
         self.changes.update(different)
+        if different and self._keeps_fields:
+            self._changed[key] = different
         return not different
 
     def _different(self, sent: Customer, printed: Customer, known_from: int) -> list[Difference]:

@@ -176,10 +176,11 @@ class Deletions:
         if self._ticket:
             self._context.outcomes.release(self._ticket)
 
-    def count_due(self) -> int:
-        """Number of deletions to carry out; for a dry run."""
+    def due(self) -> list[str]:
+        """The keys of the deletions to carry out; for a dry run."""
         missing = list(self._missing())
-        return self._count + len(missing) - len(self._ambiguous_keys(missing))
+        ambiguous = self._ambiguous_keys(missing)
+        return [key for key in (*self._pending_keys(), *missing) if key not in ambiguous]
 
     def _execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         try:
@@ -360,9 +361,9 @@ class NoDeletions(Deletions):
 
     mark_seen = mark_superseded = activate = carry_out = _ignore
 
-    def count_due(self) -> int:
+    def due(self) -> list[str]:
         """None."""
-        return 0
+        return []
 
 
 def is_safe_in_path(key: str) -> bool:

@@ -17,6 +17,7 @@ from target_voucherify.writing.writer import Writer
 
 if TYPE_CHECKING:
     from target_voucherify.acknowledgement.ledger import Ledger, NoLedger
+    from target_voucherify.acknowledgement.plan import Action
     from target_voucherify.comparison.project_copy import ProjectCopy
     from target_voucherify.context import RunContext
     from target_voucherify.entities.entity import Entity
@@ -88,17 +89,30 @@ class DryRunWriter(Writer):
     def write(self, batch: Batch) -> None:
         """Count a batch instead of sending it."""
         self._batches += 1
-        for key in batch.rows:
+        for key, row in batch.rows.items():
             self._rows += 1
-            if self._known.is_enabled:
-                self._updates += self._known.has(key)
-            else:
-                self._add_to_sample(key)
+            self._plan(key, row.payload)
         self._context.outcomes.release(batch.ticket)
+
+    def _plan(self, key: str, payload: bytes) -> None:
+        """Note what would happen to one."""
+        action: Action = "write"
+        if self._known.is_enabled:
+            is_there = self._known.has(key)
+            self._updates += is_there
+            action = "update" if is_there else "create"
+        else:
+            self._add_to_sample(key)
+        if (plan := self._context.outcomes.plan) is not None:
+            fields = self._known.changed_fields(key)
+            plan.would_write(self._entity.name, key, action, fields, payload)
 
     def finish(self, deletions: Deletions) -> None:
         """Log what would happen and add it to the summary; nothing is deleted."""
-        deleted = deletions.count_due()
+        due = deletions.due()
+        deleted = len(due)
+        if (plan := self._context.outcomes.plan) is not None:
+            plan.would_delete(self._entity.name, due)
         updates = self._updates if self._known.is_enabled else self._estimated_updates()
         calls = self._calls(deleted, updates)
         limit = self._context.summary.usage.quota_limit
