@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -14,7 +14,7 @@ from singer_sdk.singerlib import Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_voucherify import settings
+from tap_voucherify import doctor, settings
 from tap_voucherify.pagination.endpoints import CUSTOMERS, page_of
 from tap_voucherify.records.metadata_types import RESOURCES, as_json_text, with_metadata_types
 from tap_voucherify.rewards.event_types import unknown_types
@@ -24,6 +24,7 @@ from tap_voucherify.streams.stream import GracefulTap, VoucherifyStream
 from tap_voucherify.voucherify_client.client import Client, Connection
 from tap_voucherify.voucherify_client.connection_settings import checked_environment, stripped
 from tap_voucherify.voucherify_client.errors import SettingsError, VoucherifyError
+from tap_voucherify.voucherify_client.examination import doctor_option
 from tap_voucherify.voucherify_client.exit_status import exit_status
 from tap_voucherify.voucherify_client.metrics import values_of_run, write_metrics
 from tap_voucherify.voucherify_client.sdk_version import warn_if_untested
@@ -106,7 +107,7 @@ class TapVoucherify(GracefulTap):
 
         Otherwise the first streams would take all calls of every run in a project that changes.
         """
-        names = [one.name for one in self._selected()]
+        names = [one.name for one in self.selected_streams()]
         following = names[(names.index(stream) + 1) % len(names)]
         self._own_state.setdefault(NEXT_STREAM, following)
 
@@ -184,7 +185,7 @@ class TapVoucherify(GracefulTap):
             SettingsError: the catalog selects no stream of this tap, or one that has no part
                 between two dates.
         """
-        selected = self._selected()
+        selected = self.selected_streams()
         if not selected:
             known = self.input_catalog is not None and self.streams.keys() & self.input_catalog
             raise SettingsError(
@@ -208,7 +209,8 @@ class TapVoucherify(GracefulTap):
                 ", ".join(unknown),
             )
 
-    def _selected(self) -> list[VoucherifyStream]:
+    def selected_streams(self) -> list[VoucherifyStream]:
+        """The streams that a run reads."""
         return [
             stream
             for stream in self.streams.values()
@@ -231,7 +233,7 @@ class TapVoucherify(GracefulTap):
             stream.check_state()
 
     def _check_slices(self) -> None:
-        whole = [stream.name for stream in self._selected() if not stream.can_be_sliced]
+        whole = [stream.name for stream in self.selected_streams() if not stream.can_be_sliced]
         if whole:
             raise SettingsError(
                 f"end_date makes a slice, but {', '.join(whole)} can only be read whole: deselect "
@@ -244,7 +246,7 @@ class TapVoucherify(GracefulTap):
         Raises:
             SettingsError: with a number of calls that helps.
         """
-        streams = self._selected()
+        streams = self.selected_streams()
         cut = [stream for stream in streams if stream.calls_wanted]
         if not cut or any(stream.has_moved for stream in streams):
             return
@@ -287,7 +289,7 @@ class TapVoucherify(GracefulTap):
         The file of `metrics_path` has the same figures.
         """
         usage = self.client.usage
-        streams = {stream.name: stream.report.to_summary() for stream in self._selected()}
+        streams = {stream.name: stream.report.to_summary() for stream in self.selected_streams()}
         summary = {
             "streams": streams,
             "rows": sum(stream["rows"] for stream in streams.values()),
@@ -334,11 +336,30 @@ class TapVoucherify(GracefulTap):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.params.append(doctor_option())
+        return command
+
+    @classmethod
+    @override
     def invoke(cls, **options: Any) -> None:
         """Run the tap as the SDK does, with the exit status of `run`."""
+        is_examined = options.pop("doctor", False)
         if options.get("about"):
             super().invoke(**options)
         config, state, catalog = (options.get(name) for name in ("config", "state", "catalog"))
+        if is_examined:
+            make = partial(
+                cls,
+                config=config.config if config else {},
+                catalog=json.load(catalog) if catalog else None,
+                parse_env_config=bool(config and config.parse_env),
+                validate_config=False,
+            )
+            status, report = doctor.examine(make, json.load(state) if state else None)
+            sys.stdout.write(report)
+            sys.exit(status)
         tap = cls(
             config=config.config if config else {},
             state=value_of(json.load(state)) if state else None,

@@ -56,14 +56,14 @@ class Run:
         self._log = logging.getLogger("target-voucherify")
         self.shutdown = Shutdown(GRACE)
         own = entity_settings(settings)
-        self.client = _client(settings, own, self.shutdown, self._log)
+        self.client = client_of(settings, own, self.shutdown, self._log)
         metrics_path = None if settings.dry_run else settings.metrics_path
         self.summary = Summary(self._log, self.client.usage, metrics_path=metrics_path)
         self.records = self.summary.records
         self.fence = StateFence()
         self._unverified = self.fence.hold() if settings.verify and not settings.dry_run else None
         """The ticket that keeps all states back until what they cover was read back."""
-        paths = {each.entity.name: _ledger_path(settings, each) for each in own}
+        paths = {each.entity.name: ledger_path(settings, each) for each in own}
         with lock_files(settings, filter(None, paths.values())) as locks:
             ledgers = [open_ledger(settings, paths[each.entity.name], each.shaping) for each in own]
             self.outcomes = Outcomes(settings, self.fence, self.summary, ledgers)
@@ -256,9 +256,10 @@ class Run:
         return None
 
 
-def _client(
+def client_of(
     settings: Settings, own: list[EntitySettings], shutdown: Shutdown, log: logging.Logger
 ) -> Client:
+    """The client of a run; that of a dry run only reads."""
     kind = ReadOnlyClient if settings.dry_run else Client
     names = " ".join(each.entity.name for each in own)
     if settings.compare == "export" or any(each.is_imported for each in own):
@@ -275,7 +276,7 @@ def _client(
     )
 
 
-def _ledger_path(settings: Settings, own: EntitySettings) -> str:
+def ledger_path(settings: Settings, own: EntitySettings) -> str:
     """The file that remembers one entity: beside that of customers, which `ledger_path` names."""
     if not settings.ledger_path:
         return ""

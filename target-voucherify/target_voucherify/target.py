@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
@@ -17,6 +18,7 @@ from singer_sdk.mapper import PluginMapper
 from singer_sdk.target_base import Target
 from typing_extensions import override
 
+from target_voucherify import doctor
 from target_voucherify.errors import InputError
 from target_voucherify.json_lines import state_text
 from target_voucherify.run import Run
@@ -32,6 +34,7 @@ from target_voucherify.voucherify_client.connection_settings import (
     unknown_settings,
 )
 from target_voucherify.voucherify_client.errors import SettingsError, StopSignalError
+from target_voucherify.voucherify_client.examination import doctor_option
 from target_voucherify.voucherify_client.exit_status import exit_status
 from target_voucherify.voucherify_client.log_names import column_name
 from target_voucherify.voucherify_client.sdk_version import warn_if_untested
@@ -39,6 +42,7 @@ from target_voucherify.voucherify_client.sdk_version import warn_if_untested
 if TYPE_CHECKING:
     from types import FrameType
 
+    import click
     from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
     from target_voucherify.singer.stream_maps import StreamMaps
@@ -54,6 +58,7 @@ HOOKS = (
     "append_builtin_config",
     "drain_all",
     "get_sink",
+    "get_singer_command",
     "invoke",
     "process_endofpipe",
 )
@@ -111,11 +116,24 @@ class TargetVoucherify(Target):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.params.append(doctor_option())
+        return command
+
+    @classmethod
+    @override
     def invoke(cls, **options: Any) -> None:
         """Run the target as the SDK does, with the exit status of `load`."""
+        is_examined = options.pop("doctor", False)
         if options.get("about"):
             super().invoke(**options)
         given = options["config"]
+        if is_examined:
+            made = partial(_Examined, config=given.config, parse_env_config=given.parse_env)
+            status, report = doctor.examine(lambda: made().config)
+            sys.stdout.write(report)
+            sys.exit(status)
         target = cls(config=given.config, parse_env_config=given.parse_env)
         sys.exit(target.load(options["file_input"]))
 
@@ -226,3 +244,12 @@ class TargetVoucherify(Target):
 
     def _mapper_of(self, maps: StreamMaps) -> PluginMapper:
         return PluginMapper({**self.config, "stream_maps": maps}, self.logger)
+
+
+class _Examined(TargetVoucherify):
+    """A target that has settings and no run."""
+
+    def __init__(self, **arguments: Any) -> None:
+        is_read = bool(arguments.get("parse_env_config"))
+        with checked_environment(self.config_jsonschema, self._env_var_prefix, is_read=is_read):
+            Target.__init__(self, **arguments)

@@ -25,6 +25,7 @@ READ = {
     "append_builtin_config": "1d8a6cfb984f",
     "drain_all": "1da0109210d3",
     "get_sink": "d50a023664a5",
+    "get_singer_command": "4c4ec77491af",
     "invoke": "e8b0b974b388",
     "process_endofpipe": "3e2376c121e1",
 }

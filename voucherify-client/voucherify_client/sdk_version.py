@@ -15,13 +15,18 @@ NEWEST_TESTED = "0.54.9"
 def warn_if_untested(log: logging.Logger) -> None:
     """Warn of a newer SDK: the plugins replace private hooks, which may have changed."""
     installed = version("singer-sdk")
-    if _numbers(installed) > _numbers(NEWEST_TESTED):
+    if not is_tested(installed):
         log.warning(
             "singer-sdk %s is newer than %s, the newest that this version was tested with: if a "
             "run fails, install that one.",
             installed,
             NEWEST_TESTED,
         )
+
+
+def is_tested(release: str) -> bool:
+    """Whether the plugins were tested with this release of the SDK, or with a newer one."""
+    return _numbers(release) <= _numbers(NEWEST_TESTED)
 
 
 def _numbers(release: str) -> list[int]:

@@ -157,6 +157,21 @@ def _locked(setting: str, path: str) -> int:
     return descriptor
 
 
+def holder_of(path: str) -> str:
+    """Which run uses a file now; empty if none does. Nothing is written, and no lock is kept."""
+    try:
+        descriptor = os.open(_lock_of(path), os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _runs_in(descriptor).this or "just begun"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def runs_of(path: str) -> Runs:
     """What the lock of a file says about its runs.
 

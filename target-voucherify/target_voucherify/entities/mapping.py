@@ -108,6 +108,14 @@ def resolve(
     return _plan(entity, key, sources, frozenset(properties), unmapped)
 
 
+def mapped_metadata(mapping: Mapping[str, Any] | None) -> list[str] | None:
+    """The metadata keys that a mapping names; `None` where the records decide."""
+    names = [name for name, _ in _flat(mapping or {})]
+    if not names or "metadata" in names:
+        return None
+    return [name.removeprefix("metadata.") for name in names if name.startswith("metadata.")]
+
+
 def _flat(mapping: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
     """The mapping with dotted fields: Meltano passes `address.city` as an object in an object."""
     for name, prop in mapping.items():

@@ -56,6 +56,10 @@ class MetadataSchema:
         """Whether the schema has a definition of this key."""
         return key in self.definitions
 
+    def refuses(self, key: str) -> bool:
+        """Whether the schema allows defined keys only, and this is none of them."""
+        return self._defined_only and key not in self.definitions
+
     def converter(self, key: str) -> Callable[[Json], Json]:
         """The converter for the values of `key`."""
         known = self._converters.get(key)
