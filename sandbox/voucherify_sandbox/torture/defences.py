@@ -68,7 +68,7 @@ RECEIVER = ("tests/faults/test_webhook_receiver.py",)
 CERTIFY = ("tests/faults/test_certify_faults.py",)
 CERTIFY_REWARDS = ("tests/faults/test_certify_rewards.py",)
 STAND_IN = ("tests/faults/test_certify_stand_in.py",)
-ECHOES = ("tests/standard/test_tap_echoes.py",)
+ECHOES = ("tests/faults/test_tap_echoes.py",)
 STORE = ("tests/standard/test_tap_webhooks.py",)
 TYPES = ("tests/unit/test_tap_metadata_types.py",)
 DLT = ("tests/bridges/test_dlt.py",)
@@ -1264,7 +1264,7 @@ DEFENCES = (
         "target_voucherify/acknowledgement/outcomes.py",
         "        self.results.flush()\n",
         "",
-        ("tests/standard/test_target_results.py",),
+        ("tests/faults/test_target_results.py",),
     ),
     Defence(
         "target: samples of a plan are in no log",
@@ -1278,7 +1278,7 @@ DEFENCES = (
         "target_voucherify/acknowledgement/results_file.py",
         "            self._end_line()\n",
         "",
-        ("tests/standard/test_target_results.py",),
+        ("tests/faults/test_target_results.py",),
     ),
     Defence(
         "target: a batch is sent when it is old",
