@@ -161,7 +161,7 @@ torture: $(VENV)/dev.done prism ## all readings, faults and kills: half an hour
 	for project in tests/data/readings/*.json; do $(BIN)/voucherify-sandbox torture --sample --readings $$project || exit 1; done
 	TORTURE=1 LOGLEVEL=DEBUG $(BIN)/python -m pytest -n 6 -q tests/faults
 
-defences: $(VENV)/dev.done ## disable one defence at a time and expect a failing test: a quarter of an hour
+defences: $(VENV)/dev.done bridges/dlt/.venv/done ## disable one defence at a time and expect a failing test: twenty minutes
 	$(BIN)/python -m voucherify_sandbox.torture.defences --document docs/reliability.md
 
 bench: $(VENV)/dev.done ## compare the plugins with alternatives, into docs/benchmarks.md: half an hour
