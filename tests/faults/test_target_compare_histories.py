@@ -175,9 +175,10 @@ def is_same(sent: Any, there: Any) -> bool:
 
 @pytest.mark.parametrize("seed", range(200 if TORTURE else 6))
 def test_one_run_makes_the_project_what_the_crm_is(seed: int, tmp_path: Path) -> None:
-    random = Random(seed)
+    random, has_schema = Random(seed), seed % 4 > 0
     readings = Readings(
-        export_metadata=random.choice(("json", "columns")),
+        # An export with a column for each key shows none that no schema defines.
+        export_metadata=random.choice(("json", "columns")) if has_schema else "json",
         export_headers=random.choice(("fields", "display")),
         export_quotes=random.choice(("minimal", "all")),
         export_bom=random.random() < 0.5,
@@ -185,7 +186,7 @@ def test_one_run_makes_the_project_what_the_crm_is(seed: int, tmp_path: Path) ->
         metadata=random.choice(("merge", "replace")),
     )
     with Sandbox(readings=readings) as sandbox:
-        if seed % 4:
+        if has_schema:
             sandbox.project.define_metadata("customer", SCHEMA)
         history = History(seed, sandbox, tmp_path)
         for _ in range(5):
