@@ -108,6 +108,8 @@ class Caller:
         self._say = say
         self._number = 0
         self._due = 0.0
+        self._is_limited = False
+        """Whether the next wait is for the project's limit."""
         self.notes = notes
         self.sent = 0
         """Requests of this process."""
@@ -172,7 +174,9 @@ class Caller:
             notes.write({"skipped": step})
             raise Unanswered(FEW_CALLS)
         if scarce:
+            self._is_limited = True
             self._await_quota()
+            self._is_limited = False
 
     def _await_quota(self) -> None:
         wait = 0 if self.resets_at is None else self.resets_at - self._clock.time()
@@ -233,6 +237,7 @@ class Caller:
         self._wait(self._due - now)
         self._check_calls()
         now = self._clock.time()
+        self._is_limited = False
         self.notes.calling(number, call, now)
         self.sent += 1
         self.notes.called(number, without_strangers(self._connection.send(call, now), self.notes))
@@ -271,12 +276,14 @@ class Caller:
         if delay > LONGEST_WAIT_SECONDS:
             raise Stopped("the project allows no calls for more than an hour")
         self.remaining = None
+        self._is_limited = True
         self.pause(delay)
 
     def _wait(self, seconds: float) -> None:
         if seconds > 30:  # noqa: PLR2004 - a wait that a person would notice
             until = time.strftime("%H:%M:%S", time.localtime(self._clock.time() + seconds))
-            self._say(f"The project's limit is reached: waiting until {until}.")
+            why = "the project's limit is reached" if self._is_limited else "for a background task"
+            self._say(f"Waiting until {until}: {why}.")
         self._clock.sleep(max(0.0, math.ceil(seconds * 1000) / 1000))
 
 
