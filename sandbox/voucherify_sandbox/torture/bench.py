@@ -63,6 +63,8 @@ class Bench:
             return tap_case.run_case(case, Plugin(self.tap, config, folder), ours=self.is_ours)
         config = {**BATCHES, **case.settings, **self.target_config}
         config["refused_records_path"] = str(folder / "refused.singer")
+        if not (self.messages or self.target_config):
+            config["results_path"] = str(folder / "results.singer")
         if config.get("ledger_path"):
             config["ledger_path"] = str(folder / "ledger.db")
         config = {name: value for name, value in config.items() if value is not None}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
@@ -13,7 +14,6 @@ from voucherify_sandbox.torture.tap_case import KILLED, fatal_message, violation
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from voucherify_sandbox import Sandbox
     from voucherify_sandbox.torture.plugins import Plugin, Run
@@ -43,6 +43,51 @@ COUNTS = (
     "unconfirmed",
 )
 """Members of the summary of which each record has exactly one."""
+
+
+OUTCOMES = {
+    "accepted": "accepted",
+    "unchanged": "unchanged",
+    "duplicates": "duplicate",
+    "refused": "refused",
+    "superseded": "superseded",
+    "deletes_ignored": "not_deleted",
+}
+"""Members of the summary, and the outcomes in the results file that they count."""
+
+
+@dataclass
+class Results:
+    """The results file of a target, read run by run."""
+
+    path: Path | None
+    read: int = 0
+
+    @classmethod
+    def of(cls, target: Plugin) -> Self:
+        """The file that a target has in its settings, if any."""
+        path = target.config.get("results_path")
+        return cls(Path(path) if path else None)
+
+    def errors(self, ended: Run) -> list[str]:
+        """How the outcomes of a run differ from its own counts."""
+        if self.path is None:
+            return []
+        raw = self.path.read_bytes()[self.read :] if self.path.exists() else b""
+        whole = raw[: raw.rfind(b"\n") + 1]  # the next run cuts off what a kill left of a line
+        self.read += len(whole)
+        messages = [json.loads(line) for line in whole.splitlines()]
+        found = Counter(one["record"]["outcome"] for one in messages if one["type"] == "RECORD")
+        summary = ended.summary
+        if ended.exit_code == KILLED or "received" not in summary or summary.get("dry_run"):
+            return []
+        counted = {name: summary[member] for member, name in OUTCOMES.items()}
+        counted["deleted"] = summary["deleted"] + summary.get("deleted_unseen", 0)
+        return [
+            f"{count} records {name} by count, {found[name]} in the results file"
+            for name, count in counted.items()
+            if count != found[name]
+        ]
 
 
 class Crm:
@@ -155,6 +200,7 @@ def configured(target: Plugin, **more: Any) -> Plugin:
     """The target with the settings of the bench and those of a case, files in its folder."""
     config = {"batch_size_rows": 12, "max_refused_percent": 100, **target.config, **more}
     config["refused_records_path"] = str(target.folder / "refused.singer")
+    config["results_path"] = str(target.folder / "results.singer")
     if config.get("ledger_path"):
         config["ledger_path"] = str(target.folder / "ledger.db")
     return replace(target, config={k: value for k, value in config.items() if value is not None})
@@ -180,6 +226,9 @@ class TargetRuns:
     score: Score = field(default_factory=lambda: Score(combinations=1))
     state: Any = None
     _was_idle: bool = False
+
+    def __post_init__(self) -> None:
+        self._results = Results.of(self.target)
 
     @property
     def refused(self) -> Path:
@@ -277,6 +326,7 @@ class TargetRuns:
         score.runs += 1
         score.rows += sum(one["type"] == "RECORD" for one in messages)
         score.violations += violations(ended, self.sandbox) + miscounts(ended, messages)
+        score.violations += self._results.errors(ended)
         gone = (self.crm.live.keys() | self.foreign) & before.names.keys() - held.keys()
         score.deleted += len(gone)
         if gone:

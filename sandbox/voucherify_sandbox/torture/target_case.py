@@ -17,7 +17,7 @@ from voucherify_sandbox import Readings, Sandbox
 from voucherify_sandbox.torture.cases import Injection
 from voucherify_sandbox.torture.score import Score
 from voucherify_sandbox.torture.tap_case import TRIES, fatal_message, violations
-from voucherify_sandbox.torture.target_books import absent, encoded, miscounts
+from voucherify_sandbox.torture.target_books import Results, absent, encoded, miscounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +80,9 @@ class Load:
     score: Score = field(default_factory=lambda: Score(combinations=1))
     is_ours: bool = True
 
+    def __post_init__(self) -> None:
+        self._results = Results.of(self.target)
+
     def run(self, source: Source, injection: Injection) -> None:
         """Run from the last state until a run succeeds."""
         before = self._applied()
@@ -110,6 +113,7 @@ class Load:
         """Hold one run against what it was sent, and the customers against those before it."""
         score, names, refused = self.score, self.names(), self.refusals()
         score.violations += miscounts(ended, sent)
+        score.violations += self._results.errors(ended)
         if not self.is_ours:
             return
         score.deleted += len(before.keys() - names.keys())
