@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from target_voucherify.acknowledgement.private_files import file_error, open_private
+from target_voucherify.acknowledgement.private_files import (
+    file_error,
+    open_private,
+    write_lines,
+)
 from target_voucherify.acknowledgement.results_file import UNSENT, Outcome, Sent
 from target_voucherify.voucherify_client.log_names import column_name
 
@@ -154,13 +158,8 @@ class Plan:
             self._write()
 
     def _write(self) -> None:
-        left = memoryview(b"".join(line + b"\n" for line in self._lines))
-        self._lines.clear()
-        try:
-            while left and self._descriptor is not None:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError as error:
-            raise file_error("plan_path", self._path, error) from None
+        if self._descriptor is not None:
+            write_lines("plan_path", self._path, self._descriptor, self._lines)
 
 
 def _most(what: str, counts: Counter[str]) -> Iterable[str]:

@@ -77,6 +77,21 @@ def open_private(path: str | Path, flags: int) -> int:
     return descriptor
 
 
+def write_lines(setting: str, path: str | Path, descriptor: int, lines: list[bytes]) -> None:
+    """Write lines, which are taken out of the list, each with its line feed.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    left = memoryview(b"".join(line + b"\n" for line in lines))
+    lines.clear()
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError as error:
+        raise file_error(setting, path, error) from None
+
+
 def _check_kind(path: Path) -> None:
     """Raise an `OSError` for a pipe or a device: opening one may block or change it."""
     with suppress(FileNotFoundError):

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from target_voucherify.acknowledgement.private_files import file_error, open_private
+from target_voucherify.acknowledgement.private_files import (
+    file_error,
+    open_private,
+    write_lines,
+)
 from target_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
@@ -175,15 +179,7 @@ class ResultsFile:
             os.ftruncate(self._descriptor, end)
 
     def _write(self) -> None:
-        if not self._lines:
-            return
-        left = memoryview(b"\n".join((*self._lines, b"")))
-        self._lines.clear()
-        try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError as error:
-            raise file_error("results_path", self._path, error) from None
+        write_lines("results_path", self._path, self._descriptor, self._lines)
 
 
 BLOCK = 1 << 16
