@@ -151,6 +151,14 @@ def test_before_the_first_run_of_the_target_everything_comes(pair: Pair) -> None
     assert pair.lost() == []
 
 
+@pytest.mark.parametrize("content", [b"", None], ids=["an empty file", "no file"])
+def test_a_ledger_that_has_just_begun_knows_no_echo(content: bytes | None, pair: Pair) -> None:
+    pair.sandbox.project.add_customers(3)
+    if content is not None:
+        pair.ledger.write_bytes(content)
+    assert len(pair.read()) == 3
+
+
 def test_a_full_table_and_a_slice_have_every_customer(pair: Pair) -> None:
     pair.write(KEYS, name="Ann")
     pair.read()

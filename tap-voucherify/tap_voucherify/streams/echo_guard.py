@@ -180,7 +180,10 @@ class EchoGuard:
 
     def _read(self, ledger: sqlite3.Connection, application_id: str) -> Written | None:
         """How the target makes customers; `None` where its streams make them in several ways."""
-        about = dict(ledger.execute("SELECT name, value FROM about").fetchall())
+        tables = ledger.execute("SELECT name FROM sqlite_master WHERE name = 'about'").fetchall()
+        about = dict(ledger.execute("SELECT name, value FROM about").fetchall()) if tables else {}
+        if not about:
+            return None  # the target's first run has just begun
         if about.get("project") != digest(application_id.encode()).hex():
             raise SettingsError(
                 f"echo_ledger_path: {self._path} is the ledger of another project, or of another "
