@@ -206,7 +206,8 @@ class EchoGuard:
         history, run = found or (uuid.uuid4().hex, 0)
         noted = "SELECT count(*) FROM passed_on WHERE run = ? AND number >= ?"
         place = (arrived.run, arrived.number)
-        has_last = not arrived.number or self._file.execute(noted, place).fetchone() != (0,)
+        # A later run may have replaced the last one.
+        has_last = run > arrived.run or not arrived.number or self._has(noted, place)
         if arrived.history != history or run < arrived.run or not has_last:
             # The file was restored or replaced, so what it holds is older than what arrived.
             history = uuid.uuid4().hex
@@ -220,6 +221,10 @@ class EchoGuard:
         self._file.execute("INSERT INTO about VALUES (?, ?)", (begun.history, begun.run))
         self._file.commit()
         return begun
+
+    def _has(self, count: str, values: tuple[int, int]) -> bool:
+        found: tuple[int] = self._file.execute(count, values).fetchone()
+        return found[0] > 0
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
