@@ -122,7 +122,23 @@ def test_a_dry_run_writes_none(config: dict[str, Any]) -> None:
 def test_two_settings_do_not_name_one_file(config: dict[str, Any]) -> None:
     config["results_path"] = config["refused_records_path"]
     error = load(config, lines(*contacts(3))).error
-    assert "Two of ledger_path, refused_records_path and results_path name" in str(error)
+    assert "Two of ledger_path, refused_records_path, results_path" in str(error)
+
+
+def test_the_file_of_another_program_stays_as_it_is(config: dict[str, Any], tmp_path: Path) -> None:
+    other = tmp_path / "state.json"
+    other.write_text('{"bookmarks": {}}')
+    error = load({**config, "results_path": str(other)}, lines(*contacts(3))).error
+    assert "holds something else" in str(error)
+    assert other.read_text() == '{"bookmarks": {}}'
+
+
+@pytest.mark.parametrize("key", ["a\ud800b", "a\0b", " ", "cust_1", "x" * 100_000])
+def test_an_odd_key_has_an_outcome(key: str, config: dict[str, Any]) -> None:
+    row = {"type": "RECORD", "stream": "customers", "record": {"source_id": key, "name": ["?"]}}
+    done = load(config, lines(schema(), row, state(1)))
+    assert done.error is None
+    assert agrees(results(config), done)
 
 
 def test_a_file_that_cannot_be_written_is_named(config: dict[str, Any], tmp_path: Path) -> None:

@@ -102,6 +102,61 @@ def test_its_file_is_private_and_replaced(config: dict[str, Any], tmp_path: Path
     assert stat.S_IMODE((tmp_path / "plan.jsonl").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("name", ["ledger_path", "refused_records_path", "results_path"])
+def test_it_replaces_no_other_file_of_the_target(
+    name: str, config: dict[str, Any], tmp_path: Path
+) -> None:
+    others = ("ledger_path", "refused_records_path", "results_path")
+    config |= {other: str(tmp_path / other) for other in others}
+    load(config, lines(*contacts(3), record(9, name=["?"])))
+    before = (tmp_path / name).read_bytes()
+    error = load(dry(config, tmp_path, plan_path=config[name]), lines(*contacts(3))).error
+    assert "name a file for each" in str(error)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_it_replaces_no_file_of_another_program(config: dict[str, Any], tmp_path: Path) -> None:
+    other = tmp_path / "plan.jsonl"
+    other.write_text("version: 1\n")
+    assert "holds something else" in str(load(dry(config, tmp_path), lines(*contacts(3))).error)
+    assert other.read_text() == "version: 1\n"
+
+
+def test_an_odd_key_is_in_it(config: dict[str, Any], tmp_path: Path) -> None:
+    bad = {"source_id": "a\ud800b", "name": "fine"}
+    row = {"type": "RECORD", "stream": "customers", "record": bad}
+    assert load(dry(config, tmp_path), lines(schema(), row)).error is None
+    assert [one["action"] for one in plan(tmp_path)] == ["refuse"]
+
+
+def test_a_deletion_that_a_run_would_refuse_is_none(config: dict[str, Any], tmp_path: Path) -> None:
+    config |= {"on_delete": "delete", "max_delete_percent": 100}
+    config["refused_records_path"] = str(tmp_path / "refused")
+    keys = ("a/../b", "x", "X", "y")
+    rows = [{"source_id": key, "name": "a"} for key in keys]
+    gone = [{"source_id": key, "_sdc_deleted_at": "2026-01-01T00:00:00Z"} for key in keys[:2]]
+    load(config, lines(schema(), *map(customer, rows)))
+    text = lines(schema(), *map(customer, (*gone, *rows[2:])))
+    would = load(dry(config, tmp_path), text).summary
+    actions = {row["source_id"]: (row["action"], row["reason"]) for row in plan(tmp_path)}
+    did = load(config, text).summary
+    assert (would["would_delete"], did["deleted"], did["refused"]) == (0, 0, 2)
+    assert {action for action, _ in (actions["a/../b"], actions["x"])} == {"refuse"}
+
+
+def customer(row: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "RECORD", "stream": "customers", "record": row}
+
+
+def test_what_the_limit_of_deletions_stops_is_said(config: dict[str, Any], tmp_path: Path) -> None:
+    config |= {"on_delete": "delete", "max_delete_percent": 1}
+    load(config, lines(*contacts(4)))
+    gone = [record(number, _sdc_deleted_at="2026-01-01T00:00:00Z") for number in (1, 2)]
+    done = load(dry(config, tmp_path), lines(schema(), *gone))
+    assert "more than max_delete_percent" in done.summary["would_fail"]
+    assert plan(tmp_path) == []
+
+
 def test_a_run_that_writes_has_no_plan(config: dict[str, Any], tmp_path: Path) -> None:
     error = load({**dry(config, tmp_path), "dry_run": False}, lines(*contacts(4))).error
     assert "plan_path is for a dry run" in str(error)

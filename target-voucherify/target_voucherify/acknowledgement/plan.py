@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from target_voucherify.acknowledgement.private_files import (
-    file_error,
-    open_private,
+    open_own,
+    storable,
     write_lines,
 )
 from target_voucherify.acknowledgement.results_file import UNSENT, Outcome, Sent
@@ -38,7 +38,8 @@ MOST_LINES = 12
 
 BUFFERED = 1_000
 
-NEW_FILE = os.O_WRONLY | os.O_TRUNC
+BEGIN = b'{"entity":"'
+"""How the file begins."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -62,10 +63,8 @@ class Plan:
         self._samples: dict[str, list[bytes]] = {}
         self._descriptor: int | None = None
         if path:
-            try:
-                self._descriptor = open_private(path, NEW_FILE)
-            except OSError as error:
-                raise file_error("plan_path", path, error) from None
+            self._descriptor = open_own("plan_path", path, os.O_RDWR, BEGIN)
+            os.ftruncate(self._descriptor, 0)
 
     def add(
         self,
@@ -151,7 +150,7 @@ class Plan:
         self._counts.setdefault(entity, Counter())[action] += 1
         if self._descriptor is None:
             return
-        line: dict[str, Any] = {"entity": entity, "source_id": key, "action": action}
+        line: dict[str, Any] = {"entity": entity, "source_id": storable(key), "action": action}
         line |= {"fields": None if fields is None else sorted(fields), "reason": reason}
         self._lines.append(_encode(line))
         if len(self._lines) >= BUFFERED:

@@ -77,6 +77,36 @@ def open_private(path: str | Path, flags: int) -> int:
     return descriptor
 
 
+def open_own(setting: str, path: str | Path, flags: int, begin: bytes) -> int:
+    """Open a file of the target's own, which another program's file is not taken for.
+
+    Args:
+        setting: that names it.
+        path: of the file; it may not exist.
+        flags: for opening.
+        begin: how such a file begins.
+
+    Raises:
+        SettingsError: it cannot be opened, or begins otherwise.
+    """
+    try:
+        descriptor = open_private(path, flags)
+        found = os.pread(descriptor, len(begin), 0)
+    except OSError as error:
+        raise file_error(setting, path, error) from None
+    if not begin.startswith(found):  # a kill may have left a part of it
+        os.close(descriptor)
+        raise SettingsError(
+            f"{setting}: {path} holds something else, which is left as it is: name a new file."
+        )
+    return descriptor
+
+
+def storable(text: str | None) -> str | None:
+    """Text without lone surrogates, which JSON has not."""
+    return text and text.encode("utf-8", "replace").decode()
+
+
 def write_lines(setting: str, path: str | Path, descriptor: int, lines: list[bytes]) -> None:
     """Write lines, which are taken out of the list, each with its line feed.
 
@@ -127,20 +157,25 @@ def lock_files(settings: Settings, ledgers: Iterable[str]) -> ExitStack:
         SettingsError: another run uses one of them, its lock cannot be written, or they are one.
     """
     paths = [("ledger_path", path) for path in ledgers]
-    others = ("refused_records_path", "results_path")
-    paths += [(name, path) for name in others if (path := getattr(settings, name))]
-    names = [os.path.realpath(path) for _, path in paths]
+    paths += _named(settings, "refused_records_path", "results_path")
+    every = [*paths, *_named(settings, "plan_path", "metrics_path")]
+    names = [os.path.realpath(path) for _, path in every]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
         raise SettingsError(
-            f"Two of ledger_path, refused_records_path and results_path name {repeated}: name a "
-            "file for each."
+            "Two of ledger_path, refused_records_path, results_path, plan_path and metrics_path "
+            f"name {repeated}: name a file for each."
         )
     with ExitStack() as locks:
         for setting, path in paths:
             if not settings.dry_run:
                 locks.callback(os.close, _locked(setting, path))
         return locks.pop_all()
+
+
+def _named(settings: Settings, *names: str) -> list[tuple[str, str]]:
+    """The settings that name a file, with its path."""
+    return [(name, path) for name in names if (path := getattr(settings, name))]
 
 
 def _locked(setting: str, path: str) -> int:

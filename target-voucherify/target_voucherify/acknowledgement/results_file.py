@@ -18,7 +18,8 @@ import msgspec
 
 from target_voucherify.acknowledgement.private_files import (
     file_error,
-    open_private,
+    open_own,
+    storable,
     write_lines,
 )
 from target_voucherify.voucherify_client.timestamps import to_iso
@@ -64,6 +65,9 @@ SCHEMA: dict[str, Any] = {
 }
 """The message that begins the lines of a run."""
 
+BEGIN = b'{"type":"SCHEMA","stream":"voucherify_results"'
+"""How the file begins."""
+
 BUFFERED = 1_000
 """Lines that are written at once."""
 
@@ -98,8 +102,8 @@ class ResultsFile:
         self._number = 0
         self._lines: list[bytes] = []
         self._second, self._at = 0, ""
+        self._descriptor = open_own("results_path", path, APPENDED, BEGIN)
         try:
-            self._descriptor = open_private(path, APPENDED)
             self._end_line()
         except OSError as error:
             raise file_error("results_path", path, error) from None
@@ -131,7 +135,7 @@ class ResultsFile:
                 "run_id": self._run,
                 "number": self._number,
                 "entity": entity,
-                "source_id": key,
+                "source_id": storable(key),
                 "outcome": outcome,
                 "reason": reason,
                 "job_id": sent.job_id,

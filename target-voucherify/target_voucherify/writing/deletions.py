@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -59,6 +60,14 @@ AMBIGUOUS = Reason(
     "another source_id differs from it only in case, spaces or the form of letters; delete it in "
     "the dashboard",
 )
+
+
+@dataclass
+class Due:
+    """The customers that a run would delete, and those that it would not, with a kind of reason."""
+
+    keys: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Deletions:
@@ -176,11 +185,24 @@ class Deletions:
         if self._ticket:
             self._context.outcomes.release(self._ticket)
 
-    def due(self) -> list[str]:
-        """The keys of the deletions to carry out; for a dry run."""
+    def due(self) -> Due:
+        """What `carry_out` would do; for a dry run.
+
+        Raises:
+            VoucherifyError: as `carry_out`, which would delete nothing.
+        """
         missing = list(self._missing())
+        self._check_limits(len(missing))
         ambiguous = self._ambiguous_keys(missing)
-        return [key for key in (*self._pending_keys(), *missing) if key not in ambiguous]
+        due = Due()
+        for key in (*self._pending_keys(), *missing):
+            if not is_safe_in_path(key):
+                due.refused.append((key, UNSAFE.key))
+            elif key in ambiguous:
+                due.refused.append((key, AMBIGUOUS.key))
+            else:
+                due.keys.append(key)
+        return due
 
     def _execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         try:
@@ -361,9 +383,9 @@ class NoDeletions(Deletions):
 
     mark_seen = mark_superseded = activate = carry_out = _ignore
 
-    def due(self) -> list[str]:
+    def due(self) -> Due:
         """None."""
-        return []
+        return Due()
 
 
 def is_safe_in_path(key: str) -> bool:

@@ -109,10 +109,7 @@ class DryRunWriter(Writer):
 
     def finish(self, deletions: Deletions) -> None:
         """Log what would happen and add it to the summary; nothing is deleted."""
-        due = deletions.due()
-        deleted = len(due)
-        if (plan := self._context.outcomes.plan) is not None:
-            plan.would_delete(self._entity.name, due)
+        deleted = self._plan_deletions(deletions)
         updates = self._updates if self._known.is_enabled else self._estimated_updates()
         calls = self._calls(deleted, updates)
         limit = self._context.summary.usage.quota_limit
@@ -139,6 +136,20 @@ class DryRunWriter(Writer):
             deleted,
             calls,
         )
+
+    def _plan_deletions(self, deletions: Deletions) -> int:
+        """Note which customers would be deleted; how many they are."""
+        try:
+            due = deletions.due()
+        except VoucherifyError as error:
+            self._log.warning("Dry run: a run would fail. %s", error)
+            self._context.summary.extra["would_fail"] = str(error)
+            return 0
+        if (plan := self._context.outcomes.plan) is not None:
+            plan.would_delete(self._entity.name, due.keys)
+            for key, reason in due.refused:
+                plan.add(self._entity.name, (key,), "refused", reason=reason)
+        return len(due.keys)
 
     def _calls(self, deleted: int, updates: int) -> int:
         """Calls for the metadata schema, the writes, and earlier jobs before single ones.
