@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import stat
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -154,6 +156,13 @@ def test_a_half_line_is_cut_off(config: dict[str, Any]) -> None:
     assert len(results(config)) == 6
 
 
+def kept_by(ledger: Path) -> set[str]:
+    """The keys that a ledger knows as accepted."""
+    with closing(sqlite3.connect(ledger)) as database:
+        found = database.execute("SELECT source_id FROM accepted WHERE fingerprint <> x''")
+        return {key for (key,) in found}
+
+
 @pytest.mark.parametrize("seed", range(40 if TORTURE else 3))
 def test_what_a_state_covers_is_in_the_file_after_a_kill(
     seed: int, config: dict[str, Any], tmp_path: Path
@@ -169,6 +178,7 @@ def test_what_a_state_covers_is_in_the_file_after_a_kill(
     states = [json.loads(line)["seen"] for line in printed.splitlines() if line.endswith(b"}")]
     known = {row["source_id"] for row in results(config) if row["outcome"] == "accepted"}
     assert {f"crm-{number}" for number in range(max(states, default=0))} <= known
+    assert kept_by(Path(config["ledger_path"])) <= known
     done = load(config, lines(*contacts(400), state(1)))
     assert done.error is None
     last = results(config)[-1]["run_id"]

@@ -96,14 +96,16 @@ class EntityOutcomes:
             rows: by key.
             sent: how they were sent.
         """
+        drifted = [key for key, row in rows.items() if row.has_drifted]
+        self._results.add(self._entity, rows.keys() - drifted, "accepted", sent=sent)
+        self._results.add(self._entity, drifted, "accepted", reason="drifted", sent=sent)
+        # Before the ledger knows it: after a kill in between the next run would find it unchanged.
+        self._results.flush()
         self._ledger.remember((key, row.payload) for key, row in rows.items())
         self._ledger.confirm((key, row.at) for key, row in rows.items())
         if self.on_accept is not None:
             self.on_accept(rows)
         self._counts.accepted += len(rows)
-        drifted = [key for key, row in rows.items() if row.has_drifted]
-        self._results.add(self._entity, rows.keys() - drifted, "accepted", sent=sent)
-        self._results.add(self._entity, drifted, "accepted", reason="drifted", sent=sent)
         self._all.accept(len(rows))
 
     def note(self, keys: Iterable[str | None], outcome: Outcome) -> None:

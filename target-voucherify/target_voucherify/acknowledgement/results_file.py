@@ -8,7 +8,6 @@ outcome of theirs, in the next run.
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +100,6 @@ class ResultsFile:
         self._run = uuid.uuid4().hex
         self._number = 0
         self._lines: list[bytes] = []
-        self._second, self._at = 0, ""
         self._descriptor = open_own("results_path", path, APPENDED, BEGIN)
         try:
             self._end_line()
@@ -126,7 +124,7 @@ class ResultsFile:
             reason: the kind of reason, where they were refused.
             sent: how.
         """
-        at = self._now()
+        at = to_iso(datetime.now(UTC))
         for key in keys:
             if not self._number:
                 self._lines.append(_encode(SCHEMA))
@@ -162,13 +160,6 @@ class ResultsFile:
             self._write()
         finally:
             os.close(self._descriptor)
-
-    def _now(self) -> str:
-        """The time, with the seconds that a join by time needs."""
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._at = second, to_iso(datetime.fromtimestamp(second, UTC))
-        return self._at
 
     def _end_line(self) -> None:
         """Cut off what a kill has left of a line, so that the file is Singer messages only."""

@@ -1,35 +1,32 @@
-with refused as (
+with outcomes as (
     select
         entity,
         source_id,
-        min(settled_at) as first_refused_at,
-        max(settled_at) as last_refused_at,
-        max(reason) as reason,
-        cast(count(*) as bigint) as times
+        reason,
+        settled_at,
+        outcome = 'refused' as is_refused,
+        row_number() over (
+            partition by entity, source_id, outcome = 'refused' order by settled_at desc, number desc
+        ) as newest
     from {{ ref('stg_results') }}
-    where outcome = 'refused' and source_id is not null
-    group by entity, source_id
+    where outcome in ('refused', 'accepted', 'unchanged') and source_id is not null
 ),
 
-accepted as (
+by_key as (
     select
         entity,
         source_id,
-        max(settled_at) as last_accepted_at
-    from {{ ref('stg_results') }}
-    where outcome in ('accepted', 'unchanged')
+        max(case when is_refused and newest = 1 then reason end) as reason,
+        cast(sum(case when is_refused then 1 else 0 end) as bigint) as times,
+        min(case when is_refused then settled_at end) as first_refused_at,
+        max(case when is_refused then settled_at end) as last_refused_at,
+        max(case when not is_refused then settled_at end) as last_accepted_at
+    from outcomes
     group by entity, source_id
 )
 
 select
-    refused.entity,
-    refused.source_id,
-    refused.reason,
-    refused.times,
-    refused.first_refused_at,
-    refused.last_refused_at,
-    accepted.last_accepted_at,
-    coalesce(accepted.last_accepted_at > refused.last_refused_at, false) as accepted_since
-from refused
-left join accepted
-    on refused.entity = accepted.entity and refused.source_id = accepted.source_id
+    *,
+    coalesce(last_accepted_at > last_refused_at, false) as accepted_since
+from by_key
+where times > 0
