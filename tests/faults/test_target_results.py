@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 import stat
@@ -133,6 +134,30 @@ def test_the_file_of_another_program_stays_as_it_is(config: dict[str, Any], tmp_
     error = load({**config, "results_path": str(other)}, lines(*contacts(3))).error
     assert "holds something else" in str(error)
     assert other.read_text() == '{"bookmarks": {}}'
+
+
+def test_after_a_full_disk_no_state_covers_lost_outcomes(project: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "results.singer"
+    config = settings(project, results_path=str(path), batch_size_rows=100)
+    process = Process(command("target_voucherify", config, tmp_path))
+    assert process.stdin is not None
+    messages = contacts(1500, state_every=100)
+    limits = (40_000, resource.RLIM_INFINITY)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+    process.stdin.write(lines(*messages[:900]).encode())
+    process.stdin.flush()
+    until = time.monotonic() + 20
+    while (not path.exists() or path.stat().st_size < limits[0]) and time.monotonic() < until:
+        time.sleep(0.02)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limits[1], limits[1]))
+    printed, log = process.communicate(lines(*messages[900:]).encode(), timeout=60)
+    assert process.returncode == 1
+    assert b"results_path: " in log
+    states = [json.loads(line)["seen"] for line in printed.splitlines()]
+    whole = path.read_bytes()
+    found = [json.loads(line) for line in whole[: whole.rfind(b"\n") + 1].splitlines()]
+    known = {one["record"]["source_id"] for one in found if one["type"] == "RECORD"}
+    assert {f"crm-{number}" for number in range(max(states, default=0))} <= known
 
 
 @pytest.mark.parametrize("key", ["a\ud800b", "a\0b", " ", "cust_1", "x" * 100_000])

@@ -109,8 +109,13 @@ class EntityOutcomes:
         self._all.accept(len(rows))
 
     def note(self, keys: Iterable[str | None], outcome: Outcome) -> None:
-        """Note an outcome that nothing else follows from, for the results file."""
+        """Note an outcome for the results file."""
         self._results.add(self._entity, keys, outcome)
+
+    def note_deleted(self, keys: Iterable[str]) -> None:
+        """Note deletions, before the ledger knows of them."""
+        self.note(keys, "deleted")
+        self._results.flush()
 
     def refuse(  # noqa: PLR0913 - a record, and all that is known of it
         self,

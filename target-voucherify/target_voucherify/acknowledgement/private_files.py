@@ -103,8 +103,8 @@ def open_own(setting: str, path: str | Path, flags: int, begin: bytes) -> int:
 
 
 def storable(text: str | None) -> str | None:
-    """Text without lone surrogates, which JSON has not."""
-    return text and text.encode("utf-8", "replace").decode()
+    """Text without lone surrogates, which JSON has not, and NUL, which PostgreSQL has not."""
+    return text and text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def write_lines(setting: str, path: str | Path, descriptor: int, lines: list[bytes]) -> None:

@@ -21,6 +21,7 @@ from target_voucherify.acknowledgement.private_files import (
     storable,
     write_lines,
 )
+from target_voucherify.voucherify_client.errors import SettingsError
 from target_voucherify.voucherify_client.timestamps import to_iso
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class ResultsFile:
         self._run = uuid.uuid4().hex
         self._number = 0
         self._lines: list[bytes] = []
+        self._error: SettingsError | None = None
+        """What made the file unusable, if anything did."""
         self._descriptor = open_own("results_path", path, APPENDED, BEGIN)
         try:
             self._end_line()
@@ -152,7 +155,8 @@ class ResultsFile:
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            raise file_error("results_path", self._path, error) from None
+            self._error = file_error("results_path", self._path, error)
+            raise self._error from None
 
     def close(self) -> None:
         """Write what is left, and close the file."""
@@ -174,7 +178,14 @@ class ResultsFile:
             os.ftruncate(self._descriptor, end)
 
     def _write(self) -> None:
-        write_lines("results_path", self._path, self._descriptor, self._lines)
+        """Write what is collected; after an error nothing further is, because lines are lost."""
+        if self._error is not None:
+            raise self._error
+        try:
+            write_lines("results_path", self._path, self._descriptor, self._lines)
+        except SettingsError as error:
+            self._error = error
+            raise
 
 
 BLOCK = 1 << 16

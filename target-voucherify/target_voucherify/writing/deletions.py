@@ -313,8 +313,8 @@ class Deletions:
                 safe.append(key)
         context.ledger.forget(safe)
         sent = send_all(safe, self._delete_one, context.shutdown)
+        context.outcomes.note_deleted(sent.done)
         context.ledger.remove(sent.done)
-        context.outcomes.note(sent.done, "deleted")
         context.ledger.confirm((key, self._read_at(pending[key])) for key in sent.done)
         self._count_deleted([pending[key] is None for key in sent.done])
         for key, refusal in sent.refused:
