@@ -383,6 +383,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_happen(
         project,
         dry_run=True,
         on_delete="delete",
+        max_delete_percent=100,
         refused_records_path=str(tmp_path / "refused.singer"),
         ledger_path=str(tmp_path / "ledger.db"),
     )
